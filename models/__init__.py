@@ -1,0 +1,1 @@
+"""Models: specs, the catalogue, devices, loading, batching and the engine. Knows no queue."""

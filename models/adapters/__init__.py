@@ -1,0 +1,1 @@
+"""Adapters: one module a way of running a model. Imported in device processes alone."""

@@ -1,0 +1,131 @@
+"""What can go wrong with a request or a model, and whose fault it is.
+
+    ModelsError
+    ├── InvalidInput (also a ValueError)   the caller's fault; the same request fails the same way again
+    │   ├── UnknownModel                   no model of that name in the catalogue
+    │   ├── UnknownOption                  no option of that name in the model's spec
+    │   ├── DeviceCrash                    run alone, it ended its device process twice
+    │   └── InputFailed                    run alone, it made the model raise
+    ├── Expired                            its deadline passed before its batch was sealed
+    ├── Transient                          nobody's fault; another delivery may succeed
+    │   ├── DeviceLost                     the device failed, or no device is left
+    │   └── EngineStopped                  the engine was stopped before the request had begun
+    ├── CatalogueError                     the operator's fault: a catalogue that cannot be read
+    ├── DeviceError                        the operator's fault: devices that are asked for and not there
+    └── ModelLoadError                     the operator's fault: a model that cannot be loaded
+
+Celery's JSON results rebuild an exception as `cls(*args)`, so `args` is one sentence for people, everywhere;
+the facts stand in attributes that the classmethods fill and that a rebuilt exception lacks (None).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import ClassVar, Self
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` was most likely meant to be, if any is close."""
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """` Did you mean "x"?`, or the list of what is known when nothing is close."""
+    names = sorted(known)
+    close = nearest(name, names)
+    if close is not None:
+        return f'Did you mean "{close}"?'
+    return f"Known: {', '.join(names)}." if names else "There are none."
+
+
+class ModelsError(Exception):
+    """Root of this room's errors. `transient`: another try may succeed without any change."""
+
+    transient: ClassVar[bool] = False
+
+
+class InvalidInput(ModelsError, ValueError):
+    """The caller's fault: `field` names the argument, `limit` what is allowed, `nearest` a name that exists."""
+
+    field: str | None = None
+    limit: int | float | str | None = None
+    nearest: str | None = None
+
+    @classmethod
+    def because(cls, field: str, problem: str, *, limit: int | float | str | None = None) -> Self:
+        """An error whose sentence is `field` followed by the problem."""
+        error = cls(f"{field} {problem}")
+        error.field = field
+        error.limit = limit
+        return error
+
+    @classmethod
+    def too_large(cls, field: str, size: float, limit: float, unit: str) -> Self:
+        """`field` has more of something than the spec allows."""
+        return cls.because(field, f"has {size:,} {unit}; at most {limit:,} are allowed", limit=limit)
+
+    @classmethod
+    def unknown(cls, field: str, name: str, known: Iterable[str]) -> Self:
+        """`name` is none of the names that `field` may take."""
+        names = list(known)
+        error = cls(f'{field} "{name}" is not known. {suggestion(name, names)}')
+        error.field = field
+        error.nearest = nearest(name, names)
+        return error
+
+
+class UnknownModel(InvalidInput):
+    """No model of that name, or none for that task."""
+
+
+class UnknownOption(InvalidInput):
+    """An option that the model's spec does not list."""
+
+
+class InputFailed(InvalidInput):
+    """The model raised on this input alone. The sentence carries the exception's type and text."""
+
+
+class DeviceCrash(InvalidInput):
+    """The request, run alone, ended its device process twice (or ran past its time limit twice)."""
+
+
+class Expired(ModelsError):
+    """The deadline passed before the request's batch was sealed."""
+
+
+class Transient(ModelsError):
+    """Nobody's fault that matters to the caller: try again."""
+
+    transient: ClassVar[bool] = True
+
+
+class DeviceLost(Transient):
+    """The device failed under the request, or the engine has no device left."""
+
+
+class EngineStopped(Transient):
+    """The engine stopped before the request had begun, or before it could end."""
+
+
+class CatalogueError(ModelsError):
+    """A catalogue that cannot be read: the sentence names file, model and key."""
+
+
+class DeviceError(ModelsError):
+    """Devices that the setting asks for and the machine does not have."""
+
+
+class ModelLoadError(ModelsError):
+    """A model that cannot be loaded: the sentence names the model, its source and the reason."""
+
+
+_FROM_DEVICE: dict[str, type[ModelsError]] = {
+    error.__name__: error for error in (InvalidInput, InputFailed, UnknownOption, DeviceLost, ModelLoadError)
+}
+
+
+def rebuild(name: str, sentence: str) -> ModelsError:
+    """The error that a device process reported by class name and sentence."""
+    return _FROM_DEVICE.get(name, InputFailed)(sentence)
