@@ -1,0 +1,15 @@
+"""Flower's own configuration file: `celery -A tasks flower` executes it when started in this folder.
+
+Every public name that is one of Flower's options sets it, over FLOWER_… variables and under the command line.
+"""
+
+from tornado.options import options as _options
+
+from monitor.install import install as _install
+
+# Flower's default is every address of the machine. Another one needs a login, see monitor/exposure.py.
+address = _options.address or "127.0.0.1"
+# Workers would be asked every 5 s to send events that SQS cannot carry.
+enable_events = False
+
+_install()

@@ -1,0 +1,129 @@
+"""What pages, API and metrics tell of the queues, made from the watch's last reading."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from monitor import words
+from monitor.depth_watch import DepthWatch, Reading
+from monitor.drain_time import drain_seconds
+from monitor.history import History, Sample
+from sqs.lanes import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReport:
+    """One queue, in messages. `messages` is the sum, Flower's own word.
+
+    Counts are None where SQS has not told yet, or says that the queue does not exist: then `missing` is set.
+    """
+
+    name: str
+    lane: str
+    dead_letters: bool
+    missing: bool = False
+    messages: int | None = None
+    visible: int | None = None
+    in_flight: int | None = None
+    delayed: int | None = None
+    drain_seconds: float | None = None
+    drain: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DepthReport:
+    """All queues of all lanes, whatever SQS says, and how old the figures are."""
+
+    queues: Sequence[QueueReport]
+    age_seconds: float | None
+    stale: bool
+    failure: str | None
+    failed_rounds: int
+
+    @property
+    def freshness(self) -> str:
+        """How old the figures are, in words."""
+        return words.freshness(self.age_seconds, self.stale)
+
+    def total(self, state: str, dead_letters: bool = False) -> int | None:
+        """The sum over all lanes, or over their dead-letter queues; None when no queue is known yet."""
+        counts = [getattr(queue, state) for queue in self.queues if queue.dead_letters == dead_letters]
+        known = [count for count in counts if count is not None]
+        return sum(known) if known else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer of `/api/queues/length`: Flower's `active_queues` and our figures."""
+        return {
+            "active_queues": [asdict(queue) for queue in self.queues],
+            "age_seconds": None if self.age_seconds is None else round(self.age_seconds, 1),
+            "stale": self.stale,
+            "failure": self.failure,
+            "freshness": self.freshness,
+        }
+
+
+class DepthReporter:
+    """Makes reports for the lanes from a watch and the history it feeds; callable from any thread."""
+
+    def __init__(self, lanes: Sequence[Lane], watch: DepthWatch, history: History) -> None:
+        self._lanes = lanes
+        self._watch = watch
+        self._history = history
+
+    def report(self) -> DepthReport:
+        """The depths as they are known now; never blocks."""
+        reading, now_seconds = self._watch.reading, self._watch.now_seconds()
+        return DepthReport(
+            queues=tuple(self._queues(reading)),
+            age_seconds=reading.age_seconds(now_seconds),
+            stale=reading.stale(now_seconds),
+            failure=reading.failure,
+            failed_rounds=reading.failed_rounds,
+        )
+
+    def history_json(self, coarse: bool) -> dict[str, Any]:
+        """The answer of `/api/queues/history`: for each queue rows of seconds ago, visible, in flight, delayed.
+
+        `coarse` chooses the peaks of each minute of the last hours instead of all readings of the last minutes.
+        """
+        now_seconds = self._watch.now_seconds()
+        samples_of = self._history.coarse if coarse else self._history.fine
+        return {
+            "history": [
+                {
+                    "name": name,
+                    "lane": lane.name,
+                    "dead_letters": dead_letters,
+                    "samples": [_row(sample, now_seconds) for sample in samples_of(name)],
+                }
+                for lane, name, dead_letters in self._names()
+            ]
+        }
+
+    def _queues(self, reading: Reading) -> Iterator[QueueReport]:
+        for lane, name, dead_letters in self._names():
+            depth = reading.depths.get(name)
+            if depth is None or depth.missing:
+                yield QueueReport(name, lane.name, dead_letters, missing=depth is not None)
+                continue
+            seconds = None if dead_letters else drain_seconds(self._history.fine(name))
+            yield QueueReport(
+                name,
+                lane.name,
+                dead_letters,
+                messages=depth.total,
+                visible=depth.visible,
+                in_flight=depth.in_flight,
+                delayed=depth.delayed,
+                drain_seconds=seconds,
+                drain=words.drain(seconds),
+            )
+
+    def _names(self) -> Iterator[tuple[Lane, str, bool]]:
+        for lane in self._lanes:
+            yield lane, lane.queue.name, False
+            yield lane, lane.dead_letter_queue.name, True
+
+
+def _row(sample: Sample, now_seconds: float) -> tuple[float, int, int, int]:
+    return (round(now_seconds - sample.at_seconds, 1), sample.visible, sample.in_flight, sample.delayed)

@@ -1,0 +1,28 @@
+"""How figures are said on pages: ages, spans and the state of a reading, in plain words."""
+
+
+def span(seconds: float) -> str:
+    """A length of time in its largest fitting unit, rounded: `0 s`, `45 s`, `3 min`, `2 h`, `5 days`."""
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    if seconds < 36 * 3600:
+        return f"{round(seconds / 3600)} h"
+    return f"{round(seconds / 86_400)} days"
+
+
+def drain(seconds: float | None) -> str | None:
+    """A drain time, None when there is none to tell."""
+    if seconds is None:
+        return None
+    return "empty" if seconds == 0 else f"about {span(seconds)}"
+
+
+def freshness(age_seconds: float | None, stale: bool) -> str:
+    """How old the figures are, and whether SQS still answers."""
+    if age_seconds is None:
+        return "SQS has not answered yet" if stale else "Reading"
+    if stale:
+        return f"SQS does not answer; figures are {span(age_seconds)} old"
+    return f"Read {span(age_seconds)} ago"
