@@ -1,0 +1,96 @@
+"""What the server refuses, in SQS's own words.
+
+SqsError carries the three names that one error has: the shape that boto3 makes an exception class of, the code of
+the older query protocol (which boto3 shows as `response["Error"]["Code"]`), and the HTTP status.
+"""
+
+
+class SqsError(Exception):
+    """One refused request or batch entry. `receiver_fault` says whether it is the server's fault."""
+
+    def __init__(self, shape: str, message: str, *, query_code: str = "", status: int = 400) -> None:
+        super().__init__(message)
+        self.shape = shape
+        self.message = message
+        self.query_code = query_code or shape
+        self.status = status
+
+    @property
+    def receiver_fault(self) -> bool:
+        return self.status >= 500
+
+
+def no_such_queue() -> SqsError:
+    return SqsError(
+        "QueueDoesNotExist",
+        "The specified queue does not exist.",
+        query_code="AWS.SimpleQueueService.NonExistentQueue",
+    )
+
+
+def queue_exists(attribute: str) -> SqsError:
+    return SqsError(
+        "QueueNameExists",
+        f"A queue already exists with the same name and a different value for attribute {attribute}",
+        query_code="QueueAlreadyExists",
+    )
+
+
+def missing(parameter: str) -> SqsError:
+    return SqsError("MissingParameter", f"The request must contain the parameter {parameter}.")
+
+
+def invalid(reason: str) -> SqsError:
+    return SqsError("InvalidParameterValue", reason)
+
+
+def invalid_value(value: object, parameter: str, reason: str) -> SqsError:
+    return invalid(f"Value {value} for parameter {parameter} is invalid. Reason: {reason}")
+
+
+def unknown_attribute(name: str) -> SqsError:
+    return SqsError("InvalidAttributeName", f"Unknown Attribute {name}.")
+
+
+def invalid_attribute(name: str, reason: str = "") -> SqsError:
+    text = f"Invalid value for the parameter {name}."
+    return SqsError("InvalidAttributeValue", f"{text} Reason: {reason}" if reason else text)
+
+
+def bad_handle(handle: str) -> SqsError:
+    return SqsError(
+        "ReceiptHandleIsInvalid", f'The input receipt handle "{handle}" is not a valid receipt handle.'
+    )
+
+
+def not_in_flight() -> SqsError:
+    return SqsError(
+        "MessageNotInflight",
+        "The specified message isn't in flight.",
+        query_code="AWS.SimpleQueueService.MessageNotInflight",
+    )
+
+
+def over_limit(reason: str) -> SqsError:
+    return SqsError("OverLimit", reason)
+
+
+def in_batch(shape: str, message: str) -> SqsError:
+    """The errors of a batch as a whole, whose query codes all share one prefix."""
+    return SqsError(shape, message, query_code=f"AWS.SimpleQueueService.{shape}")
+
+
+def unsupported(reason: str) -> SqsError:
+    return SqsError("UnsupportedOperation", reason, query_code="AWS.SimpleQueueService.UnsupportedOperation")
+
+
+def unknown_operation(name: str) -> SqsError:
+    return SqsError("UnknownOperationException", f"The operation {name!r} is not known.", status=404)
+
+
+def malformed(reason: str) -> SqsError:
+    return SqsError("SerializationException", reason)
+
+
+def unavailable(reason: str) -> SqsError:
+    return SqsError("ServiceUnavailable", reason, status=503)

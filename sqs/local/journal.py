@@ -1,0 +1,233 @@
+"""The journal: an append-only log in segments, written in groups by a thread of its own.
+
+A line is the CRC-32 of its JSON as 8 hexadecimal digits, a space, the JSON, a newline. Space is allocated ahead, so
+that a full disk is met before anything is promised (`require`), and so that a sync writes data alone; behind the last
+line a segment is all zeros. What a crash left half-written is behind everything that was ever called durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+from zlib import crc32
+
+SEGMENT_BYTES: Final = 16 * 1024 * 1024
+ALLOCATION_BYTES: Final = 4 * 1024 * 1024
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+WhenDurable = Callable[[OSError | None], None]
+Write = tuple["Segment", int, list[bytes]]
+
+
+class JournalError(Exception):
+    """The data directory cannot be used: in use by another server, or damaged."""
+
+
+class JournalFull(Exception):
+    """There is no room on the disk for another line."""
+
+
+class Segment:
+    """One file of the journal. `end` is where the next line goes."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        self.path = path
+        self.number = number
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.end = 0
+        self.allocated = os.fstat(self.fd).st_size
+
+    def allocate(self, end: int) -> None:
+        """Makes the file long enough; raises OSError where the disk is too full."""
+        if end > self.allocated:
+            wanted = -(-end // ALLOCATION_BYTES) * ALLOCATION_BYTES
+            os.posix_fallocate(self.fd, self.allocated, wanted - self.allocated)
+            self.allocated = wanted
+
+    def lines(self) -> Iterator[list[Any]]:
+        """The whole lines from the start; leaves `end` behind the last one."""
+        with open(self.fd, "rb", closefd=False) as file:
+            file.seek(0)
+            for line in file:
+                events = decoded(line)
+                if events is None:
+                    return
+                self.end += len(line)
+                yield events
+
+    def cut(self) -> int:
+        """Zeroes whatever is behind the last line; gives how many bytes of it were not zero."""
+        rest = os.pread(self.fd, self.allocated - self.end, self.end)
+        lost = len(rest.rstrip(b"\0"))
+        if lost:
+            os.ftruncate(self.fd, self.end)
+            os.fsync(self.fd)
+            self.allocated = self.end
+        return lost
+
+
+def encoded(events: Any) -> bytes:
+    text = _encode(events).encode()
+    return b"%08x %b\n" % (crc32(text), text)
+
+
+def decoded(line: bytes) -> list[Any] | None:
+    """The events of a line, None where it is not whole."""
+    text = line[9:-1]
+    if line[-1:] != b"\n" or line[:9] != b"%08x " % crc32(text):
+        return None
+    events: list[Any] = json.loads(text)
+    return events
+
+
+class Journal:
+    """The segments of one data directory. Methods are called on the event loop's thread."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises JournalError where another server uses the directory, and OSError where it cannot be written."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise JournalError(f"the data directory {directory} is in use by another server") from None
+        paths = sorted(directory.glob("journal-*.log"))
+        self.segments = [Segment(path, int(path.stem.removeprefix("journal-"))) for path in paths]
+        self._pending: list[Write] = []
+        self._waiting: list[WhenDurable] = []
+        self._being_written: list[WhenDurable] | None = None
+        self._jobs: queue.SimpleQueue[tuple[list[Write], list[WhenDurable]] | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
+
+    def read(self) -> Iterator[tuple[int, list[Any]]]:
+        """Segment number and events of every line, oldest first. Raises JournalError for damage that is not a crash's."""
+        for segment in self.segments:
+            for events in segment.lines():
+                yield segment.number, events
+            if segment is not self.segments[-1]:
+                rest = os.pread(segment.fd, segment.allocated - segment.end, segment.end)
+                if rest.strip(b"\0"):
+                    raise JournalError(f"{segment.path} is damaged at byte {segment.end}")
+
+    def start(self, loop: asyncio.AbstractEventLoop, header: list[Any]) -> int:
+        """Opens the journal for writing, after `read`; gives how many bytes of an unfinished write were dropped."""
+        self._loop = loop
+        lost = self.segments[-1].cut() if self.segments else 0
+        if not self.segments:
+            self._new_segment(header)
+        self._thread.start()
+        return lost
+
+    @property
+    def number(self) -> int:
+        return self.segments[-1].number
+
+    def require(self, room_bytes: int, header: Callable[[], list[Any]]) -> None:
+        """Room for lines of this many bytes, in a new segment if need be; raises JournalFull where there is none."""
+        active = self.segments[-1]
+        try:
+            if active.end and active.end + room_bytes > SEGMENT_BYTES:
+                self._new_segment(header(), room_bytes)
+            else:
+                active.allocate(active.end + room_bytes)
+        except OSError as error:
+            raise JournalFull(str(error)) from error
+
+    def _new_segment(self, header: list[Any], room_bytes: int = 0) -> None:
+        number = self.number + 1 if self.segments else 1
+        line = encoded(header)
+        segment = Segment(self._directory / f"journal-{number:08d}.log", number)
+        try:
+            segment.allocate(len(line) + room_bytes)
+            _sync_directory(self._directory)
+        except OSError:
+            os.close(segment.fd)
+            segment.path.unlink()
+            raise
+        self.segments.append(segment)
+        self._append(line)
+
+    def append(self, events: Any) -> None:
+        """Takes a line into the next group. `require` has made room for it."""
+        self._append(encoded(events))
+
+    def _append(self, line: bytes) -> None:
+        segment = self.segments[-1]
+        if self._pending and self._pending[-1][0] is segment:
+            self._pending[-1][2].append(line)
+        else:
+            self._pending.append((segment, segment.end, [line]))
+        segment.end += len(line)
+
+    def when_durable(self, done: WhenDurable) -> None:
+        """Calls `done` once everything appended so far is on disk: at once, or later on the loop's thread."""
+        if self._pending:
+            self._waiting.append(done)
+            if self._being_written is None:
+                self._write_group()
+        elif self._being_written is not None:
+            self._being_written.append(done)
+        else:
+            done(None)
+
+    def _write_group(self) -> None:
+        group, self._pending = self._pending, []
+        self._being_written, self._waiting = self._waiting, []
+        self._jobs.put((group, self._being_written))
+
+    def _written(self, error: OSError | None) -> None:
+        done, self._being_written = self._being_written or [], None
+        if self._pending and error is None:
+            self._write_group()
+        for call in done:
+            call(error)
+
+    def _write_all(self) -> None:
+        """The journal's thread."""
+        assert self._loop is not None
+        while (job := self._jobs.get()) is not None:
+            error = None
+            try:
+                for segment, offset, lines in job[0]:
+                    _write_at(segment.fd, b"".join(lines), offset)
+                    os.fdatasync(segment.fd)
+            except OSError as failure:
+                error = failure
+            self._loop.call_soon_threadsafe(self._written, error)
+
+    def close(self) -> None:
+        """Writes what is pending and gives the directory free."""
+        if self._thread.is_alive():
+            if self._pending:
+                self._jobs.put((self._pending, []))
+            self._jobs.put(None)
+            self._thread.join()
+        for segment in self.segments:
+            os.close(segment.fd)
+        os.close(self._lock)
+
+
+def _write_at(fd: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view = view[written:]
+        offset += written
+
+
+def _sync_directory(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

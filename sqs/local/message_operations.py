@@ -1,0 +1,277 @@
+"""The operations on messages: one at a time and in batches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqs import limits
+from sqs.local import digest, fields, handles, message_attributes
+from sqs.local.errors import SqsError, in_batch, invalid, invalid_value, missing
+from sqs.local.fields import Params
+from sqs.local.message import Message
+from sqs.local.operations import Answer, Call
+from sqs.local.queue import Queue
+from sqs.local.store import Draft
+
+SENDER_ID: Final = "AIDALOCALSQSSERVER000"
+_SYSTEM_ATTRIBUTES: Final = frozenset(
+    (
+        "All",
+        "ApproximateFirstReceiveTimestamp",
+        "ApproximateReceiveCount",
+        "AWSTraceHeader",
+        "DeadLetterQueueSourceArn",
+        "MessageDeduplicationId",
+        "MessageGroupId",
+        "SenderId",
+        "SentTimestamp",
+        "SequenceNumber",
+    )
+)
+
+
+def send_message(call: Call) -> Answer:
+    queue = call.queue()
+    draft, size_bytes = _draft(call.params, queue)
+    if size_bytes > queue.settings.max_bytes:
+        most = queue.settings.max_bytes
+        raise invalid(f"One or more parameters are invalid. Reason: Message must be shorter than {most} bytes.")
+    return _sent(call, queue, draft)
+
+
+def send_message_batch(call: Call) -> Answer:
+    queue = call.queue()
+    drafts: list[tuple[str, Draft | SqsError]] = []
+    total_bytes = 0
+    for entry in fields.entries(call.params, "SendMessageBatchRequestEntry"):
+        try:
+            draft, size_bytes = _draft(entry, queue)
+        except SqsError as error:
+            drafts.append((entry["Id"], error))
+            continue
+        total_bytes += size_bytes
+        if size_bytes > queue.settings.max_bytes <= limits.MAX_MESSAGE_BYTES:
+            most = queue.settings.max_bytes
+            reason = f"One or more parameters are invalid. Reason: Message must be shorter than {most} bytes."
+            drafts.append((entry["Id"], invalid(reason)))
+        else:
+            drafts.append((entry["Id"], draft))
+    if total_bytes > limits.MAX_MESSAGE_BYTES:
+        most = limits.MAX_MESSAGE_BYTES
+        reason = f"Batch requests cannot be longer than {most} bytes. You have sent {total_bytes} bytes."
+        raise in_batch("BatchRequestTooLong", reason)
+
+    def each(id_: str, draft: Draft | SqsError) -> Answer:
+        if isinstance(draft, SqsError):
+            raise draft
+        return _sent(call, queue, draft)
+
+    return _batch((id_, lambda id_=id_, draft=draft: each(id_, draft)) for id_, draft in drafts)
+
+
+def _draft(params: Params, queue: Queue) -> tuple[Draft, int]:
+    body = fields.text(params, "MessageBody")
+    encoded = fields.encoded_body(body)
+    attributes, attribute_bytes = message_attributes.checked(params.get("MessageAttributes"))
+    delay_seconds = fields.whole(params, "DelaySeconds", 0, limits.MAX_DELAY_SECONDS)
+    draft = Draft(
+        body=body,
+        body_md5=digest.of_body(encoded),
+        attributes=attributes,
+        attributes_md5=digest.of_attributes(attributes) if attributes else None,
+        trace_header=message_attributes.trace_header(params.get("MessageSystemAttributes")),
+        group=fields.group_or_dedup_id(params, "MessageGroupId"),
+        dedup_id=fields.group_or_dedup_id(params, "MessageDeduplicationId"),
+        delay_ms=None if delay_seconds is None else delay_seconds * 1000,
+    )
+    if queue.settings.fifo:
+        _check_fifo(draft, queue, encoded)
+    elif draft.dedup_id is not None:
+        reason = "The request include parameter that is not valid for this queue type"
+        raise invalid_value(draft.dedup_id, "MessageDeduplicationId", reason)
+    return draft, len(encoded) + attribute_bytes
+
+
+def _check_fifo(draft: Draft, queue: Queue, encoded: bytes) -> None:
+    if draft.group is None:
+        raise missing("MessageGroupId")
+    if draft.delay_ms:
+        reason = "The request include parameter that is not valid for this queue type."
+        raise invalid_value(draft.delay_ms // 1000, "DelaySeconds", reason)
+    draft.delay_ms = None
+    if draft.dedup_id is None:
+        if not queue.settings.content_dedup:
+            raise invalid(
+                "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided"
+                " explicitly"
+            )
+        draft.dedup_id = hashlib.sha256(encoded).hexdigest()
+
+
+def _sent(call: Call, queue: Queue, draft: Draft) -> Answer:
+    message_id, sequence = call.store.send(queue, draft, call.now_ms)
+    answer: Answer = {"MD5OfMessageBody": draft.body_md5, "MessageId": message_id}
+    if draft.attributes_md5:
+        answer["MD5OfMessageAttributes"] = draft.attributes_md5
+    if draft.trace_header:
+        header = {"AWSTraceHeader": {"DataType": "String", "StringValue": draft.trace_header}}
+        answer["MD5OfMessageSystemAttributes"] = digest.of_attributes(header)
+    if queue.settings.fifo:
+        answer["SequenceNumber"] = shown_sequence(sequence)
+    return answer
+
+
+def shown_sequence(sequence: int) -> str:
+    """20 digits, as SQS shows them."""
+    return f"{10**19 + sequence}"
+
+
+@dataclass(slots=True)
+class ReceiveRequest:
+    """A checked ReceiveMessage. `wait_seconds` is how long to wait for a first message."""
+
+    queue_name: str
+    count: int
+    visibility_ms: int
+    wait_seconds: int
+    system_attributes: frozenset[str]
+    attributes: list[str]
+
+    @classmethod
+    def of(cls, call: Call) -> ReceiveRequest:
+        params = call.params
+        queue = call.queue()
+        count = fields.whole(params, "MaxNumberOfMessages", 1, limits.MAX_BATCH_ENTRIES)
+        visibility = fields.whole(params, "VisibilityTimeout", 0, limits.MAX_VISIBILITY_SECONDS)
+        wait = fields.whole(params, "WaitTimeSeconds", 0, limits.MAX_RECEIVE_WAIT_SECONDS)
+        # AttributeNames is the older spelling of MessageSystemAttributeNames.
+        wanted = fields.texts(params, "AttributeNames") + fields.texts(params, "MessageSystemAttributeNames")
+        for name in wanted:
+            if name not in _SYSTEM_ATTRIBUTES:
+                raise SqsError("InvalidAttributeName", f"Unknown Attribute {name}.")
+        return cls(
+            queue_name=queue.name,
+            count=1 if count is None else count,
+            visibility_ms=queue.settings.visibility_ms if visibility is None else visibility * 1000,
+            wait_seconds=queue.settings.wait_seconds if wait is None else wait,
+            system_attributes=frozenset(wanted),
+            attributes=fields.texts(params, "MessageAttributeNames"),
+        )
+
+    def answer(self, messages: list[Message]) -> Answer:
+        return {"Messages": [self._shown(message) for message in messages]} if messages else {}
+
+    def _shown(self, message: Message) -> Answer:
+        shown: Answer = {
+            "MessageId": message.id,
+            "ReceiptHandle": handles.encode(self.queue_name, message.id, message.receive_count),
+            "MD5OfBody": message.body_md5,
+            "Body": message.body,
+        }
+        if self.system_attributes:
+            attributes = self._system_attributes(message)
+            if attributes:
+                shown["Attributes"] = attributes
+        if self.attributes and message.attributes:
+            chosen = message_attributes.chosen(message.attributes, self.attributes)
+            if chosen:
+                shown["MessageAttributes"] = chosen
+                whole = len(chosen) == len(message.attributes)
+                shown["MD5OfMessageAttributes"] = message.attributes_md5 if whole else digest.of_attributes(chosen)
+        return shown
+
+    def _system_attributes(self, message: Message) -> dict[str, str]:
+        known = {
+            "SenderId": SENDER_ID,
+            "SentTimestamp": str(message.sent_ms),
+            "ApproximateReceiveCount": str(message.receive_count),
+            "ApproximateFirstReceiveTimestamp": str(message.first_received_ms),
+            "AWSTraceHeader": message.trace_header,
+            "DeadLetterQueueSourceArn": message.source_arn,
+            "MessageGroupId": message.group,
+            "MessageDeduplicationId": message.dedup_id,
+            "SequenceNumber": shown_sequence(message.sequence) if self.queue_name.endswith(".fifo") else None,
+        }
+        every = "All" in self.system_attributes
+        return {
+            name: value
+            for name, value in known.items()
+            if value is not None and (every or name in self.system_attributes)
+        }
+
+
+def delete_message(call: Call) -> Answer:
+    call.store.delete(call.queue(), fields.text(call.params, "ReceiptHandle"))
+    return {}
+
+
+def delete_message_batch(call: Call) -> Answer:
+    queue = call.queue()
+
+    def each(entry: Params) -> Answer:
+        call.store.delete(queue, fields.text(entry, "ReceiptHandle"))
+        return {}
+
+    return _each(call, "DeleteMessageBatchRequestEntry", each)
+
+
+def change_message_visibility(call: Call) -> Answer:
+    _change_visibility(call, call.queue(), call.params)
+    return {}
+
+
+def change_message_visibility_batch(call: Call) -> Answer:
+    queue = call.queue()
+
+    def each(entry: Params) -> Answer:
+        _change_visibility(call, queue, entry)
+        return {}
+
+    return _each(call, "ChangeMessageVisibilityBatchRequestEntry", each)
+
+
+def _change_visibility(call: Call, queue: Queue, params: Params) -> None:
+    handle = fields.text(params, "ReceiptHandle")
+    seconds = fields.whole(params, "VisibilityTimeout", 0, limits.MAX_VISIBILITY_SECONDS)
+    if seconds is None:
+        raise missing("VisibilityTimeout")
+    call.store.change_visibility(queue, handle, seconds, call.now_ms)
+
+
+def _each(call: Call, kind: str, act: Callable[[Params], Answer]) -> Answer:
+    return _batch((entry["Id"], lambda entry=entry: act(entry)) for entry in fields.entries(call.params, kind))
+
+
+def _batch(acts: Any) -> Answer:
+    """Each entry succeeds or fails alone."""
+    done: list[Answer] = []
+    failed: list[Answer] = []
+    for id_, act in acts:
+        try:
+            done.append({"Id": id_, **act()})
+        except SqsError as error:
+            failed.append(
+                {
+                    "Id": id_,
+                    "SenderFault": not error.receiver_fault,
+                    "Code": error.query_code,
+                    "Message": error.message,
+                }
+            )
+    answer: Answer = {"Successful": done}
+    if failed:
+        answer["Failed"] = failed
+    return answer
+
+
+MESSAGE_OPERATIONS: Final[Mapping[str, Callable[[Call], Answer]]] = {
+    "SendMessage": send_message,
+    "SendMessageBatch": send_message_batch,
+    "DeleteMessage": delete_message,
+    "DeleteMessageBatch": delete_message_batch,
+    "ChangeMessageVisibility": change_message_visibility,
+    "ChangeMessageVisibilityBatch": change_message_visibility_batch,
+}

@@ -1,0 +1,203 @@
+"""Which ready message is next: fair between the groups of a standard queue, strict within the groups of a FIFO queue.
+
+Both keep heaps by sequence, so that a message whose lease ended comes back to where it was. A message that is gone is
+left in its heap and skipped; when more than half of the entries are such, the heaps are built anew.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+from typing import Protocol
+
+from sqs.local.message import READY, Message
+
+Entry = tuple[int, Message]
+MIN_DEAD_ENTRIES = 64
+
+
+class Order(Protocol):
+    """The ready messages of one queue."""
+
+    def push(self, message: Message) -> None:
+        """A message became ready."""
+
+    def pop(self) -> Message | None:
+        """The next ready message, taken out; of a FIFO group that is free, or that this very call is emptying."""
+
+    def hold(self, message: Message) -> None:
+        """`message`, just popped, is in flight."""
+
+    def release(self, message: Message) -> None:
+        """`message` is in flight no more; called before `push` where it becomes ready again."""
+
+    def end_call(self) -> None:
+        """One receive call has taken all that it will."""
+
+    def forget(self) -> None:
+        """A ready message is gone."""
+
+
+def _rebuilt(entries: list[Entry]) -> list[Entry]:
+    alive = [entry for entry in entries if entry[1].state == READY]
+    heapify(alive)
+    return alive
+
+
+class FairOrder:
+    """Groups take turns, the oldest message of a group first. Messages without a group are a group of their own."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str | None, list[Entry]] = {}
+        self._turns: deque[str | None] = deque()
+        self._dead = 0
+        self._entries = 0
+
+    def push(self, message: Message) -> None:
+        entries = self._groups.get(message.group)
+        if entries is None:
+            entries = self._groups[message.group] = []
+            self._turns.append(message.group)
+        heappush(entries, (message.sequence, message))
+        self._entries += 1
+
+    def pop(self) -> Message | None:
+        turns = self._turns
+        while turns:
+            group = turns[0]
+            entries = self._groups[group]
+            while entries:
+                message = heappop(entries)[1]
+                self._entries -= 1
+                if message.state == READY:
+                    turns.rotate(-1)
+                    return message
+                self._dead -= 1
+            turns.popleft()
+            del self._groups[group]
+        return None
+
+    def hold(self, message: Message) -> None:
+        pass
+
+    def release(self, message: Message) -> None:
+        pass
+
+    def end_call(self) -> None:
+        pass
+
+    def forget(self) -> None:
+        self._dead += 1
+        if self._dead > MIN_DEAD_ENTRIES and self._dead * 2 > self._entries:
+            self._groups = {group: _rebuilt(entries) for group, entries in self._groups.items()}
+            self._entries = sum(map(len, self._groups.values()))
+            self._dead = 0
+
+
+class _FifoGroup:
+    __slots__ = ("entries", "in_flight")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.in_flight = 0
+
+
+class FifoOrder:
+    """A group is shut while any of its messages is in flight; among free groups, the one with the oldest head is next.
+
+    One receive call may take several messages of one group, in order: they become in flight together.
+    """
+
+    def __init__(self) -> None:
+        self._groups: dict[str | None, _FifoGroup] = {}
+        # Heads by sequence; an entry counts only while it is the head of a free group.
+        self._heads: list[tuple[int, str | None]] = []
+        self._taking: str | None = None
+        self._dead = 0
+        self._entries = 0
+
+    def push(self, message: Message) -> None:
+        group = self._groups.get(message.group)
+        if group is None:
+            group = self._groups[message.group] = _FifoGroup()
+        heappush(group.entries, (message.sequence, message))
+        self._entries += 1
+        if not group.in_flight and group.entries[0][1] is message:
+            heappush(self._heads, (message.sequence, message.group))
+
+    def pop(self) -> Message | None:
+        if self._taking is not None:
+            message = self._next_of(self._taking)
+            if message is not None:
+                return message
+            self._taking = None
+        while self._heads:
+            sequence, name = heappop(self._heads)
+            group = self._groups.get(name)
+            if group is None or group.in_flight or not group.entries or group.entries[0][0] != sequence:
+                continue
+            message = self._next_of(name)
+            if message is not None:
+                self._taking = name
+                return message
+        return None
+
+    def _next_of(self, name: str | None) -> Message | None:
+        group = self._groups.get(name)
+        while group is not None and group.entries:
+            message = heappop(group.entries)[1]
+            self._entries -= 1
+            if message.state == READY:
+                return message
+            self._dead -= 1
+        if group is not None and not group.in_flight:
+            del self._groups[name]
+        return None
+
+    def hold(self, message: Message) -> None:
+        group = self._groups.get(message.group)
+        if group is None:
+            group = self._groups[message.group] = _FifoGroup()
+        group.in_flight += 1
+
+    def release(self, message: Message) -> None:
+        group = self._groups[message.group]
+        group.in_flight -= 1
+        if group.in_flight:
+            return
+        if group.entries:
+            heappush(self._heads, (group.entries[0][0], message.group))
+        else:
+            del self._groups[message.group]
+
+    def end_call(self) -> None:
+        name, self._taking = self._taking, None
+        if name is None:
+            return
+        group = self._groups.get(name)
+        if group is not None and not group.in_flight:
+            # What was popped did not stay in flight (moved to the DLQ, or received with a lease of 0).
+            if group.entries:
+                heappush(self._heads, (group.entries[0][0], name))
+            else:
+                del self._groups[name]
+
+    def forget(self) -> None:
+        self._dead += 1
+        if self._dead > MIN_DEAD_ENTRIES and self._dead * 2 > self._entries:
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        self._dead = 0
+        for group in self._groups.values():
+            group.entries = _rebuilt(group.entries)
+        self._groups = {name: group for name, group in self._groups.items() if group.entries or group.in_flight}
+        self._entries = sum(len(group.entries) for group in self._groups.values())
+        self._heads = list(self._free_heads())
+        heapify(self._heads)
+
+    def _free_heads(self) -> Iterator[tuple[int, str | None]]:
+        for name, group in self._groups.items():
+            if group.entries and not group.in_flight:
+                yield group.entries[0][0], name

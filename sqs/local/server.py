@@ -1,0 +1,108 @@
+"""One server from start to stop: opens the data directory, binds, serves, and ends on a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqs.local.http import Connection
+from sqs.local.journal import Journal, JournalError
+from sqs.local.service import Service
+
+STOP_SECONDS = 0.5  # for answers that are on their way when a signal comes
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+class StartError(Exception):
+    """The server cannot start: its port or data directory is taken, or cannot be used."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where to listen and what to keep. `data` None keeps nothing."""
+
+    host: str
+    port: int
+    data: Path | None
+    region: str
+
+
+async def serve(options: Options) -> int:
+    """Runs until SIGTERM or SIGINT; gives the exit status. Raises StartError."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[int] = loop.create_future()
+
+    def stop(status: int) -> None:
+        if not stopped.done():
+            stopped.set_result(status)
+
+    def failed(error: OSError) -> None:
+        say(
+            f"the journal cannot be written: {error}; stopping, as what was answered would not be kept", error=True
+        )
+        stop(1)
+
+    journal = _open(options.data)
+    try:
+        service = Service(journal, region=options.region, failed=failed)
+        try:
+            lost = service.start(loop)
+        except (JournalError, OSError) as error:
+            raise StartError(str(error)) from error
+        if lost:
+            say(f"dropped {lost} bytes of an unfinished write that nobody had an answer for", error=True)
+        connections: set[Connection] = set()
+        try:
+            server = await loop.create_server(
+                lambda: Connection(service, connections), options.host, options.port, backlog=1024
+            )
+        except OSError as error:
+            raise StartError(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from error
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop, 0)
+        _announce(options, server.sockets[0].getsockname()[1])
+        status = await stopped
+        server.close()
+        service.stop()
+        await _finish(connections)
+    finally:
+        if journal is not None:
+            journal.close()
+    say("stopped")
+    return status
+
+
+def _open(data: Path | None) -> Journal | None:
+    if data is None:
+        return None
+    try:
+        return Journal(data)
+    except (JournalError, OSError) as error:
+        raise StartError(str(error)) from error
+
+
+def _announce(options: Options, port: int) -> None:
+    if not options.host.startswith(_LOOPBACK):
+        say(
+            f"listening on {options.host} without any authentication: whoever reaches it can do anything",
+            error=True,
+        )
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    where = "messages in memory only" if options.data is None else f"data in {options.data}"
+    say(f"ready on http://{host}:{port}, {where}")
+
+
+async def _finish(connections: set[Connection]) -> None:
+    """Lets answers out, then ends every connection."""
+    for connection in list(connections):
+        connection.end()
+    deadline = asyncio.get_running_loop().time() + STOP_SECONDS
+    while connections and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.01)
+
+
+def say(text: str, *, error: bool = False) -> None:
+    print(f"sqs.local: {text}", file=sys.stderr if error else sys.stdout, flush=True)

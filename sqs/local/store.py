@@ -1,0 +1,243 @@
+"""All queues of one server: what the operations do to them, and what the journal must know of it.
+
+The store does no I/O, reads no clock and makes no ids: callers hand them in. What changed is collected in `events`;
+`sqs.local.replay` applies the same events to an empty store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqs import limits
+from sqs.local import handles
+from sqs.local.attributes import Redrive, Settings
+from sqs.local.dedup import Sent
+from sqs.local.errors import invalid, invalid_value, no_such_queue, not_in_flight, over_limit, queue_exists
+from sqs.local.message import DELAYED, IN_FLIGHT, READY, Message
+from sqs.local.queue import Queue
+
+Event = list[Any]
+
+
+@dataclass(slots=True)
+class Draft:
+    """A message as its sender gave it, checked."""
+
+    body: str
+    body_md5: str
+    attributes: dict[str, dict[str, str]] | None = None
+    attributes_md5: str | None = None
+    trace_header: str | None = None
+    group: str | None = None
+    dedup_id: str | None = None
+    delay_ms: int | None = None
+
+
+class Store:
+    """Queues by name. Not thread-safe: one thread at a time."""
+
+    def __init__(
+        self, new_id: Callable[[], str], *, region: str = "us-east-1", account: str = "000000000000"
+    ) -> None:
+        self.queues: dict[str, Queue] = {}
+        self.events: list[Event] = []
+        self.next_sequence = 1
+        self.segment = 0  # the part of the journal that the next events go to
+        self._new_id = new_id
+        self.account = account
+        self._arn_prefix = f"arn:aws:sqs:{region}:{account}:"
+
+    def arn(self, name: str) -> str:
+        return self._arn_prefix + name
+
+    def queue(self, name: str, now_ms: int) -> Queue:
+        """The queue as it is at `now_ms`; raises SqsError where there is none."""
+        queue = self.queues.get(name)
+        if queue is None:
+            raise no_such_queue()
+        self.advance(queue, now_ms)
+        return queue
+
+    def advance(self, queue: Queue, now_ms: int) -> None:
+        expired = queue.advance(now_ms)
+        if expired:
+            self.events.append(["del", queue.name, expired])
+
+    def create_queue(
+        self, name: str, given: Mapping[str, str], tags: Mapping[str, str], *, fifo: bool, now_ms: int
+    ) -> Queue:
+        settings = Settings.create(given, fifo=fifo)
+        existing = self.queues.get(name)
+        if existing is not None:
+            different = existing.settings.difference(given)
+            if different is not None:
+                raise queue_exists(different)
+            return existing
+        self._check_redrive(name, settings)
+        queue = Queue(name, settings, now_ms)
+        queue.tags = dict(tags)
+        self.queues[name] = queue
+        self.note_queue(queue)
+        return queue
+
+    def set_attributes(self, queue: Queue, given: Mapping[str, str], now_ms: int) -> None:
+        settings = queue.settings.changed(given)
+        if "RedrivePolicy" in given:
+            self._check_redrive(queue.name, settings)
+        queue.settings = settings
+        queue.modified_ms = now_ms
+        self.note_queue(queue)
+
+    def set_tags(self, queue: Queue, tags: dict[str, str]) -> None:
+        queue.tags = tags
+        self.note_queue(queue)
+
+    def note_queue(self, queue: Queue) -> None:
+        times = [queue.created_ms, queue.modified_ms, queue.purged_ms]
+        self.events.append(["queue", queue.name, dict(queue.settings.shown), queue.tags, times])
+
+    def _check_redrive(self, name: str, settings: Settings) -> None:
+        redrive = settings.redrive
+        if redrive is None:
+            return
+        value = settings.shown["RedrivePolicy"]
+        target = self.queues.get(redrive.target)
+        if target is None:
+            raise invalid_value(value, "RedrivePolicy", "Dead letter target does not exist.")
+        if target.settings.fifo != settings.fifo:
+            reason = "Dead-letter queue must be same type of queue as the source."
+            raise invalid_value(value, "RedrivePolicy", reason)
+        if not target.settings.allows_source(self.arn(name)):
+            reason = "The dead-letter queue's RedriveAllowPolicy does not allow this source queue."
+            raise invalid_value(value, "RedrivePolicy", reason)
+
+    def delete_queue(self, name: str) -> None:
+        queue = self.queues.pop(name, None)
+        if queue is None:
+            raise no_such_queue()
+        queue.clear()
+        self.events.append(["gone", name])
+
+    def sources_of(self, name: str) -> list[str]:
+        """Names of the queues whose dead letters go to `name`."""
+        return [q.name for q in self.queues.values() if q.settings.redrive and q.settings.redrive.target == name]
+
+    def send(self, queue: Queue, draft: Draft, now_ms: int) -> tuple[str, int]:
+        """The message's id and sequence; in a FIFO queue a repeated deduplication id gives those of the first."""
+        key = None
+        if draft.dedup_id is not None and queue.settings.fifo:
+            key = queue.dedup_key(draft.group, draft.dedup_id)
+            sent = queue.dedup.find(key, now_ms)
+            if sent is not None:
+                return sent.message_id, sent.sequence
+        message = Message(self._new_id(), self.next_sequence, now_ms, draft.body, draft.body_md5)
+        self.next_sequence += 1
+        message.segment = self.segment
+        message.attributes = draft.attributes
+        message.attributes_md5 = draft.attributes_md5
+        message.trace_header = draft.trace_header
+        message.group = draft.group
+        message.dedup_id = draft.dedup_id
+        delay_ms = queue.settings.delay_ms if draft.delay_ms is None else draft.delay_ms
+        message.due_ms = queue.due_of_new(message, delay_ms, now_ms)
+        message.state = DELAYED if message.due_ms else READY
+        queue.add(message)
+        if key is not None:
+            queue.dedup.add(key, Sent(message.id, message.sequence, now_ms, self.segment))
+        self.events.append(["msg", queue.name, message.row()])
+        return message.id, message.sequence
+
+    def receive(self, queue: Queue, count: int, visibility_ms: int, now_ms: int) -> list[Message]:
+        """Up to `count` messages, leased; those received too often go to the dead-letter queue instead.
+
+        Raises SqsError (OverLimit) where a standard queue has too many messages in flight.
+        """
+        fifo = queue.settings.fifo
+        most = limits.MAX_IN_FLIGHT_FIFO if fifo else limits.MAX_IN_FLIGHT_STANDARD
+        if queue.in_flight >= most:
+            if fifo:
+                return []
+            raise over_limit(f"The maximum number of in flight messages is reached: {most}.")
+        redrive = queue.settings.redrive
+        dead_letters = self.queues.get(redrive.target) if redrive else None
+        taken: list[Message] = []
+        while len(taken) < count and (message := queue.take()) is not None:
+            if dead_letters is not None and redrive is not None and _spent(message, redrive):
+                self._move(queue, dead_letters, message, now_ms)
+            else:
+                taken.append(message)
+        for message in taken:
+            queue.lease(message, now_ms, visibility_ms)
+        queue.end_call()
+        if taken:
+            due_ms = now_ms + visibility_ms if visibility_ms > 0 else 0
+            self.events.append(["recv", queue.name, now_ms, due_ms, [message.id for message in taken]])
+        return taken
+
+    def give_back(self, queue: Queue, deliveries: Iterable[tuple[str, int]], now_ms: int) -> None:
+        """Undoes deliveries (message id, receive count) whose answer reached nobody."""
+        for message_id, delivery in deliveries:
+            message = queue.messages.get(message_id)
+            if message is None or message.receive_count != delivery:
+                continue
+            message.receive_count -= 1
+            if not message.receive_count:
+                message.first_received_ms = 0
+            if message.state == IN_FLIGHT:
+                queue.set_lease_end(message, now_ms, now_ms)
+            counts = [message.receive_count, message.first_received_ms]
+            self.events.append(["undo", queue.name, message_id, *counts])
+
+    def _move(self, source: Queue, target: Queue, message: Message, now_ms: int) -> None:
+        source.remove_taken(message)
+        moved = Message.from_row(message.row())
+        moved.segment = message.segment
+        moved.state = READY
+        moved.counted_from = moved.receive_count
+        moved.source_arn = self.arn(source.name)
+        target.add(moved)
+        self.advance(target, now_ms)
+        self.events.append(["moved", source.name, target.name, message.id, moved.source_arn])
+
+    def delete(self, queue: Queue, receipt_handle: str) -> None:
+        """Of an older delivery than the last: succeeds and deletes nothing (API_DeleteMessage)."""
+        handle = handles.decode(receipt_handle, queue.name)
+        message = queue.messages.get(handle.message_id)
+        if message is None:
+            return
+        current = message.receive_count == handle.delivery
+        if queue.settings.fifo and not (current and message.state == IN_FLIGHT):
+            raise invalid_value(receipt_handle, "ReceiptHandle", "The receipt handle has expired.")
+        if current:
+            queue.remove(message.id)
+            self.events.append(["del", queue.name, [message.id]])
+
+    def change_visibility(self, queue: Queue, receipt_handle: str, seconds: int, now_ms: int) -> None:
+        handle = handles.decode(receipt_handle, queue.name)
+        message = queue.messages.get(handle.message_id)
+        if message is None or message.receive_count != handle.delivery:
+            reason = "Message does not exist or is not available for visibility timeout change."
+            raise invalid_value(receipt_handle, "ReceiptHandle", reason)
+        if message.state != IN_FLIGHT:
+            raise not_in_flight()
+        due_ms = now_ms + seconds * 1000
+        if due_ms - message.received_ms > limits.MAX_VISIBILITY_SECONDS * 1000:
+            most = limits.MAX_VISIBILITY_SECONDS
+            raise invalid(f"Total VisibilityTimeout for the message is beyond the limit [{most} seconds]")
+        queue.set_lease_end(message, due_ms, now_ms)
+        self.events.append(["lease", queue.name, message.id, due_ms])
+
+    def purge(self, queue: Queue, now_ms: int) -> None:
+        queue.clear()
+        queue.purged_ms = now_ms
+        self.events.append(["purge", queue.name, now_ms])
+
+    def take_events(self) -> Sequence[Event]:
+        events, self.events = self.events, []
+        return events
+
+
+def _spent(message: Message, redrive: Redrive) -> bool:
+    return message.receive_count - message.counted_from >= redrive.max_receives
