@@ -1,0 +1,56 @@
+"""boto3 clients for SQS with bounded timeouts."""
+
+import threading
+from typing import TYPE_CHECKING
+
+import botocore.session
+from botocore.config import Config
+
+from sqs.calls import CALLS
+
+if TYPE_CHECKING:
+    from types_boto3_sqs.client import SQSClient
+
+DEFAULT_REGION = "us-east-1"  # what boto3 needs to sign with when an endpoint of our own has no region
+CONNECT_TIMEOUT_SECONDS = 5.0
+READ_TIMEOUT_SECONDS = 10.0
+MAX_CONNECTIONS = 64  # of one client's pool; threads beyond it wait for a connection, they do not fail
+
+_building = threading.Lock()
+
+
+def make_client(
+    *,
+    endpoint_url: str | None,
+    region: str | None,
+    access_key: str | None = None,
+    secret_key: str | None = None,
+    read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+    connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+    attempts: int = 2,
+) -> "SQSClient":
+    """A client that many threads may share, whose every call ends.
+
+    Without keys, credentials come from the usual places of AWS and are read anew. One call blocks for at
+    most `attempts` times (connect + read timeout) and a pause of botocore's between the attempts. The second
+    attempt is there for kept connections that the other side has closed.
+    """
+    config = Config(
+        connect_timeout=connect_timeout_seconds,
+        read_timeout=read_timeout_seconds,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=MAX_CONNECTIONS,
+        tcp_keepalive=True,
+    )
+    with _building:  # botocore's loaders are not thread-safe
+        session = botocore.session.get_session()
+        client: SQSClient = session.create_client(  # type: ignore[assignment]  # named by a string
+            "sqs",
+            region_name=region or session.get_config_variable("region") or (endpoint_url and DEFAULT_REGION),
+            endpoint_url=endpoint_url,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            config=config,
+        )
+    CALLS.attach(client)
+    return client

@@ -1,0 +1,250 @@
+"""The consuming half of a channel: what is held, from its receive to its settlement."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from sqs import delays, deliveries, envelope
+from sqs.account import Account
+from sqs.dead_letters import Reason
+from sqs.deliveries import Delivery
+from sqs.errors import SqsError
+from sqs.leases import LeaseKeeper, lease_end
+from sqs.message import Message
+from sqs.options import Options
+from sqs.protocol import check_headers
+from sqs.receiving import Receiver
+from sqs.settling import Settler
+
+logger = logging.getLogger(__name__)
+
+Ready = queue.SimpleQueue["tuple[Consuming, Message] | None"]
+
+
+class Consuming:
+    """Receiver, leases and settlements of one channel. Thread-safe.
+
+    Messages go into `ready`, a queue whose `put` is safe in signal handlers; None in it only wakes.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        options: Options,
+        *,
+        resolve: Callable[[str], str],
+        ready: Ready,
+        channel: Any,
+    ) -> None:
+        self._account = account
+        self._options = options
+        self._resolve = resolve
+        self._ready = ready
+        self._channel = channel
+        self._keeper = LeaseKeeper(
+            account, lease_seconds=options.lease_seconds, cap_seconds=options.lease_cap_seconds
+        )
+        self._settler = Settler(
+            account, self._keeper, lanes=options.lanes, delete_linger_seconds=options.delete_linger_seconds
+        )
+        self._receiver = Receiver(account, options, resolve, self._accept, lambda: self._settler.backlog)
+        self._lock = threading.Lock()
+        self._held: dict[str, Message] = {}
+        self._no_ack: set[str] = set()
+        self._closed = False
+        self.stopping = False
+
+    @property
+    def held(self) -> int:
+        """Deliveries that wait or run."""
+        return len(self._held)
+
+    def set_limit(self, slots: int) -> None:
+        """How many may be held, 0 for no limit."""
+        self._receiver.set_limit(slots)
+
+    def add_queue(self, name: str, *, no_ack: bool) -> None:
+        """Receive from this queue; raises QueueMissingError or DeniedError, and bears what will pass."""
+        if no_ack:
+            self._no_ack.add(name)
+        self._receiver.add_queue(name)
+
+    def remove_queue(self, name: str) -> None:
+        """Receive no more from this queue, and release what waits."""
+        self._receiver.remove_queue(name)
+        self._release(lambda message: message.delivery.queue == name and not message.handed_over)
+        self._no_ack.discard(name)
+
+    # In receiver threads.
+
+    def _accept(self, received: list[Delivery]) -> None:
+        self._keeper.keep(received)
+        for delivery in received:
+            message = self._read(delivery)
+            if message is None:
+                self._receiver.free_slot()
+                continue
+            with self._lock:
+                if not self._closed:
+                    self._held[delivery.tag] = message
+                    self._ready.put((self, message))
+                    continue
+            self._settler.release(delivery, 0)
+
+    def _read(self, delivery: Delivery) -> Message | None:
+        """The message of a delivery, or None if it was settled here."""
+        try:
+            content = envelope.decode(delivery.body)
+            headers = content["headers"]
+            check_headers(headers)
+            left = delays.seconds_left(headers)
+            if left > delays.HOLD_SECONDS and not delivery.queue.endswith(".fifo"):
+                self._settler.postpone(delivery, _postponed(delivery, left))
+                return None
+            return Message(delivery, content, self._channel)
+        except Exception as exc:
+            delivery.reason = Reason("UndecodableMessage", str(exc), attempts=0, worker=self._options.worker_name)
+            logger.warning("message %s on %s cannot be read: %s", delivery.message_id, delivery.queue, exc)
+            self._settler.bury(delivery)
+            return None
+
+    # In the consuming thread.
+
+    def hand_over(self, message: Message, callback: Callable[[Message], Any] | None) -> bool:
+        """Give a ready message to its consumer; False if it is not ours any more.
+
+        What the callback raises ends this message and is logged; it must not end the loop around it.
+        """
+        with self._lock:
+            if self._held.get(message.delivery.tag) is not message or self.stopping:
+                return False
+            message.handed_over = callback is not None
+        if callback is None:
+            self.reject(message.delivery.tag, requeue=True, seconds=0)
+            return False
+        if not message.delivery.holds():
+            self._forget(message)
+            return False
+        if message.delivery.queue in self._no_ack:
+            self.ack(message.delivery.tag)
+        message.in_callback = True
+        try:
+            callback(message)
+        except Exception as exc:
+            logger.exception("the consumer failed on message %s", message.delivery.message_id)
+            if isinstance(exc, RuntimeError | OSError | SqsError | MemoryError):
+                # The worker's trouble, not the message's: a pool that has shut down, a store that is away.
+                self.reject(message.delivery.tag, requeue=True)
+            else:
+                message.fail(exc)
+        finally:
+            message.in_callback = False
+        return True
+
+    def get(self, name: str, *, no_ack: bool) -> Message | None:
+        """Receive one message here and now."""
+        url = self._resolve(name)
+        answer = self._account.call(
+            "ReceiveMessage",
+            name,
+            self._account.client.receive_message,
+            QueueUrl=url,
+            MaxNumberOfMessages=1,
+            WaitTimeSeconds=0,
+            VisibilityTimeout=self._options.lease_seconds,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["ApproximateReceiveCount", "MessageGroupId"],
+        )
+        for raw in answer.get("Messages", []):
+            delivery = deliveries.from_answer(raw, name, url, lease_end(self._options.lease_seconds))
+            self._keeper.keep([delivery])
+            message = self._read(delivery)
+            if message is None:
+                return None
+            if no_ack:
+                self._settler.delete(delivery)
+                return message
+            message.handed_over = True
+            with self._lock:
+                self._held[delivery.tag] = message
+            self._receiver.take_slot()
+            return message
+        return None
+
+    # In any thread.
+
+    def ack(self, tag: str) -> None:
+        """Delete; nothing happens for a delivery that was settled before."""
+        message = self._pop(tag)
+        if message is not None:
+            self._settler.delete(message.delivery)
+
+    def reject(self, tag: str, *, requeue: bool, seconds: int | None = None) -> None:
+        """Release or bury; nothing happens for a delivery that was settled before."""
+        message = self._pop(tag)
+        if message is None:
+            return
+        if requeue:
+            self._settler.release(message.delivery, seconds)
+        else:
+            self._settler.bury(message.delivery)
+
+    def _pop(self, tag: str) -> Message | None:
+        with self._lock:
+            message = self._held.pop(tag, None)
+        if message is not None:
+            self._receiver.free_slot()
+        return message
+
+    def _forget(self, message: Message) -> None:
+        """Its lease was lost while it waited: it is another's now."""
+        if self._pop(message.delivery.tag) is not None:
+            self._keeper.drop(message.delivery)
+
+    # Stopping.
+
+    def stop_receiving(self) -> None:
+        """Flag and wake; the consuming thread then releases what waits. Takes no lock."""
+        self.stopping = True
+        self._receiver.stop()
+        self._ready.put(None)
+
+    def release_waiting(self) -> None:
+        """Make visible again what was received and not handed over."""
+        self._release(lambda message: not message.handed_over)
+
+    def release_all(self) -> None:
+        """Make visible again everything that is held."""
+        self._release(lambda message: True)
+
+    def _release(self, which: Callable[[Message], bool]) -> None:
+        with self._lock:
+            tags = [tag for tag, message in self._held.items() if which(message)]
+        for tag in tags:
+            self.reject(tag, requeue=True, seconds=0)
+
+    def close(self) -> None:
+        """Stop, release all, settle within the bound, end the threads."""
+        self.stopping = True
+        self._receiver.close()
+        with self._lock:
+            self._closed = True
+        self.release_all()
+        self._settler.close(self._options.shutdown_seconds)
+        self._keeper.close()
+
+
+def _postponed(delivery: Delivery, left: float) -> dict[str, Any]:
+    """SendMessage's parameters for the same message with the rest of its delay."""
+    parameters: dict[str, Any] = {
+        "QueueUrl": delivery.queue_url,
+        "MessageBody": delivery.body,
+        "MessageAttributes": delivery.attributes,
+        "DelaySeconds": delays.delay_seconds(left),
+    }
+    group = delivery.system_attributes.get("MessageGroupId")
+    if group is not None:
+        parameters["MessageGroupId"] = group
+    return parameters

@@ -1,0 +1,70 @@
+"""How full the lanes are, by SQS's own approximate counts; asks, never receives."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from sqs.errors import MISSING_CODES
+from sqs.lanes import Lane, Queue
+
+if TYPE_CHECKING:
+    from types_boto3_sqs.client import SQSClient
+
+_NAMES = {
+    "visible": "ApproximateNumberOfMessages",
+    "in_flight": "ApproximateNumberOfMessagesNotVisible",
+    "delayed": "ApproximateNumberOfMessagesDelayed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Messages of one queue. A queue that does not exist has zeros and `missing` set."""
+
+    queue: str
+    visible: int
+    in_flight: int
+    delayed: int
+    dead_letter_queue: bool
+    lane: str
+    missing: bool = False
+
+    @property
+    def total(self) -> int:
+        """All messages of the queue, whatever their state."""
+        return self.visible + self.in_flight + self.delayed
+
+
+def read_depths(client: "SQSClient", lanes: Iterable[Lane]) -> list[Depth]:
+    """The depths of each lane's queue and DLQ, in that order. Two calls a queue; blocks.
+
+    Raises botocore's errors, except for a missing queue, which is reported as such.
+    """
+    depths = []
+    for lane in lanes:
+        depths.append(_depth(client, lane, lane.queue))
+        depths.append(_depth(client, lane, lane.dead_letter_queue))
+    return depths
+
+
+def _depth(client: "SQSClient", lane: Lane, queue: Queue) -> Depth:
+    is_dead_letter_queue = queue is lane.dead_letter_queue
+    try:
+        url = client.get_queue_url(QueueName=queue.name)["QueueUrl"]
+        names: Any = list(_NAMES.values())
+        answer: Any = client.get_queue_attributes(QueueUrl=url, AttributeNames=names)
+    except ClientError as exc:
+        if exc.response.get("Error", {}).get("Code") not in MISSING_CODES:
+            raise
+        return Depth(queue.name, 0, 0, 0, is_dead_letter_queue, lane.name, missing=True)
+    counts = {field: int(answer["Attributes"].get(name, 0)) for field, name in _NAMES.items()}
+    return Depth(
+        queue.name,
+        counts["visible"],
+        counts["in_flight"],
+        counts["delayed"],
+        dead_letter_queue=is_dead_letter_queue,
+        lane=lane.name,
+    )

@@ -1,0 +1,172 @@
+"""What can go wrong between us and SQS, and whose turn it is then.
+
+SqsError
+├── UnavailableError       faults that pass: 5xx, throttling, timeouts, resets, expired credentials. Try again.
+├── QueueMissingError      the queue does not exist; says how to make it
+├── DeniedError            IAM refuses the action; says which one
+├── RefusedError           SQS does not accept the call as it is
+├── MessageTooLargeError   the caller's fault: says the encoded size and the limit
+├── DelayRefusedError      the caller's fault: FIFO queues take no delay for one message
+├── UndecodableError       a body that is no kombu envelope, or no task; its message becomes a dead letter
+└── OptionError            a transport option that does not exist or cannot be
+
+The first four are kombu OperationalErrors, which is what `delay()` promises to raise. Only the first is
+worth a retry, so it alone is in the transport's list of recoverable errors.
+"""
+
+from botocore.exceptions import BotoCoreError, ClientError
+from kombu.exceptions import OperationalError
+
+MISSING_CODES = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NonExistentQueue"})
+DENIED_CODES = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "KMS.AccessDeniedException",
+        "KmsAccessDenied",
+        "NotAuthorized",
+        "UnauthorizedOperation",
+    }
+)
+# Credentials that expired, were rotated, or seem so because a clock is off: others may work in a moment.
+CREDENTIAL_CODES = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSecurity",
+        "InvalidSignatureException",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+THROTTLING_CODES = frozenset(
+    {
+        "OverLimit",
+        "KMS.ThrottlingException",
+        "KmsThrottled",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+# Never the message's own fault; seen as 4xx from proxies and load balancers in front of SQS.
+PASSING_STATUS = frozenset({408, 421, 425, 429})
+
+
+class SqsError(Exception):
+    """Root of everything that `sqs` raises on purpose."""
+
+
+class UnavailableError(SqsError, OperationalError):
+    """SQS did not answer, or answered that it cannot now."""
+
+    def __init__(self, operation: str, queue: str, cause: str) -> None:
+        super().__init__(f"{operation} on queue {queue!r}: {cause}")
+        self.operation, self.queue, self.cause = operation, queue, cause
+
+
+class QueueMissingError(SqsError, OperationalError):
+    """The queue does not exist where we look for it."""
+
+    def __init__(self, operation: str, queue: str) -> None:
+        super().__init__(
+            f"{operation}: queue {queue!r} does not exist; create it with "
+            "`celery -A tasks queues create`, or check region, account and endpoint"
+        )
+        self.operation, self.queue = operation, queue
+
+
+class DeniedError(SqsError, OperationalError):
+    """IAM does not allow the action."""
+
+    def __init__(self, operation: str, queue: str, cause: str) -> None:
+        super().__init__(f"sqs:{operation} on queue {queue!r} is denied; allow it in the role's policy ({cause})")
+        self.operation, self.queue = operation, queue
+
+
+class RefusedError(SqsError, OperationalError):
+    """SQS does not accept the call; sending it again changes nothing."""
+
+    def __init__(self, operation: str, queue: str, code: str, cause: str) -> None:
+        super().__init__(f"{operation} on queue {queue!r} was refused: {code}: {cause}")
+        self.operation, self.queue, self.code = operation, queue, code
+
+
+class MessageTooLargeError(SqsError, ValueError):
+    """The encoded message does not fit into its queue."""
+
+    def __init__(self, queue: str, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"the message for queue {queue!r} is {size_bytes:,} bytes encoded; the limit is {limit_bytes:,}"
+        )
+        self.queue, self.size_bytes, self.limit_bytes = queue, size_bytes, limit_bytes
+
+
+class DelayRefusedError(SqsError, ValueError):
+    """A countdown or eta for a FIFO queue."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(
+            f"queue {queue!r} is FIFO: SQS delays no single message there, so it takes no countdown or eta"
+        )
+        self.queue = queue
+
+
+class UndecodableError(SqsError, ValueError):
+    """A message that no worker can read."""
+
+
+class OptionError(SqsError, ValueError):
+    """A wrong entry in `broker_transport_options`."""
+
+
+def classify(exc: Exception, operation: str, queue: str) -> SqsError:
+    """The error of ours for what botocore raised; `operation` is SQS's name of the call."""
+    if isinstance(exc, SqsError):
+        return exc
+    if isinstance(exc, ClientError):
+        return _of_answer(exc, operation, queue)
+    if isinstance(exc, (BotoCoreError, OSError)):
+        return UnavailableError(operation, queue, f"{type(exc).__name__}: {exc}")
+    # botocore's parsers raise whatever a half answer makes them stumble over.
+    return UnavailableError(operation, queue, f"unreadable answer: {exc!r}")
+
+
+def _of_answer(exc: ClientError, operation: str, queue: str) -> SqsError:
+    code = str(exc.response.get("Error", {}).get("Code", ""))
+    status = int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    text = str(exc.response.get("Error", {}).get("Message", "")) or str(exc)
+    if code in MISSING_CODES:
+        return QueueMissingError(operation, queue)
+    if code in DENIED_CODES:
+        return DeniedError(operation, queue, text)
+    if is_passing(code, status):
+        return UnavailableError(operation, queue, f"{code or status}: {text}")
+    return RefusedError(operation, queue, code, text)
+
+
+def is_passing(code: str, status: int = 0) -> bool:
+    """Whether an error code of SQS, in an answer or in one entry of a batch, may be gone at the next try."""
+    return (
+        code in CREDENTIAL_CODES
+        or code in THROTTLING_CODES
+        or status >= 500
+        or status in PASSING_STATUS
+        or code in {"InternalError", "InternalFailure", "ServiceUnavailable", "RequestTimeout"}
+        # An answer that names no code did not come from SQS's own logic.
+        or code in {"", str(status)}
+    )
+
+
+def is_credentials(exc: BaseException) -> bool:
+    """Whether a fresh look at the credentials could help."""
+    return isinstance(exc, ClientError) and exc.response.get("Error", {}).get("Code") in CREDENTIAL_CODES

@@ -1,0 +1,96 @@
+"""The kombu message of a delivery."""
+
+from typing import Any
+
+from kombu import message as kombu_message
+from kombu.exceptions import ContentDisallowed, DecodeError
+
+from sqs.dead_letters import Reason, explain
+from sqs.deliveries import Delivery
+from sqs.protocol import check_payload
+
+
+class Message(kombu_message.Message):
+    """A received message.
+
+    `delivery_info` holds, besides exchange and routing key, `delivery_count` (SQS's own count of receives,
+    this one included), `redelivered` and `message_id`. A message that turns out unreadable, or that the
+    consumer does not take, explains itself before it is rejected; one that is acknowledged because it is
+    unreadable is rejected, because acknowledging would lose it.
+    """
+
+    def __init__(self, delivery: Delivery, envelope: dict[str, Any], channel: Any) -> None:
+        properties = envelope["properties"]
+        properties["delivery_tag"] = delivery.tag
+        info = properties["delivery_info"]
+        info.setdefault("exchange", "")
+        info.setdefault("routing_key", delivery.queue)
+        info["delivery_count"] = delivery.count
+        info["redelivered"] = delivery.count > 1
+        info["message_id"] = delivery.message_id
+        self.delivery = delivery
+        self.handed_over = False
+        self.in_callback = False
+        self.unreadable: Exception | None = None
+        super().__init__(
+            body=envelope["body"],
+            delivery_tag=delivery.tag,
+            content_type=envelope.get("content-type"),
+            content_encoding=envelope.get("content-encoding"),
+            delivery_info=info,
+            properties=properties,
+            headers=envelope["headers"],
+            channel=channel,
+        )
+        if self.errors:
+            self._unreadable(self.errors[0][1])
+
+    def _decode(self) -> Any:
+        try:
+            payload = super()._decode()
+            check_payload(self.headers, payload)
+        except ContentDisallowed as exc:
+            self._unreadable(exc)
+            raise
+        except Exception as exc:
+            self._unreadable(exc)
+            raise DecodeError(str(exc)) from exc
+        return payload
+
+    def _unreadable(self, exc: Exception) -> None:
+        self.unreadable = exc
+        self._explain("UndecodableMessage", f"{type(exc).__name__}: {exc}")
+
+    def _explain(self, error_type: str, text: str) -> None:
+        if self.delivery.reason is None:
+            task_id = self.headers.get("id")
+            reason = Reason(
+                error_type,
+                text,
+                attempts=0,
+                worker=getattr(self.channel, "worker_name", None),
+                task_id=task_id if isinstance(task_id, str) else None,
+            )
+            explain(self, reason)
+
+    def ack(self, multiple: bool = False) -> None:
+        """As kombu's, except for unreadable messages."""
+        if self.unreadable is not None:
+            self.reject()
+        else:
+            super().ack(multiple=multiple)
+
+    def reject(self, requeue: bool = False) -> None:
+        """As kombu's; a rejection before the consumer's callback has returned means that it is no task of it."""
+        if not requeue and self.in_callback:
+            task = self.headers.get("task")
+            self._explain(
+                "UnknownTask" if task else "NotATask", f"the worker does not know {task!r}" if task else ""
+            )
+        super().reject(requeue=requeue)
+
+    def fail(self, exc: Exception) -> None:
+        """Reject what the consumer's callback stumbled over."""
+        if not self.acknowledged:
+            self._explain("RefusedByWorker", f"{type(exc).__name__}: {exc}")
+            super().reject(requeue=False)

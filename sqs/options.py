@@ -1,0 +1,79 @@
+"""What `broker_transport_options` may hold, checked when a connection is made."""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqs import limits
+from sqs.errors import OptionError
+from sqs.lanes import LANES, Lane
+
+# kombu's own keys, which it reads from, or writes into, the same mapping.
+KOMBU_OPTIONS = frozenset(
+    {
+        "callback",
+        "connect_retries_timeout",
+        "errback",
+        "interval_max",
+        "interval_start",
+        "interval_step",
+        "max_retries",
+        "retry_errors",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The transport's options; `sqs.transport` says what each one means."""
+
+    region: str | None = None
+    is_secure: bool = False
+    lanes: tuple[Lane, ...] = LANES
+    create_missing_lanes: bool = False
+    lease_seconds: int = 30
+    lease_cap_seconds: int = 21_600
+    wait_time_seconds: int = 10
+    max_receives: int = 8
+    gather_seconds: float = 0.01
+    delete_linger_seconds: float = 0.05
+    call_timeout_seconds: float = 10.0
+    shutdown_seconds: float = 5.0
+    weights: Mapping[str, float] = field(default_factory=dict)
+    worker_name: str | None = None
+
+    def __post_init__(self) -> None:
+        _within("lease_seconds", self.lease_seconds, 2, limits.MAX_VISIBILITY_SECONDS)
+        _within("lease_cap_seconds", self.lease_cap_seconds, self.lease_seconds, limits.MAX_VISIBILITY_SECONDS)
+        _within("wait_time_seconds", self.wait_time_seconds, 0, limits.MAX_RECEIVE_WAIT_SECONDS)
+        _within("max_receives", self.max_receives, 1, 64)
+        _within("gather_seconds", self.gather_seconds, 0, 1)
+        _within("delete_linger_seconds", self.delete_linger_seconds, 0, 1)
+        _within("call_timeout_seconds", self.call_timeout_seconds, 0.1, 60)
+        _within("shutdown_seconds", self.shutdown_seconds, 0, 60)
+        for queue, weight in self.weights.items():
+            _within(f"weights[{queue!r}]", weight, 0.001, 1_000)
+
+
+def _within(name: str, value: Any, least: float, most: float) -> None:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not least <= value <= most
+        or math.isnan(value)
+    ):
+        raise OptionError(f"transport option {name} is {value!r}; allowed are {least:g} to {most:g}")
+
+
+def read_options(given: Mapping[str, Any]) -> Options:
+    """The options in a mapping; raises OptionError for unknown or impossible ones."""
+    known = {option.name for option in dataclasses.fields(Options)}
+    for name in given:
+        if name not in known and name not in KOMBU_OPTIONS:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+            raise OptionError(f"unknown transport option {name!r}; {hint}")
+    return Options(**{name: value for name, value in given.items() if name in known and value is not None})

@@ -1,0 +1,195 @@
+"""Receiving: threads that poll SQS for as many messages as there are free slots, and no more.
+
+A slot is taken by a delivery from its receive until it is settled. Threads hand decoded messages over
+through a queue that the consuming thread reads; they end by themselves when the receiver is stopped, at the
+latest when their long poll does, and release what such a late answer brings.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sqs.account import Account
+from sqs.deliveries import Delivery, from_answer
+from sqs.errors import SqsError
+from sqs.faultlog import FaultLog
+from sqs.leases import lease_end
+from sqs.options import Options
+from sqs.polling import Poll, Polling
+
+logger = logging.getLogger(__name__)
+
+UNLIMITED_SLOTS = 100  # with a prefetch count of 0, which AMQP takes for "no limit"
+BACKLOG_LIMIT = 1_000  # unconfirmed settlements beyond which no more is received
+
+Resolve = Callable[[str], str]
+Accept = Callable[[list[Delivery]], None]
+
+
+class Receiver:
+    """The receiver threads of one channel.
+
+    `resolve` gives a queue's URL, and may block. `accept` is called in a receiver thread with what one
+    receive brought, never an empty list. `backlog` counts the settlements that SQS has not confirmed.
+    """
+
+    def __init__(
+        self, account: Account, options: Options, resolve: Resolve, accept: Accept, backlog: Callable[[], int]
+    ) -> None:
+        self._account = account
+        self._options = options
+        self._resolve = resolve
+        self._accept = accept
+        self._backlog = backlog
+        self._faults = FaultLog()
+        self._changed = threading.Condition()
+        self._polling = Polling(options.wait_time_seconds, options.gather_seconds, options.max_receives)
+        self._limit = 0
+        self._held = 0
+        self._threads = 0
+        self._idle_threads = 0
+        self._stopped = False
+
+    @property
+    def held(self) -> int:
+        """Slots taken."""
+        return self._held
+
+    def set_limit(self, slots: int) -> None:
+        """How many deliveries may be held at once; 0 for no limit of the caller's."""
+        with self._changed:
+            self._limit = slots
+            self._changed.notify()
+
+    def add_queue(self, name: str) -> None:
+        """Poll this queue, too."""
+        with self._changed:
+            self._polling.add(name, self._options.weights.get(name, 1.0))
+            self._polling.max_polls = max(self._options.max_receives, len(self._polling.queues))
+            self._start_thread()
+            self._changed.notify()
+
+    def remove_queue(self, name: str) -> None:
+        """Poll this queue no more; what a poll under way still brings is released."""
+        with self._changed:
+            self._polling.remove(name)
+
+    def stop(self) -> None:
+        """Receive nothing more. Does not wait for the threads; takes no lock, so that signal handlers may call."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """Stop, and wake the idle threads so that they end."""
+        self._stopped = True
+        with self._changed:
+            self._changed.notify_all()
+
+    def take_slot(self) -> None:
+        """A delivery is held that came another way."""
+        with self._changed:
+            self._held += 1
+
+    def free_slot(self) -> None:
+        """A delivery was settled."""
+        with self._changed:
+            self._held -= 1
+            free = self._slots() - self._held - self._polling.asked
+            # Threads that wait for a whole batch have a timer; only the first and the tenth are news.
+            if free in (1, 10) or self._held == 0:
+                self._changed.notify()
+
+    def _slots(self) -> int:
+        if self._backlog() > BACKLOG_LIMIT:
+            return 0
+        return self._limit or UNLIMITED_SLOTS
+
+    def _start_thread(self) -> None:
+        if self._threads < self._polling.max_polls and not self._idle_threads and not self._stopped:
+            self._threads += 1
+            threading.Thread(target=self._run, name=f"sqs-receive-{self._threads}", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                poll = self._next()
+                while not isinstance(poll, Poll):
+                    if self._stopped:
+                        self._threads -= 1
+                        return
+                    self._idle_threads += 1
+                    # Bounded, because `stop` notifies nobody.
+                    self._changed.wait(1.0 if poll is None else min(poll, 1.0))
+                    self._idle_threads -= 1
+                    poll = self._next()
+                # The next poll, if one is due, is another thread's.
+                if self._idle_threads:
+                    self._changed.notify()
+                else:
+                    self._start_thread()
+            self._receive(poll)
+
+    def _next(self) -> Poll | float | None:
+        if self._stopped:
+            return None
+        slots = self._slots()
+        return self._polling.next(time.monotonic(), slots - self._held, slots)
+
+    def _receive(self, poll: Poll) -> None:
+        subject = f"ReceiveMessage {poll.queue}"
+        try:
+            url = self._resolve(poll.queue)
+            messages = self._call(url, poll)
+        except SqsError as exc:
+            with self._changed:
+                pause = self._polling.failed(poll, time.monotonic())
+                self._changed.notify()
+            self._faults.failed(subject, exc, f"next try in about {max(pause, 0.1):.1f} s")
+            return
+        self._faults.succeeded(subject)
+        ends = lease_end(self._options.lease_seconds)
+        deliveries = [from_answer(message, poll.queue, url, ends) for message in messages]
+        with self._changed:
+            wanted = not self._stopped and poll.queue in self._polling.queues
+            self._polling.done(poll, len(deliveries))
+            if wanted:
+                self._held += len(deliveries)
+            self._changed.notify()
+        if not deliveries:
+            return
+        if wanted:
+            self._accept(deliveries)
+        else:
+            self._give_back(url, deliveries)
+
+    def _call(self, url: str, poll: Poll) -> list[dict[str, Any]]:
+        answer = self._account.call(
+            "ReceiveMessage",
+            poll.queue,
+            self._account.polling_client.receive_message,
+            QueueUrl=url,
+            MaxNumberOfMessages=poll.max_messages,
+            WaitTimeSeconds=poll.wait_seconds,
+            VisibilityTimeout=self._options.lease_seconds,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["ApproximateReceiveCount", "MessageGroupId"],
+        )
+        messages: list[dict[str, Any]] = answer.get("Messages", [])
+        return messages
+
+    def _give_back(self, url: str, deliveries: list[Delivery]) -> None:
+        """Release what came after the stop; in this thread, because the channel's others may have ended."""
+        try:
+            self._account.call(
+                "ChangeMessageVisibilityBatch",
+                deliveries[0].queue,
+                self._account.client.change_message_visibility_batch,
+                QueueUrl=url,
+                Entries=[
+                    {"Id": str(index), "ReceiptHandle": delivery.receipt, "VisibilityTimeout": 0}
+                    for index, delivery in enumerate(deliveries)
+                ],
+            )
+        except SqsError as exc:
+            logger.warning("%d late messages stay invisible until their lease ends: %s", len(deliveries), exc)

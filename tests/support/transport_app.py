@@ -1,0 +1,95 @@
+"""A small Celery program of the transport's own tests: `celery -A tests.support.transport_app worker`.
+
+Set up by environment, because workers are processes of their own: TRANSPORT_BROKER (URL), TRANSPORT_OPTIONS
+(JSON), TRANSPORT_DIR (where tasks leave marks), TRANSPORT_STOCK=1 for kombu's own SQS transport.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, Task
+from celery.exceptions import Reject
+from celery.signals import worker_shutting_down
+
+from sqs import backoff, dead_letters, transport
+from sqs.lanes import Lane, Queue
+
+STOCK = os.environ.get("TRANSPORT_STOCK") == "1"
+QUEUE = os.environ.get("TRANSPORT_QUEUE", "work")
+LANE = Lane(Queue(QUEUE), Queue(f"{QUEUE}-dlq", max_message_bytes=1_048_576, retention_seconds=1_209_600))
+
+
+def options() -> dict[str, Any]:
+    given: dict[str, Any] = json.loads(os.environ.get("TRANSPORT_OPTIONS", "{}"))
+    if STOCK:
+        return {"region": "us-east-1", "queue_name_prefix": "", "wait_time_seconds": 1} | given
+    base = {"region": "us-east-1", "lanes": (LANE,), "create_missing_lanes": True, "lease_seconds": 6}
+    return base | given
+
+
+app = Celery("transport_app")
+app.conf.update(
+    broker_url=os.environ.get("TRANSPORT_BROKER", "sqs://key:secret@127.0.0.1:9324//"),
+    broker_transport_options=options(),
+    broker_connection_retry_on_startup=True,
+    result_backend=f"file://{os.environ.get('TRANSPORT_DIR', '/nonexistent')}",
+    task_default_queue=QUEUE,
+    task_acks_late=True,
+    task_acks_on_failure_or_timeout=False,
+    task_ignore_result=True,
+    worker_prefetch_multiplier=1,
+    worker_enable_remote_control=False,
+    worker_send_task_events=False,
+    worker_hijack_root_logger=False,
+    task_publish_retry_policy={"max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2},
+)
+if not STOCK:
+    app.conf.broker_transport = "sqs.transport:Transport"
+
+
+@worker_shutting_down.connect
+def _stop(**_: Any) -> None:
+    transport.stop_receiving()
+
+
+def mark(name: str, text: str = "") -> None:
+    """Leave a line in a file that the test reads."""
+    with (Path(os.environ["TRANSPORT_DIR"]) / name).open("a") as file:
+        file.write(f"{text}\n")
+
+
+@app.task(ignore_result=False)
+def add(left: int, right: int) -> int:
+    return left + right
+
+
+@app.task
+def noop() -> None:
+    pass
+
+
+@app.task(bind=True)
+def note(self: "Task[Any, Any]", text: str, seconds: float = 0.0) -> None:
+    mark("started", text)
+    time.sleep(seconds)
+    mark("notes", f"{text} {self.request.properties['delivery_info'].get('delivery_count')} {time.time()}")
+
+
+@app.task(bind=True)
+def fail(self: "Task[Any, Any]", text: str) -> None:
+    mark("notes", text)
+    tag = self.request.properties["delivery_tag"]
+    dead_letters.explain(tag, dead_letters.Reason("ValueError", text, attempts=1))
+    raise Reject(text, requeue=False)
+
+
+@app.task(bind=True)
+def release_until(self: "Task[Any, Any]", text: str, deliveries: int) -> None:
+    count = self.request.properties["delivery_info"]["delivery_count"]
+    mark("notes", f"{text} {count}")
+    if count < deliveries:
+        backoff.release_after(self.request.properties["delivery_tag"], 0)
+        raise Reject("again", requeue=True)
