@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 from uuid import uuid4
@@ -24,6 +25,8 @@ _OPERATIONS: Final = {**QUEUE_OPERATIONS, **MESSAGE_OPERATIONS}
 # Sends stop while this much is still left in the segment, so that receives and deletes can go on on a full disk.
 _RESERVE_BYTES: Final = 256 * 1024
 _SMALL_BYTES: Final = 64 * 1024
+# GET of this path answers how often each operation was asked for: what AWS would bill, and benchmarks report.
+CALLS_PATH: Final = "/_local/calls"
 _GROWING: Final = ("SendMessage", "SendMessageBatch", "CreateQueue", "SetQueueAttributes", "TagQueue")
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
@@ -51,6 +54,7 @@ class Service:
         self._polls = Polls(self)
         self._request_ids = itertools.count(1)
         self._request_prefix = str(uuid4())[:24]
+        self._calls: Counter[str] = Counter()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> int:
         """Reads the journal; gives how many bytes of an unfinished write were dropped."""
@@ -68,8 +72,13 @@ class Service:
         return self._clock.now_ms()
 
     def handle(self, connection: Connection, request: Request) -> None:
+        if request.method == "GET" and request.path == CALLS_PATH:
+            self.answer(connection, dict(self._calls))
+            return
         try:
             operation, params = _parsed(request)
+            if operation in _OPERATIONS or operation == "ReceiveMessage":
+                self._calls[operation] += 1
             self._make_room(operation, len(request.body))
             host = request.headers.get("host", "127.0.0.1")
             call = Call(self.store, params, self._clock.now_ms(), f"http://{host}")
