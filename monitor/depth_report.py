@@ -1,6 +1,6 @@
 """What pages, API and metrics tell of the queues, made from the watch's last reading."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ from monitor import words
 from monitor.depth_watch import DepthWatch, Reading
 from monitor.drain_time import drain_seconds
 from monitor.history import History, Sample
+from sqs.depths import Depth
 from sqs.lanes import Lane
 
 
@@ -63,20 +64,28 @@ class DepthReport:
 
 
 class DepthReporter:
-    """Makes reports for the lanes from a watch and the history it feeds; callable from any thread."""
+    """Watches the lanes, remembers, and makes reports; callable from any thread.
 
-    def __init__(self, lanes: Sequence[Lane], watch: DepthWatch, history: History) -> None:
+    `read` makes one round of calls; it runs in the thread of `watch`, once that is started.
+    """
+
+    def __init__(self, lanes: Sequence[Lane], read: Callable[[], Sequence[Depth]]) -> None:
         self._lanes = lanes
-        self._watch = watch
-        self._history = history
+        self._history = History()
+        self.watch = DepthWatch(read, on_reading=self._remember)
+
+    def _remember(self, reading: Reading) -> None:
+        if reading.read_at_seconds is not None:
+            self._history.add(reading.read_at_seconds, reading.depths.values())
 
     def report(self) -> DepthReport:
         """The depths as they are known now; never blocks."""
-        reading, now_seconds = self._watch.reading, self._watch.now_seconds()
+        reading, now_seconds = self.watch.reading, self.watch.now_seconds()
+        stale = reading.stale(now_seconds)
         return DepthReport(
-            queues=tuple(self._queues(reading)),
+            queues=tuple(self._queues(reading, stale)),
             age_seconds=reading.age_seconds(now_seconds),
-            stale=reading.stale(now_seconds),
+            stale=stale,
             failure=reading.failure,
             failed_rounds=reading.failed_rounds,
         )
@@ -86,7 +95,7 @@ class DepthReporter:
 
         `coarse` chooses the peaks of each minute of the last hours instead of all readings of the last minutes.
         """
-        now_seconds = self._watch.now_seconds()
+        now_seconds = self.watch.now_seconds()
         samples_of = self._history.coarse if coarse else self._history.fine
         return {
             "history": [
@@ -100,13 +109,14 @@ class DepthReporter:
             ]
         }
 
-    def _queues(self, reading: Reading) -> Iterator[QueueReport]:
+    def _queues(self, reading: Reading, stale: bool) -> Iterator[QueueReport]:
         for lane, name, dead_letters in self._names():
             depth = reading.depths.get(name)
             if depth is None or depth.missing:
                 yield QueueReport(name, lane.name, dead_letters, missing=depth is not None)
                 continue
-            seconds = None if dead_letters else drain_seconds(self._history.fine(name))
+            # Nobody knows the speed of now from figures of then, and a dead-letter queue has none.
+            seconds = None if stale or dead_letters else drain_seconds(self._history.fine(name))
             yield QueueReport(
                 name,
                 lane.name,

@@ -1,10 +1,10 @@
-"""Drain time: seconds until a lane is empty at the speed of the last two minutes."""
+"""Drain time: seconds until a lane is empty at the speed of the last minute."""
 
 from collections.abc import Sequence
 
 from monitor.history import Sample
 
-_WINDOW_SECONDS = 120.0
+_WINDOW_SECONDS = 60.0
 # Fewer say nothing: SQS's counts are approximate and settle within seconds.
 _MIN_SAMPLES = 4
 

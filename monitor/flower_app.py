@@ -8,39 +8,36 @@ from typing import Any
 
 from celery import Celery
 from flower.app import Flower
+from flower.options import default_options
 from flower.urls import settings as flower_settings
 from prometheus_client import REGISTRY
 
-from monitor.broker import client_of, shown_address
+from monitor.broker import reporter_of, shown_address
 from monitor.depth_report import DepthReporter
-from monitor.depth_watch import DepthWatch
 from monitor.exposure import refuse_exposure
-from monitor.history import History
 from monitor.metrics import DepthCollector
 from monitor.pages import routes
 from monitor.template_loader import TemplateLoader
 from monitor.without_broadcast import WithoutBroadcast, refused_routes
-from sqs.depths import Depth, read_depths
-from sqs.lanes import LANES
 
 
 class SqsFlower(WithoutBroadcast, Flower):
     """Flower for a Celery application on SQS. Raises ExposedWithoutLogin for options that open it to others."""
 
-    depths: DepthReporter
-
-    def __init__(self, options: Any = None, capp: Celery | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        options: Any = None,
+        capp: Celery | None = None,
+        depths: DepthReporter | None = None,
+        **settings: Any,
+    ) -> None:
+        options = options or default_options
         refuse_exposure(options)
         settings.setdefault("template_loader", TemplateLoader(flower_settings["template_path"]))
         super().__init__(options=options, capp=capp, **settings)
         prefix = f"/{options.url_prefix.strip('/')}" if options.url_prefix else ""
         self.add_handlers(".*", [(prefix + path, *rest) for path, *rest in routes() + refused_routes()])
-        history = History()
-        self._watch = DepthWatch(
-            _DepthReader(self.capp),
-            on_reading=lambda reading: history.add(reading.read_at_seconds or 0.0, reading.depths.values()),
-        )
-        self.depths = DepthReporter(LANES, self._watch, history)
+        self.depths = depths or reporter_of(self.capp)
         self._collector = DepthCollector(self.depths.report)
 
     @cached_property
@@ -51,29 +48,12 @@ class SqsFlower(WithoutBroadcast, Flower):
     def start(self) -> None:
         """Watch the depths and serve until stopped; blocks."""
         REGISTRY.register(self._collector)
-        self._watch.start()
+        self.depths.watch.start()
         super().start()
 
     def stop(self) -> None:
         """End what `start` began; callable more than once."""
         if self.started:
-            self._watch.stop()
+            self.depths.watch.stop()
             REGISTRY.unregister(self._collector)
         super().stop()
-
-
-class _DepthReader:
-    """One round over all lanes. Makes its client in the watch's thread, and anew after a failure.
-
-    A new client reads credentials again: keys that were replaced since do not keep the depths stale.
-    """
-
-    def __init__(self, app: Celery) -> None:
-        self._app = app
-        self._client: Any = None
-
-    def __call__(self) -> list[Depth]:
-        client, self._client = self._client or client_of(self._app), None
-        depths = read_depths(client, LANES)
-        self._client = client
-        return depths

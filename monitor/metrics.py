@@ -53,7 +53,7 @@ LANE_DRAIN_SECONDS = Metric(
     "lane_drain_seconds",
     GaugeMetricFamily,
     ("lane",),
-    "Drain time: seconds until the lane is empty at the speed of the last two minutes; 0 when it is empty. "
+    "Drain time: seconds until the lane is empty at the speed of the last minute; 0 when it is empty. "
     "Absent while it is not draining.",
 )
 

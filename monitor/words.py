@@ -20,9 +20,9 @@ def drain(seconds: float | None) -> str | None:
 
 
 def freshness(age_seconds: float | None, stale: bool) -> str:
-    """How old the figures are, and whether SQS still answers."""
+    """How old the figures are, and whether they can still be read."""
     if age_seconds is None:
-        return "SQS has not answered yet" if stale else "Reading"
+        return "Not read yet"
     if stale:
-        return f"SQS does not answer; figures are {span(age_seconds)} old"
+        return f"SQS cannot be read; figures are {span(age_seconds)} old"
     return f"Read {span(age_seconds)} ago"

@@ -98,7 +98,7 @@
     try {
       showDepths(await get("/api/queues/length"));
     } catch (error) {
-      showFreshness("Flower does not answer; figures are old", true, null);
+      showFreshness("Flower does not answer; figures are of before", true, null);
     }
   }
 
