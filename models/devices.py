@@ -46,9 +46,7 @@ def discover(
             threads = max(1, cores() // len(cuda))
             return tuple(Device(f"cuda:{i}", "cuda", threads, uuid, text) for i, (uuid, text) in enumerate(cuda))
         if setting == "cuda":
-            raise DeviceError(
-                "devices is cuda, and this process sees no GPU (nvidia-smi -L, CUDA_VISIBLE_DEVICES)"
-            )
+            raise DeviceError("devices is cuda, and this process sees no GPU (nvidia-smi -L, CUDA_VISIBLE_DEVICES)")
     count = int(match[1] or 1)
     threads = max(1, cores() // count)
     if count == 1:

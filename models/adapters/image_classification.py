@@ -1,0 +1,42 @@
+"""image-classification: an image's most likely labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+from models.adapters import images, loading
+from models.adapters.base import Adapter, Prepared
+from models.adapters.labels import best, probabilities
+from models.spec import ModelSpec
+
+
+class ImageClassification(Adapter):
+    """Result: the `top_k` best of `{"label", "score"}`, best first."""
+
+    example = images.sample()
+
+    def __init__(self, spec: ModelSpec, device: torch.device) -> None:
+        super().__init__(spec, device)
+        # The PIL backend needs no torchvision, and gives the same pixels on every machine.
+        self._processor = AutoImageProcessor.from_pretrained(spec.source, backend="pil", **loading.arguments(spec))
+        self._model = loading.model(spec, AutoModelForImageClassification, device)
+
+    def prepare(self, row: int, value: str, options: dict[str, Any]) -> Prepared:
+        pixels = self._processor(images=images.decode(self.spec, value), return_tensors="pt")["pixel_values"][0]
+        return Prepared(row, pixels, 1, options)
+
+    @torch.inference_mode()
+    def forward(self, items: Sequence[Prepared]) -> Sequence[torch.Tensor]:
+        pixels = torch.stack([item.value for item in items])  # (batch, channels, height, width)
+        logits = self._model(pixel_values=pixels.to(self.device, self._model.dtype)).logits
+        return list(probabilities(self._model.config, logits))
+
+    def finish(self, output: torch.Tensor, item: Prepared) -> Any:
+        return best(self._model.config, output, item.options["top_k"])
+
+
+ADAPTER = ImageClassification

@@ -1,0 +1,135 @@
+"""Which waiting rows run together next. Pure policy: no thread, no clock of its own, no process.
+
+A row is one input of one request. The most urgent row is the anchor of the next batch; rows of nearest length that
+may share its forward pass fill it, as long as padding costs less than another pass would.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+PATIENCE_SECONDS = 30.0  # a row without a nearer deadline counts as due this long after it arrived
+SUSPECT_PENALTY_SECONDS = 30.0  # by how much later a row counts that was there when a device process died
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds a batch of one model: rows, tokens with padding, and a forward pass's fixed cost in tokens."""
+
+    rows: int
+    tokens: int
+    pass_tokens: int
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One input. Rows share a batch only within a `group` (a model, and options that shape its forward pass).
+
+    `length` is in tokens, estimated. `arrived` and `deadline` are in the same clock. `alone`: it runs in a batch
+    of its own, after others, because a device process died under it; `kills` counts deaths with nobody beside it.
+    """
+
+    group: tuple[str, ...]
+    value: Any
+    length: int
+    arrived: float
+    deadline: float = math.inf
+    alone: bool = False
+    kills: int = 0
+    owner: Any = None
+    index: int = 0
+
+    @property
+    def model(self) -> str:
+        """The model it is for."""
+        return self.group[0]
+
+    @property
+    def due(self) -> float:
+        """The smaller, the more urgent."""
+        due = min(self.arrived + PATIENCE_SECONDS, self.deadline)
+        return due + SUSPECT_PENALTY_SECONDS if self.alone else due
+
+
+@dataclass(slots=True)
+class Waiting:
+    """The rows that wait for a device, in the order of their arrival."""
+
+    _groups: dict[tuple[str, ...], dict[int, Row]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return sum(len(rows) for rows in self._groups.values())
+
+    def __iter__(self) -> Iterator[Row]:
+        for rows in self._groups.values():
+            yield from rows.values()
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take rows in. A row that comes back keeps its time of arrival, and so its urgency."""
+        for row in rows:
+            self._groups.setdefault(row.group, {})[id(row)] = row
+
+    def remove(self, rows: Iterable[Row]) -> None:
+        """Forget rows, those that are not here too."""
+        for row in rows:
+            group = self._groups.get(row.group, {})
+            group.pop(id(row), None)
+            if not group:
+                self._groups.pop(row.group, None)
+
+    def expired(self, now: float) -> list[Row]:
+        """The rows whose deadline has passed; they stay until removed."""
+        return [row for row in self if row.deadline <= now]
+
+    def seal(self, limits: dict[str, Limits], *, full_only: bool = False) -> list[Row]:
+        """Take the next batch out, sorted by length; empty when there is none.
+
+        `full_only`: only a batch that no further row could join, because a device that is busy may as well let a
+        smaller one grow.
+        """
+        anchor = min(self, key=lambda row: row.due, default=None)
+        if anchor is None:
+            return []
+        batch, full = [anchor], True
+        if not anchor.alone:
+            batch, full = fill(anchor, self._groups[anchor.group].values(), limits[anchor.model])
+        if full_only and not full:
+            return []
+        self.remove(batch)
+        return sorted(batch, key=lambda row: row.length)
+
+
+def fill(anchor: Row, candidates: Iterable[Row], limits: Limits) -> tuple[list[Row], bool]:
+    """The anchor and the rows of nearest length that join it; whether the batch is full."""
+    batch, longest = [anchor], anchor.length
+    near = sorted(
+        (row for row in candidates if row is not anchor and not row.alone),
+        key=lambda row: (abs(row.length - anchor.length), row.due),
+    )
+    for row in near:
+        if len(batch) >= limits.rows:
+            break
+        length = max(longest, row.length)
+        if length * (len(batch) + 1) > limits.tokens:
+            return batch, True
+        padding = (length - longest) * len(batch) + (length - row.length)
+        if padding > limits.pass_tokens:
+            return batch, True
+        batch.append(row)
+        longest = length
+    return batch, len(batch) >= limits.rows
+
+
+def split(lengths: list[int], limits: Limits) -> list[list[int]]:
+    """Indices of rows in passes that keep the limits, shortest first; a row alone may pass over the token limit."""
+    passes: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        last = passes[-1] if passes else []
+        if not last or len(last) >= limits.rows or lengths[index] * (len(last) + 1) > limits.tokens:
+            passes.append([index])
+        else:
+            last.append(index)
+    return passes

@@ -1,0 +1,151 @@
+"""The device process: `python -m models.device_process FD PARENT_PID`, started by `models.keeper`, never by hand.
+
+It owns one device, loads every model once, says so, and then runs the batches that arrive on the socket FD until
+told to stop. It ends when its parent does, whatever either is doing: by the end of the socket, and by the kernel's
+signal on the parent's death.
+
+    to it:    {"setup": …} once, {"run": number, "model", "inputs", "options"}, {"stop": true}
+    from it:  {"loaded": model, …}, {"ready": versions, …} or {"load_failed": sentence};
+              {"started": number}, {"done": number, "answers", "figures"}; {"failed": sentence}; {"log": …}
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import logging
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from models.errors import ModelLoadError
+from models.frames import Frames, Message
+from models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from models.runner import Runner
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+_log = logging.getLogger("models.device")
+
+
+def main() -> None:
+    """Serve until stopped. Ends by os._exit: nothing here outlives a request, and CUDA's own exit may hang."""
+    link = Frames(socket.socket(fileno=int(sys.argv[1])))
+    _die_with(int(sys.argv[2]))
+    faulthandler.enable()
+    # Ctrl-C and `kill` reach the whole process group; when to end is the parent's decision.
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    setup = link.receive()
+    if setup is None:
+        os._exit(0)
+    logging.basicConfig(level=setup["log_level"], handlers=[_ToParent(link)])
+    _environment(setup)
+    inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(link, inbox), name="models.device read", daemon=True).start()
+    runners = _load(link, [ModelSpec.from_json(spec) for spec in setup["specs"]], setup)
+    _serve(link, inbox, runners)
+    os._exit(0)
+
+
+def _die_with(parent: int) -> None:
+    """Be killed when the parent's thread that started us ends; that thread lives as long as the engine."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _environment(setup: Message) -> None:
+    """What torch, OpenMP and the hub read when they are imported, and so before."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = setup["visible"]
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    os.environ["OMP_NUM_THREADS"] = str(setup["threads"])
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    if setup["offline"]:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def _read(link: Frames, inbox: queue.SimpleQueue[Message]) -> None:
+    while (message := link.receive()) is not None:
+        inbox.put(message)
+    os._exit(0)  # the parent is gone; so is everybody who waits for an answer
+
+
+def _load(link: Frames, specs: list[ModelSpec], setup: Message) -> dict[str, Runner]:
+    """Load and warm every model; end the process, with a sentence, when one cannot be."""
+    try:
+        import torch
+        import transformers
+
+        from models.warmup import load
+
+        transformers.utils.logging.disable_progress_bar()
+        torch.set_num_threads(setup["threads"])
+        device = torch.device(setup["kind"])
+        if setup["kind"] == "cuda":
+            torch.cuda.init()  # type: ignore[no-untyped-call]
+    except Exception as error:
+        _log.debug("no device", exc_info=True)
+        link.send({"load_failed": f"the device cannot be used: {type(error).__name__}: {error}"})
+        os._exit(1)
+    runners = {}
+    for spec in specs:
+        try:
+            runners[spec.name], facts = load(spec, device)
+        except Exception as error:
+            _log.debug("loading %s failed", spec.name, exc_info=True)
+            reason = str(error) if isinstance(error, ModelLoadError) else f"{type(error).__name__}: {error}"
+            reason = " ".join(reason.split())
+            link.send({"load_failed": f'model "{spec.name}" from {spec.source} cannot be loaded: {reason[:600]}'})
+            os._exit(1)
+        link.send({"loaded": spec.name, **facts})
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    link.send({"ready": versions, "pid": os.getpid()})
+    return runners
+
+
+def _serve(link: Frames, inbox: queue.SimpleQueue[Message], runners: dict[str, Runner]) -> None:
+    from models.runner import DeviceFailed
+
+    while True:
+        message = inbox.get()
+        if "stop" in message:
+            return
+        link.send({"started": message["run"]})
+        runner = runners[message["model"]]
+        try:
+            answers = runner.run(message["inputs"], message["options"])
+        except DeviceFailed as error:
+            link.send({"failed": str(error)})
+            return
+        link.send({"done": message["run"], "answers": answers, "figures": runner.figures})
+
+
+class _ToParent(logging.Handler):
+    """Log records go to the parent, whose logging is the one that is set up."""
+
+    def __init__(self, link: Frames) -> None:
+        super().__init__()
+        self._link = link
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.created = record.created or time.time()
+        text: Any = self.format(record)
+        try:
+            self._link.send({"log": [record.levelno, record.name, text]})
+        except OSError:
+            self.handleError(record)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+"""Keeps one device process: starts it, feeds it batches, reads its answers, starts it again when it dies.
+
+Two threads a device. `_keep` owns the process from before its first start to after its last end (the kernel ties the
+process to the thread that started it) and feeds it; `_read` exists once a process and hands answers to the desk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from models.desk import Batch, Desk
+from models.devices import Device
+from models.frames import Frames, Message
+from models.spec import ModelSpec
+
+FAILURES_TO_GIVE_UP = 5  # starts or devices that fail in a row, with no batch done in between
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 30.0
+_AT_THE_DEVICE = 2  # one batch runs, one waits
+_ROOT = Path(__file__).resolve().parents[1]
+
+State = Literal["starting", "ready", "down", "lost", "stopped"]
+
+_log = logging.getLogger("models.engine")
+
+
+class Keeper:
+    """One device's keeper. `changed` is called, from its threads, whenever `state` has changed."""
+
+    def __init__(
+        self,
+        device: Device,
+        specs: Sequence[ModelSpec],
+        desk: Desk,
+        *,
+        load_seconds: float,
+        changed: Callable[[], None],
+    ) -> None:
+        self.device = device
+        self.state: State = "starting"
+        self.problem = ""
+        self.first_problem = ""
+        self.pid: int | None = None
+        self.restarts = 0
+        self.loads: Counter[str] = Counter()
+        self.process_loads: Counter[str] = Counter()
+        self.facts: dict[str, Any] = {}
+        self.totals: dict[str, Counter[str]] = {spec.name: Counter() for spec in specs}
+        self._specs = {spec.name: spec for spec in specs}
+        self._desk = desk
+        self._load_seconds = load_seconds
+        self._changed = changed
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._at_device: dict[int, Batch] = {}
+        self._running: tuple[int, float] | None = None
+        self._failures = 0
+        self._gone = False
+        self._kill_reason = ""
+        self._device_failure = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep, name=f"models.keeper {device.name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the device process, without waiting for it."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no further batch, finish those at the device, then end the process. Does not wait."""
+        self._stopping.set()
+        self._wake.set()
+
+    def kill(self) -> None:
+        """End the process now."""
+        self._stopping.set()
+        process = self._process
+        if process is not None:
+            process.kill()
+        self._wake.set()
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait for the end of process and threads; whether they have ended."""
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, timeout_seconds))
+        return not self._thread.is_alive()
+
+    @property
+    def batches(self) -> int:
+        """Batches at the device."""
+        return len(self._at_device)
+
+    def _keep(self) -> None:
+        while not self._stopping.is_set():
+            self._live()
+            if self.state == "lost" or self._stopping.is_set():
+                break
+            pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**self._failures)
+            if self._stopping.wait(pause if self._failures else 0.0):
+                break
+            self.restarts += 1
+        if self.state != "lost":
+            self._become("stopped")
+
+    def _live(self) -> None:
+        """One process's life."""
+        ours, theirs = socket.socketpair()
+        link = Frames(ours)
+        with theirs:
+            self._process = process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "models.device_process", str(theirs.fileno()), str(os.getpid())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                cwd=_ROOT,  # where `-m models.…` is found, whatever the worker's own folder
+            )
+        self.pid, self._gone, self._kill_reason, self._device_failure = process.pid, False, "", ""
+        self.process_loads = Counter()
+        reader = threading.Thread(target=self._read, args=(link,), name=f"models.read {self.device.name}", daemon=True)
+        reader.start()
+        try:
+            self._send(link, self._setup())
+            self._feed(link)
+        finally:
+            reader.join()
+            status = process.wait()
+            link.close()
+            self.pid = self._process = None
+            self._bury(status)
+
+    def _setup(self) -> Message:
+        return {
+            "specs": [spec.as_json() for spec in self._specs.values()],
+            "kind": self.device.kind,
+            "visible": self.device.visible,
+            "threads": self.device.threads,
+            "offline": all(spec.is_folder for spec in self._specs.values()),
+            "log_level": _log.getEffectiveLevel(),
+        }
+
+    def _feed(self, link: Frames) -> None:
+        """Send batches while the process lives; end it when stopping, or when it runs past a limit."""
+        loading_until = time.monotonic() + self._load_seconds
+        while not self._gone:
+            self._wake.clear()
+            if self._stopping.is_set() and not self._at_device:
+                self._send(link, {"stop": True})
+                self._end_within(5.0)
+                return
+            if self.state == "ready" and not self._stopping.is_set() and self._feed_one(link):
+                continue
+            self._wake.wait(self._check_time(loading_until))
+
+    def _feed_one(self, link: Frames) -> bool:
+        busy = len(self._at_device)
+        if busy >= _AT_THE_DEVICE:
+            return False
+        batch = self._desk.seal(self._wake, full_only=busy > 0)
+        if batch is None:
+            return False
+        with self._lock:
+            self._at_device[batch.number] = batch
+        self._send(link, batch.message())
+        return True
+
+    def _check_time(self, loading_until: float) -> float | None:
+        """Kill what has run too long; seconds until the next look, None for no need."""
+        running = self._running
+        if running is not None:
+            number, began = running
+            batch = self._at_device.get(number)
+            limit = self._specs[batch.model].time_limit_seconds if batch else 60.0
+            left, reason = began + limit - time.monotonic(), f"it ran past the time limit of {limit:g} s"
+        elif self.state != "ready":
+            left, reason = loading_until - time.monotonic(), f"it did not load in {self._load_seconds:g} s"
+        else:
+            return None
+        if left <= 0 and not self._kill_reason and self._process is not None:
+            self._kill_reason = reason
+            self._process.kill()
+        return max(0.05, left)
+
+    def _end_within(self, seconds: float) -> None:
+        if self._process is not None:
+            try:
+                self._process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+
+    def _send(self, link: Frames, message: Message) -> None:
+        # A dead one is not news here: the reader sees the end of its socket, and then its batches are settled.
+        with contextlib.suppress(OSError):
+            link.send(message)
+
+    def _read(self, link: Frames) -> None:
+        while (message := link.receive()) is not None:
+            try:
+                self._receive(message)
+            except Exception:
+                _log.exception("device %s: an answer could not be handled", self.device.name)
+        self._gone = True
+        self._wake.set()
+
+    def _receive(self, message: Message) -> None:
+        if "done" in message:
+            self._done(message)
+        elif "started" in message:
+            self._running = (message["started"], time.monotonic())
+            self._wake.set()
+        elif "log" in message:
+            level, name, text = message["log"]
+            logging.getLogger(name).log(level, "%s: %s", self.device.name, text)
+        elif "loaded" in message:
+            name = message["loaded"]
+            self.loads[name] += 1
+            self.process_loads[name] += 1
+            seconds = message["load_seconds"], message["warm_seconds"]
+            _log.info("device %s: loaded %s in %.1f s, warm after %.1f s more", self.device.name, name, *seconds)
+        elif "ready" in message:
+            self.facts = message["ready"]
+            self._become("ready")
+        elif "load_failed" in message:
+            self.problem = message["load_failed"]
+        elif "failed" in message:
+            self._device_failure = message["failed"]
+
+    def _done(self, message: Message) -> None:
+        with self._lock:
+            batch = self._at_device.pop(message["done"])
+            self._running = None
+        self._failures = 0
+        self._wake.set()  # the device is fed first: settling takes longer
+        total = self.totals[batch.model]
+        total["batches"] += 1
+        total.update(message["figures"])
+        self._desk.answer(batch, message["answers"])
+
+    def _bury(self, status: int) -> None:
+        """Settle what was at the device when its process ended, and decide whether it is started again."""
+        batches, running = list(self._at_device.values()), self._running
+        self._at_device, self._running = {}, None
+        started = next((batch for batch in batches if running and batch.number == running[0]), None)
+        was_ready = self.state == "ready"
+        if self._stopping.is_set():
+            self._desk.give_back(batches)
+            return
+        reason = self._device_failure or self._kill_reason or _death(status)
+        if not was_ready and not self.problem:
+            self.problem = f"the device process ended while it loaded: {reason}"
+        elif was_ready:
+            self.problem = reason
+        self._desk.give_back(batch for batch in batches if batch is not started)
+        explained = False
+        if started is not None and self._device_failure:
+            self._desk.release(started, f"the device failed: {reason}")
+        elif started is not None:
+            explained = self._desk.suspect(started, reason)
+        self._failures += not explained
+        hopeless = self._failures >= FAILURES_TO_GIVE_UP and (not was_ready or bool(self._device_failure))
+        _log.log(
+            logging.ERROR if hopeless else logging.WARNING,
+            "device %s: its process ended (%s); %s",
+            self.device.name,
+            self.problem,
+            "given up" if hopeless else "starting another",
+        )
+        self.first_problem = self.first_problem or self.problem
+        self._become("lost" if hopeless else "down")
+        if not hopeless:
+            self.problem = ""
+
+    def _become(self, state: State) -> None:
+        self.state = state
+        self._wake.set()
+        self._changed()
+
+
+def _death(status: int) -> str:
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"exit status {status}"
