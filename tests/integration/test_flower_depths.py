@@ -1,0 +1,167 @@
+"""`celery -A tasks flower`, stock Flower with our flowerconfig.py, on the embedded server; no worker runs."""
+
+import json
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.processes import Process, free_port
+from demo.stack import Stack
+from sqs.client import make_client
+from sqs.lanes import LANES
+from sqs.queues import create
+
+SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Server, lanes and Flower; the broker's URL has a user and a secret that nobody may see."""
+    with Stack(tmp_path_factory.mktemp("flower")) as stack:
+        url = stack.environment["CELERY_BROKER_URL"].replace("local:local", "AKIAUSER:sEcrEt")
+        stack.environment["CELERY_BROKER_URL"] = url
+        stack.start_server()
+        for lane in LANES:
+            create(client(stack), lane)
+        stack.flower = stack.start_flower()  # type: ignore[attr-defined]
+        yield stack
+
+
+def client(stack: Stack) -> Any:
+    return make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
+
+
+def get(stack: Stack, path: str) -> str:
+    with urllib.request.urlopen(stack.flower_url + path, timeout=SECONDS) as answer:
+        return str(answer.read().decode())
+
+
+def report(stack: Stack) -> dict[str, Any]:
+    return dict(json.loads(get(stack, "/api/queues/length")))
+
+
+def counts(stack: Stack, queue: str = "inference") -> tuple[int | None, ...]:
+    (row,) = (row for row in report(stack)["active_queues"] if row["name"] == queue)
+    return row["visible"], row["in_flight"], row["delayed"]
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < until, what
+        time.sleep(0.1)
+
+
+def test_visible_in_flight_delayed_and_dead_letters_are_shown(stack: Stack) -> None:
+    sqs = client(stack)
+    url, dead_letters = (sqs.get_queue_url(QueueName=name)["QueueUrl"] for name in ("inference", "inference-dlq"))
+    wait_until(lambda: counts(stack) == (0, 0, 0), "an empty lane is shown as empty")
+    for _ in range(5):
+        sqs.send_message(QueueUrl=url, MessageBody="waits")
+    sqs.send_message(QueueUrl=url, MessageBody="later", DelaySeconds=900)
+    sqs.send_message(QueueUrl=dead_letters, MessageBody="failed")
+    held = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=2, VisibilityTimeout=600)["Messages"]
+    wait_until(lambda: counts(stack) == (5 - len(held), len(held), 1), "the lane is shown")
+    wait_until(lambda: counts(stack, "inference-dlq") == (1, 0, 0), "the dead letter is shown")
+    scraped = get(stack, "/metrics")
+    assert f'queue_messages{{queue="inference",state="in_flight"}} {len(held)}.0' in scraped
+    assert 'lane_dead_letters{lane="inference"} 1.0' in scraped
+    assert "dead letters of inference" in get(stack, "/broker")
+    for queue_url in (url, dead_letters):
+        sqs.purge_queue(QueueUrl=queue_url)
+    wait_until(lambda: counts(stack)[0] == 0, "the lane is shown as empty again")
+
+
+def test_flower_makes_no_queue_and_asks_no_worker(stack: Stack) -> None:
+    for path in ("/workers", "/workers?refresh=1", "/tasks", "/broker"):
+        get(stack, path)
+    names = [url.rpartition("/")[2] for url in client(stack).list_queues()["QueueUrls"]]
+    assert sorted(names) == ["inference", "inference-dlq"]
+    log = (stack.folder / "flower.log").read_text()
+    assert "Inspect" not in log
+    assert "Failed to" not in log
+
+
+def test_credentials_are_neither_logged_nor_shown(stack: Stack) -> None:
+    told = [(stack.folder / "flower.log").read_text()]
+    told += [get(stack, path) for path in ("/broker", "/workers", "/api/queues/length", "/metrics")]
+    assert "Broker: sqs://127.0.0.1:" in told[0]
+    for text in told:
+        assert "AKIAUSER" not in text
+        assert "sEcrEt" not in text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_model_library_is_loaded_in_flower(stack: Stack) -> None:
+    loaded = Path(f"/proc/{stack.flower.pid}/maps").read_text()  # type: ignore[attr-defined]
+    assert "tornado" in loaded or "libpython" in loaded or "_ssl" in loaded
+    for library in ("libtorch", "site-packages/torch", "site-packages/tokenizers", "site-packages/numpy"):
+        assert library not in loaded
+
+
+def test_sqs_goes_away_and_comes_back(stack: Stack) -> None:
+    sqs = client(stack)
+    url = sqs.get_queue_url(QueueName="inference")["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="stays")
+    wait_until(lambda: counts(stack)[0] == 1, "the message is shown")
+    stack.server.kill()
+    wait_until(lambda: report(stack)["stale"], "the fault is noticed")
+    assert counts(stack)[0] == 1
+    assert "SQS cannot be read; figures are" in get(stack, "/broker")
+    assert 'queue_messages{queue="inference",state="visible"} 1.0' in get(stack, "/metrics")
+    stack.start_server()
+    wait_until(lambda: not report(stack)["stale"], "the recovery is noticed")
+    assert counts(stack)[0] == 1
+
+
+@contextmanager
+def another_flower(stack: Stack, folder: Path, *options: str, **variables: str) -> Iterator[Process]:
+    """A Flower beside the stack's own, on a free port."""
+    command = [sys.executable, "-m", "celery", "-A", "tasks", "flower", f"--port={free_port()}", *options]
+    flower = Process("flower", command, folder / "flower.log", {**stack.environment, **variables})
+    try:
+        yield flower
+    finally:
+        flower.stop()
+
+
+@pytest.mark.parametrize(("options", "variables"), [(["--address=0.0.0.0"], {}), ([], {"FLOWER_ADDRESS": "0.0.0.0"})])
+def test_an_open_address_without_login_is_refused_in_one_sentence(
+    stack: Stack, tmp_path: Path, options: list[str], variables: dict[str, str]
+) -> None:
+    with another_flower(stack, tmp_path, *options, **variables) as flower:
+        assert flower.wait(SECONDS) == 1
+        assert flower.text().strip().splitlines()[-1].startswith("Error: Flower would answer everybody on 0.0.0.0")
+        assert "Traceback" not in flower.text()
+
+
+def test_a_login_opens_an_address_and_guards_it(stack: Stack, tmp_path: Path) -> None:
+    with another_flower(stack, tmp_path, "--address=127.0.0.2", FLOWER_BASIC_AUTH="user:pass") as flower:
+        flower.wait_until(lambda text: "Visit me at http://127.0.0.2:" in text, SECONDS)
+        port = flower.text().split("http://127.0.0.2:")[1].split()[0]
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"http://127.0.0.2:{port}/api/queues/length", timeout=SECONDS)
+
+
+def test_flower_ends_at_sigterm(stack: Stack, tmp_path: Path) -> None:
+    with another_flower(stack, tmp_path) as flower:
+        flower.wait_until(lambda text: "Visit me at" in text, SECONDS)
+        os.kill(flower.pid, signal.SIGTERM)
+        assert flower.wait(SECONDS) == 0
+
+
+def test_flower_starts_while_sqs_is_away(tmp_path: Path) -> None:
+    with Stack(tmp_path) as alone:
+        alone.start_flower()
+        wait_until(lambda: report(alone)["failure"] is not None, "the fault is told")
+        assert [row["visible"] for row in report(alone)["active_queues"]] == [None, None]
+        assert get(alone, "/broker")
