@@ -17,13 +17,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m sqs.local", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
-    parser.add_argument(
-        "--data", type=Path, default=Path("sqs-data"), help="directory of the journal (%(default)s)"
-    )
+    parser.add_argument("--data", type=Path, default=Path("sqs-data"), help="directory of the journal (%(default)s)")
     parser.add_argument("--memory", action="store_true", help="keep nothing: no journal, no data directory")
     parser.add_argument("--region", default="us-east-1", help="region in queue ARNs (default: %(default)s)")
+    parser.add_argument("--stop-with-stdin", action="store_true", help="also stop when standard input ends")
     given = parser.parse_args()
-    options = Options(given.host, given.port, None if given.memory else given.data, given.region)
+    data = None if given.memory else given.data
+    options = Options(given.host, given.port, data, given.region, given.stop_with_stdin)
     try:
         return asyncio.run(serve(options))
     except StartError as error:

@@ -177,20 +177,14 @@ def _redrive_policy(value: str) -> str:
     policy = _parsed("RedrivePolicy", value)
     for key in ("deadLetterTargetArn", "maxReceiveCount"):
         if key not in policy:
-            raise invalid_value(
-                value, "RedrivePolicy", f"Redrive policy does not contain mandatory attribute: {key}."
-            )
+            raise invalid_value(value, "RedrivePolicy", f"Redrive policy does not contain mandatory attribute: {key}.")
     for key in policy:
         if key not in ("deadLetterTargetArn", "maxReceiveCount"):
             raise invalid_value(value, "RedrivePolicy", f"Only following attributes are supported: {key} is not.")
     count = str(policy["maxReceiveCount"])
-    in_range = (
-        count.isascii() and count.isdigit() and len(count) <= 4 and 1 <= int(count) <= limits.MAX_RECEIVE_COUNT
-    )
+    in_range = count.isascii() and count.isdigit() and len(count) <= 4 and 1 <= int(count) <= limits.MAX_RECEIVE_COUNT
     if not in_range:
-        reason = (
-            f"Invalid value for maxReceiveCount: {count}, valid values are from 1 to {limits.MAX_RECEIVE_COUNT}"
-        )
+        reason = f"Invalid value for maxReceiveCount: {count}, valid values are from 1 to {limits.MAX_RECEIVE_COUNT}"
         raise invalid_value(value, "RedrivePolicy", f"{reason} both inclusive.")
     arn = policy["deadLetterTargetArn"]
     if not isinstance(arn, str) or arn.count(":") != 5 or not arn.startswith("arn:"):

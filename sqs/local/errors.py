@@ -58,9 +58,7 @@ def invalid_attribute(name: str, reason: str = "") -> SqsError:
 
 
 def bad_handle(handle: str) -> SqsError:
-    return SqsError(
-        "ReceiptHandleIsInvalid", f'The input receipt handle "{handle}" is not a valid receipt handle.'
-    )
+    return SqsError("ReceiptHandleIsInvalid", f'The input receipt handle "{handle}" is not a valid receipt handle.')
 
 
 def not_in_flight() -> SqsError:

@@ -6,35 +6,49 @@ import asyncio
 import select
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 MAX_HEADER_BYTES: Final = 64 * 1024
-MAX_BODY_BYTES: Final = 16 * 1024 * 1024  # a batch of 1 MiB, every byte escaped as \u00xx, and its handles
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024  # a batch of 1 MiB, every byte escaped as \u00xx, and its attributes
 REQUEST_SECONDS: Final = 30.0  # from its first byte, a request must be whole in this time
-_HUNG_UP: Final = getattr(select, "POLLRDHUP", select.POLLHUP)
-_REASONS: Final = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
-_REASONS_MORE: Final = {408: "Request Timeout", 413: "Content Too Large", 500: "Internal Server Error"}
-_STATUS_LINES: Final = {
-    status: f"HTTP/1.1 {status} {reason}\r\n".encode()
-    for status, reason in {
-        **_REASONS,
-        **_REASONS_MORE,
-        431: "Request Header Fields Too Large",
-        501: "Not Implemented",
-        503: "Service Unavailable",
-    }.items()
+_HUNG_UP: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+_REASONS: Final = {
+    200: "OK",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
 }
+_STATUS_LINES: Final = {status: f"HTTP/1.1 {status} {text}\r\n".encode() for status, text in _REASONS.items()}
+# All connections live on one thread, and each empties it before the next one reads.
+_INBOX: Final = memoryview(bytearray(256 * 1024))
 
 
-@dataclass(slots=True)
-class Request:
-    """A whole request. Header names are lower case."""
+class Request(NamedTuple):
+    """A whole request: `head` is its lines without the last line end, `lowered` the same in lower case."""
 
-    method: str
-    path: str
-    headers: dict[str, str]
+    head: bytes
+    lowered: bytes
     body: bytes
+
+    def header(self, name: bytes) -> str:
+        """The value of a header given in lower case; "" where there is none."""
+        return _header(self.head, self.lowered, name)
+
+
+def _header(head: bytes, lowered: bytes, name: bytes) -> str:
+    start = lowered.find(b"\r\n%b:" % name)
+    if start < 0:
+        return ""
+    start += len(name) + 3
+    end = head.find(b"\r\n", start)
+    return head[start : end if end >= 0 else None].decode("latin-1").strip()
 
 
 class Handler(Protocol):
@@ -46,29 +60,31 @@ class Handler(Protocol):
         """The bytes were no request; the connection ends after the reply."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One client. `on_lost` is called when it goes while a request waits for its answer."""
 
     def __init__(self, handler: Handler, connections: set[Connection]) -> None:
         self._handler = handler
         self._connections = connections
         self._buffer = bytearray()
-        self._request: Request | None = None
+        self._head: tuple[bytes, bytes] | None = None
         self._body_bytes = 0
         self._busy = False
         self._keep_alive = True
         self._timeout: asyncio.TimerHandle | None = None
         self._transport: Any = None
-        self._socket: socket.socket | None = None
+        self._poll: Any = None
         self.lost = False
         self.on_lost: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._connections.add(self)
-        self._socket = transport.get_extra_info("socket")
-        if self._socket is not None:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self._poll = select.poll()
+            self._poll.register(sock, _HUNG_UP)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
@@ -86,39 +102,37 @@ class Connection(asyncio.Protocol):
             on_lost()
 
     def alive(self) -> bool:
-        """Whether the client is still there, as far as the kernel knows: its end may not have reached the loop."""
+        """Whether the client is still there, by what the kernel knows: its end may not have reached the loop yet."""
         if self.lost or self._transport.is_closing():
             return False
-        fd = self._socket.fileno() if self._socket is not None else -1
-        if fd < 0:
-            return False
-        poll = select.poll()
-        poll.register(fd, _HUNG_UP)
-        return not poll.poll(0)
+        return self._poll is None or not self._poll.poll(0)
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if self._busy:
-            if len(self._buffer) > MAX_HEADER_BYTES + MAX_BODY_BYTES:
-                self._transport.abort()
-            return
-        self._next()
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _INBOX
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._buffer += _INBOX[:nbytes]
+        if not self._busy:
+            self._next()
+        elif len(self._buffer) > MAX_HEADER_BYTES + MAX_BODY_BYTES:
+            self._transport.abort()
 
     def _next(self) -> None:
         """Starts on the next request if it is whole."""
-        if self._request is None and not self._read_head():
+        if self._head is None and not self._read_head():
             return
-        request = self._request
-        if request is None or len(self._buffer) < self._body_bytes:
+        if self._head is None or len(self._buffer) < self._body_bytes:
             return
-        request.body = bytes(self._buffer[: self._body_bytes])
+        request = Request(*self._head, bytes(self._buffer[: self._body_bytes]))
         del self._buffer[: self._body_bytes]
-        self._request = None
+        self._head = None
         self._busy = True
-        self._stop_clock()
+        if self._timeout is not None:
+            self._stop_clock()
         self._handler.handle(self, request)
 
     def _read_head(self) -> bool:
+        """Whether there is a whole head that asks for what we do; answers it otherwise."""
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0 or end > MAX_HEADER_BYTES:
             if len(self._buffer) > MAX_HEADER_BYTES:
@@ -126,40 +140,36 @@ class Connection(asyncio.Protocol):
             elif self._buffer:
                 self._start_clock()
             return False
-        head = self._buffer[:end].decode("latin-1")
+        head = bytes(self._buffer[:end]).lstrip(b"\r\n")
         del self._buffer[: end + 4]
-        lines = head.lstrip("\r\n").split("\r\n")
-        headers = {}
-        for line in lines[1:]:
-            name, _, value = line.partition(":")
-            headers[name.lower()] = value.strip()
-        parts = lines[0].split(" ")
-        if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
+        lowered = head.lower()
+        request_line = lowered[: lowered.find(b"\r\n")] if b"\r\n" in lowered else lowered
+        if request_line.count(b" ") != 2 or b" http/1." not in request_line:
             self._refuse(400, "The request line is malformed.")
             return False
-        return self._accept_head(Request(parts[0], parts[1], headers, b""), parts[2])
-
-    def _accept_head(self, request: Request, version: str) -> bool:
-        headers = request.headers
-        if "transfer-encoding" in headers:
+        if b"\r\ntransfer-encoding:" in lowered:
             self._refuse(501, "Transfer-Encoding is not supported: send a Content-Length.")
             return False
-        length = headers.get("content-length", "0")
+        length = _header(head, lowered, b"content-length") or "0"
         if not (length.isascii() and length.isdigit()):
             self._refuse(400, "The Content-Length is malformed.")
             return False
-        self._body_bytes = int(length) if len(length) < 16 else MAX_BODY_BYTES + 1
-        if self._body_bytes > MAX_BODY_BYTES:
+        if len(length) > 9 or int(length) > MAX_BODY_BYTES:
             self._refuse(413, f"The request is longer than {MAX_BODY_BYTES} bytes.")
             return False
-        connection = headers.get("connection", "").lower()
-        self._keep_alive = connection != "close" and (version != "HTTP/1.0" or connection == "keep-alive")
-        if headers.get("expect", "").lower() == "100-continue":
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._request = request
+        self._body_bytes = int(length)
+        self._head = (head, lowered)
+        self._note_options(head, lowered, request_line)
+        return True
+
+    def _note_options(self, head: bytes, lowered: bytes, request_line: bytes) -> None:
+        if b"\r\nconnection:" in lowered or request_line.endswith(b"1.0"):
+            wish = _header(head, lowered, b"connection").lower()
+            self._keep_alive = wish != "close" and (wish == "keep-alive" or not request_line.endswith(b"1.0"))
         if len(self._buffer) < self._body_bytes:
             self._start_clock()
-        return True
+            if _header(head, lowered, b"expect").lower() == "100-continue":
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _refuse(self, status: int, reason: str) -> None:
         self._busy = True
@@ -171,7 +181,8 @@ class Connection(asyncio.Protocol):
     def _start_clock(self) -> None:
         if self._timeout is None:
             loop = asyncio.get_running_loop()
-            self._timeout = loop.call_later(REQUEST_SECONDS, self._refuse, 408, "The request was not completed.")
+            reason = f"The request was not whole after {REQUEST_SECONDS:.0f} seconds."
+            self._timeout = loop.call_later(REQUEST_SECONDS, self._refuse, 408, reason)
 
     def _stop_clock(self) -> None:
         if self._timeout is not None:
@@ -184,8 +195,9 @@ class Connection(asyncio.Protocol):
         if self.lost or self._transport.is_closing():
             return
         ending = b"" if self._keep_alive else b"Connection: close\r\n"
-        head = b"%b%bContent-Length: %d\r\n%b\r\n" % (_STATUS_LINES[status], headers, len(body), ending)
-        self._transport.write(head + body)
+        self._transport.write(
+            b"%bContent-Length: %d\r\n%b%b\r\n%b" % (_STATUS_LINES[status], len(body), headers, ending, body)
+        )
         if not self._keep_alive:
             self._transport.close()
             return

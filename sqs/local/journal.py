@@ -1,18 +1,18 @@
-"""The journal: an append-only log in segments, written in groups by a thread of its own.
+"""The journal: an append-only log in segments, synced to disk in groups.
 
-A line is the CRC-32 of its JSON as 8 hexadecimal digits, a space, the JSON, a newline. Space is allocated ahead, so
-that a full disk is met before anything is promised (`require`), and so that a sync writes data alone; behind the last
-line a segment is all zeros. What a crash left half-written is behind everything that was ever called durable.
+A line is the CRC-32 of its JSON as 8 hexadecimal digits, a space, the JSON, a newline. Space is allocated ahead,
+so that a full disk is met before anything is promised (`require`), and so that a sync writes data alone; behind
+the last line a segment is all zeros. What a crash left half-written is behind everything ever called durable.
+
+A sync blocks the caller, and with it the event loop. That is meant: requests that arrive meanwhile make up the next
+group, and handing the work to a thread costs more processor time than the sync.
 """
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import json
 import os
-import queue
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,6 @@ SEGMENT_BYTES: Final = 16 * 1024 * 1024
 ALLOCATION_BYTES: Final = 4 * 1024 * 1024
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
-WhenDurable = Callable[[OSError | None], None]
 Write = tuple["Segment", int, list[bytes]]
 
 
@@ -88,7 +87,7 @@ def decoded(line: bytes) -> list[Any] | None:
 
 
 class Journal:
-    """The segments of one data directory. Methods are called on the event loop's thread."""
+    """The segments of one data directory."""
 
     def __init__(self, directory: Path) -> None:
         """Raises JournalError where another server uses the directory, and OSError where it cannot be written."""
@@ -103,14 +102,12 @@ class Journal:
         paths = sorted(directory.glob("journal-*.log"))
         self.segments = [Segment(path, int(path.stem.removeprefix("journal-"))) for path in paths]
         self._pending: list[Write] = []
-        self._waiting: list[WhenDurable] = []
-        self._being_written: list[WhenDurable] | None = None
-        self._jobs: queue.SimpleQueue[tuple[list[Write], list[WhenDurable]] | None] = queue.SimpleQueue()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
 
     def read(self) -> Iterator[tuple[int, list[Any]]]:
-        """Segment number and events of every line, oldest first. Raises JournalError for damage that is not a crash's."""
+        """Segment number and events of every line, oldest first.
+
+        Raises JournalError for damage that is not a crash's.
+        """
         for segment in self.segments:
             for events in segment.lines():
                 yield segment.number, events
@@ -119,13 +116,11 @@ class Journal:
                 if rest.strip(b"\0"):
                     raise JournalError(f"{segment.path} is damaged at byte {segment.end}")
 
-    def start(self, loop: asyncio.AbstractEventLoop, header: list[Any]) -> int:
-        """Opens the journal for writing, after `read`; gives how many bytes of an unfinished write were dropped."""
-        self._loop = loop
+    def start(self, header: list[Any]) -> int:
+        """Opens the journal for writing, after `read`. Gives how many bytes of an unfinished write were dropped."""
         lost = self.segments[-1].cut() if self.segments else 0
         if not self.segments:
             self._new_segment(header)
-        self._thread.start()
         return lost
 
     @property
@@ -133,7 +128,7 @@ class Journal:
         return self.segments[-1].number
 
     def require(self, room_bytes: int, header: Callable[[], list[Any]]) -> None:
-        """Room for lines of this many bytes, in a new segment if need be; raises JournalFull where there is none."""
+        """Makes room for lines of this many bytes. Raises JournalFull where there is none."""
         active = self.segments[-1]
         try:
             if active.end and active.end + room_bytes > SEGMENT_BYTES:
@@ -169,49 +164,20 @@ class Journal:
             self._pending.append((segment, segment.end, [line]))
         segment.end += len(line)
 
-    def when_durable(self, done: WhenDurable) -> None:
-        """Calls `done` once everything appended so far is on disk: at once, or later on the loop's thread."""
-        if self._pending:
-            self._waiting.append(done)
-            if self._being_written is None:
-                self._write_group()
-        elif self._being_written is not None:
-            self._being_written.append(done)
-        else:
-            done(None)
+    @property
+    def pending(self) -> bool:
+        """Whether there are lines that are not on disk yet."""
+        return bool(self._pending)
 
-    def _write_group(self) -> None:
+    def sync(self) -> None:
+        """Writes what is pending and waits for the disk. Raises OSError, after which nothing more can be written."""
         group, self._pending = self._pending, []
-        self._being_written, self._waiting = self._waiting, []
-        self._jobs.put((group, self._being_written))
-
-    def _written(self, error: OSError | None) -> None:
-        done, self._being_written = self._being_written or [], None
-        if self._pending and error is None:
-            self._write_group()
-        for call in done:
-            call(error)
-
-    def _write_all(self) -> None:
-        """The journal's thread."""
-        assert self._loop is not None
-        while (job := self._jobs.get()) is not None:
-            error = None
-            try:
-                for segment, offset, lines in job[0]:
-                    _write_at(segment.fd, b"".join(lines), offset)
-                    os.fdatasync(segment.fd)
-            except OSError as failure:
-                error = failure
-            self._loop.call_soon_threadsafe(self._written, error)
+        for segment, offset, lines in group:
+            _write_at(segment.fd, b"".join(lines), offset)
+            os.fdatasync(segment.fd)
 
     def close(self) -> None:
-        """Writes what is pending and gives the directory free."""
-        if self._thread.is_alive():
-            if self._pending:
-                self._jobs.put((self._pending, []))
-            self._jobs.put(None)
-            self._thread.join()
+        """Gives the directory free. What is pending is not written: nobody has had an answer for it."""
         for segment in self.segments:
             os.close(segment.fd)
         os.close(self._lock)

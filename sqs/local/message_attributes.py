@@ -87,9 +87,7 @@ def _checked_one(name: str, attribute: object) -> tuple[dict[str, str], int]:
         )
     for unsupported in ("StringListValues", "BinaryListValues"):
         if attribute.get(unsupported):
-            raise SqsError(
-                "UnsupportedOperation", f"Message attribute list values in {unsupported} are not supported."
-            )
+            raise SqsError("UnsupportedOperation", f"Message attribute list values in {unsupported} are not supported.")
     field = "BinaryValue" if kind == "Binary" else "StringValue"
     value = attribute.get(field)
     if value is None or value == "":

@@ -17,9 +17,7 @@ from sqs.local.store import Store
 Answer = dict[str, Any]
 PURGE_PAUSE_MS: Final = 60_000  # API_PurgeQueue: one purge in 60 seconds
 MAX_LISTED: Final = 1_000  # API_ListQueues
-_ALL_ATTRIBUTES: Final = frozenset(
-    (*SETTABLE, *COUNTS, "CreatedTimestamp", "LastModifiedTimestamp", "QueueArn", "All")
-)
+_ALL_ATTRIBUTES: Final = frozenset((*SETTABLE, *COUNTS, "CreatedTimestamp", "LastModifiedTimestamp", "QueueArn", "All"))
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,17 @@ class Options:
     port: int
     data: Path | None
     region: str
+    stop_with_stdin: bool
+
+
+class _UntilEnd(asyncio.Protocol):
+    """Reads standard input, whose end says that the parent process is gone."""
+
+    def __init__(self, stop: Callable[[int], None]) -> None:
+        self._stop = stop
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop(0)
 
 
 async def serve(options: Options) -> int:
@@ -40,16 +52,14 @@ async def serve(options: Options) -> int:
             stopped.set_result(status)
 
     def failed(error: OSError) -> None:
-        say(
-            f"the journal cannot be written: {error}; stopping, as what was answered would not be kept", error=True
-        )
+        say(f"the journal cannot be written: {error}; stopping, as what was answered would not be kept", error=True)
         stop(1)
 
     journal = _open(options.data)
     try:
         service = Service(journal, region=options.region, failed=failed)
         try:
-            lost = service.start(loop)
+            lost = service.start()
         except (JournalError, OSError) as error:
             raise StartError(str(error)) from error
         if lost:
@@ -63,6 +73,8 @@ async def serve(options: Options) -> int:
             raise StartError(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from error
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, 0)
+        if options.stop_with_stdin:
+            await loop.connect_read_pipe(lambda: _UntilEnd(stop), sys.stdin)
         _announce(options, server.sockets[0].getsockname()[1])
         status = await stopped
         server.close()

@@ -38,9 +38,7 @@ class Draft:
 class Store:
     """Queues by name. Not thread-safe: one thread at a time."""
 
-    def __init__(
-        self, new_id: Callable[[], str], *, region: str = "us-east-1", account: str = "000000000000"
-    ) -> None:
+    def __init__(self, new_id: Callable[[], str], *, region: str = "us-east-1", account: str = "000000000000") -> None:
         self.queues: dict[str, Queue] = {}
         self.events: list[Event] = []
         self.next_sequence = 1
