@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqs.depths import Depth
+from sqs.errors import SqsError
 
 logger = logging.getLogger(__name__)
 
@@ -82,15 +83,11 @@ class DepthWatch:
         try:
             depths = self._read()
         except Exception as error:  # whatever it was, the page must say so and the next round must come
-            self._reading = Reading(
-                before.depths, before.read_at_seconds, _one_line(error), before.failed_rounds + 1
-            )
+            self._reading = Reading(before.depths, before.read_at_seconds, _one_line(error), before.failed_rounds + 1)
             if before.failure is None:
                 logger.warning("Queue depths cannot be read, pages show the last ones: %s", _one_line(error))
             return
-        self._reading = Reading(
-            {depth.queue: depth for depth in depths}, self._clock(), None, before.failed_rounds
-        )
+        self._reading = Reading({depth.queue: depth for depth in depths}, self._clock(), None, before.failed_rounds)
         if before.failure is not None:
             logger.info("Queue depths are read again")
         self._on_reading(self._reading)
@@ -103,5 +100,7 @@ class DepthWatch:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    # Our own errors are sentences already.
+    said = str(error) if isinstance(error, SqsError) else f"{type(error).__name__}: {error}"
+    text = " ".join(said.split())
     return text if len(text) <= _MAX_FAILURE_CHARACTERS else text[: _MAX_FAILURE_CHARACTERS - 1] + "…"

@@ -16,6 +16,7 @@ import pytest
 
 from demo.processes import Process, free_port
 from demo.stack import Stack
+from monitor.depth_watch import INTERVAL_SECONDS
 from sqs.client import make_client
 from sqs.lanes import LANES
 from sqs.queues import create
@@ -89,6 +90,19 @@ def test_flower_makes_no_queue_and_asks_no_worker(stack: Stack) -> None:
     log = (stack.folder / "flower.log").read_text()
     assert "Inspect" not in log
     assert "Failed to" not in log
+
+
+def test_many_viewers_cost_sqs_nothing(stack: Stack) -> None:
+    def asked() -> int:
+        with urllib.request.urlopen(f"{stack.endpoint}/_local/calls", timeout=SECONDS) as answer:
+            return int(json.loads(answer.read())["GetQueueAttributes"])
+
+    before, began = asked(), time.monotonic()
+    for _ in range(50):
+        for path in ("/broker", "/api/queues/length", "/api/queues/history", "/metrics"):
+            get(stack, path)
+    rounds = 1 + (time.monotonic() - began) / INTERVAL_SECONDS
+    assert asked() - before <= 2 * len(LANES) * (rounds + 1)
 
 
 def test_credentials_are_neither_logged_nor_shown(stack: Stack) -> None:
