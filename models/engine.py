@@ -75,12 +75,14 @@ class Engine:
         with self._changed:
             while not self._decided() and time.monotonic() < deadline:
                 self._changed.wait(deadline - time.monotonic())
-            states = {keeper.device.name: keeper for keeper in self._keepers}
-        bad = next((k for k in states.values() if k.state != "ready"), None)
-        if bad is not None:
-            sentence = bad.first_problem or f"not loaded in {timeout_seconds:g} s"
+            problems = [
+                f"device {keeper.device.name}: {keeper.problem or f'not loaded in {timeout_seconds:g} s'}"
+                for keeper in sorted(self._keepers, key=lambda keeper: not keeper.problem)
+                if keeper.state != "ready"
+            ]
+        if problems:
             self._end(time.monotonic() + 5.0, EngineStopped)
-            raise ModelLoadError(f"device {bad.device.name}: {sentence}")
+            raise ModelLoadError(problems[0])
         self._started = True
         threading.Thread(target=self._tick, name="models.engine tick", daemon=True).start()
 
@@ -147,7 +149,7 @@ class Engine:
 
     def _decided(self) -> bool:
         states = [keeper.state for keeper in self._keepers]
-        return any(state in ("down", "lost", "stopped") for state in states) or all(s == "ready" for s in states)
+        return any(state in ("lost", "stopped") for state in states) or all(s == "ready" for s in states)
 
     def _notice(self) -> None:
         with self._changed:

@@ -51,7 +51,6 @@ class Keeper:
         self.device = device
         self.state: State = "starting"
         self.problem = ""
-        self.first_problem = ""
         self.pid: int | None = None
         self.restarts = 0
         self.loads: Counter[str] = Counter()
@@ -125,7 +124,8 @@ class Keeper:
                 stdin=subprocess.DEVNULL,
                 cwd=_ROOT,  # where `-m models.…` is found, whatever the worker's own folder
             )
-        self.pid, self._gone, self._kill_reason, self._device_failure = process.pid, False, "", ""
+        self.pid, self._gone = process.pid, False
+        self.problem = self._kill_reason = self._device_failure = ""
         self.process_loads = Counter()
         reader = threading.Thread(target=self._read, args=(link,), name=f"models.read {self.device.name}", daemon=True)
         reader.start()
@@ -267,6 +267,9 @@ class Keeper:
         elif started is not None:
             explained = self._desk.suspect(started, reason)
         self._failures += not explained
+        if not self.facts:  # never ready: the first start decides whether there is an engine at all
+            self._become("lost")
+            return
         hopeless = self._failures >= FAILURES_TO_GIVE_UP and (not was_ready or bool(self._device_failure))
         _log.log(
             logging.ERROR if hopeless else logging.WARNING,
@@ -275,10 +278,7 @@ class Keeper:
             self.problem,
             "given up" if hopeless else "starting another",
         )
-        self.first_problem = self.first_problem or self.problem
         self._become("lost" if hopeless else "down")
-        if not hopeless:
-            self.problem = ""
 
     def _become(self, state: State) -> None:
         self.state = state

@@ -40,6 +40,7 @@ class Option:
             return f"must be {article.get(self.type, 'a list of texts')}, not {type(value).__name__}"
         if self.choices and value not in self.choices:
             return f'"{value}" is not one of {", ".join(self.choices)}. {suggestion(str(value), self.choices)}'
+        size: float
         if isinstance(value, (str, list)):
             size, what = len(value), "characters" if isinstance(value, str) else "texts"
         elif isinstance(value, (int, float)) and not isinstance(value, bool):

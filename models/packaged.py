@@ -81,8 +81,8 @@ def _package(module: str) -> Path:
 def _quietly() -> None:
     from transformers.utils import logging
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def _minilm(folder: Path) -> None:

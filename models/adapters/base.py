@@ -33,7 +33,7 @@ class Adapter(ABC):
     `prepare` raises InvalidInput for what only the tokenizer or decoder can see; `finish` gives JSON values.
     """
 
-    example: ClassVar[Any] = "The quick brown fox jumps over the lazy dog."
+    example: Any = "The quick brown fox jumps over the lazy dog."
     example_options: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:

@@ -35,3 +35,9 @@ def tokenizer(spec: ModelSpec) -> Any:
             raise ModelLoadError("the tokenizer has neither a padding nor an end token, so nothing can be batched")
         loaded.pad_token = loaded.eos_token
     return loaded
+
+
+def agree_on_padding(model: Any, tokenizer: Any) -> None:
+    """Decoders that classify look for the last token that is not padding, by an id that their folder may lack."""
+    if model.config.get_text_config().pad_token_id is None:
+        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id

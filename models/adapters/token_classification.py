@@ -1,0 +1,58 @@
+"""token-classification: the entities that a text names, with their places in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import AutoModelForTokenClassification, TokenClassificationPipeline
+from transformers.pipelines.token_classification import AggregationStrategy
+
+from models.adapters import loading, text
+from models.adapters.base import Adapter, Prepared
+from models.adapters.plain import plain
+from models.errors import ModelLoadError
+from models.spec import ModelSpec
+
+
+class TokenClassification(Adapter):
+    """Result: as the pipeline's, `{"entity_group" or "entity", "score", "word", "start", "end"}` in the text's order.
+
+    The forward pass is ours and batched; joining tokens to entities is left to transformers' pipeline.
+    """
+
+    def __init__(self, spec: ModelSpec, device: torch.device) -> None:
+        super().__init__(spec, device)
+        self._tokenizer = loading.tokenizer(spec)
+        if not self._tokenizer.is_fast:
+            raise ModelLoadError("token classification needs a fast tokenizer (tokenizer.json) for places in the text")
+        self._model = loading.model(spec, AutoModelForTokenClassification, device)
+        self._pipeline = TokenClassificationPipeline(model=self._model, tokenizer=self._tokenizer)
+
+    def prepare(self, row: int, value: str, options: dict[str, Any]) -> Prepared:
+        encoding = text.encode(self.spec, self._tokenizer, value)
+        return Prepared(row, encoding, len(encoding["input_ids"]), options, value)
+
+    @torch.inference_mode()
+    def forward(self, items: Sequence[Prepared]) -> Sequence[torch.Tensor]:
+        batch = text.pad([item.value for item in items], self._tokenizer.pad_token_id, self.device)
+        logits = self._model(**batch).logits.float().cpu()  # (batch, tokens, labels)
+        return [row[: item.length] for row, item in zip(logits, items, strict=True)]
+
+    def finish(self, output: torch.Tensor, item: Prepared) -> Any:
+        places = self._tokenizer(
+            item.text, return_offsets_mapping=True, return_special_tokens_mask=True, return_tensors="pt"
+        )
+        outputs = {
+            "logits": output.unsqueeze(0),
+            "sentence": item.text,
+            "input_ids": places["input_ids"],
+            "offset_mapping": places["offset_mapping"],
+            "special_tokens_mask": places["special_tokens_mask"],
+        }
+        strategy = AggregationStrategy(item.options["aggregation_strategy"])
+        return plain(self._pipeline.postprocess([outputs], aggregation_strategy=strategy))
+
+
+ADAPTER = TokenClassification

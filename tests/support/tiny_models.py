@@ -1,0 +1,150 @@
+"""Tiny random models, made on the spot: ordinary Hugging Face folders of some hundred kilobytes.
+
+Their answers mean nothing, and are the same on every run. Torch is imported when a model is made, not before.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+WORDS = """
+the a cat dog bird fish tree house river mountain sky rain sun moon star road boat train letter book
+word story song old young small large quick slow quiet loud red green blue white black runs sleeps
+sings reads writes waits finds loses opens closes and or but with without under over near far today
+never often always
+""".split()  # noqa: SIM905 - sixty quoted words would be harder to read
+TEXTS = [" ".join(WORDS[(7 * i + 3 * j) % len(WORDS)] for j in range(1 + (5 * i) % 40)) for i in range(200)]
+CHAT_TEMPLATE = (
+    "{% for m in messages %}[BOS]{{ m['role'] }}: {{ m['content'] }}[EOS]{% endfor %}"
+    "{% if add_generation_prompt %}[BOS]assistant: {% endif %}"
+)
+
+
+def make(task: str, folder: Path, **config: Any) -> Path:
+    """A model for the pipeline task, with what belongs to it, saved in `folder`. `config` goes to its configuration."""
+    import torch
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    torch.manual_seed(20)
+    if task == "image-classification":
+        return _image_classifier(folder, **config)
+    if task == "text-generation":
+        return _generator(folder, **config)
+    return _encoder(task, folder, **config)
+
+
+def _tokenizer(folder: Path, *, chat: bool = False) -> Any:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[BOS]", "[EOS]"]
+    raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    raw.normalizer = normalizers.BertNormalizer(lowercase=True)
+    raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    raw.train_from_iterator(
+        [*TEXTS, "user assistant system : this example is . { }"],
+        trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False),
+    )
+    if not chat:
+        raw.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", raw.token_to_id("[CLS]")), ("[SEP]", raw.token_to_id("[SEP]"))],
+        )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        bos_token="[BOS]",
+        eos_token="[EOS]",
+        model_max_length=128,
+    )
+    if chat:
+        tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def _encoder(task: str, folder: Path, **config: Any) -> Path:
+    from transformers import (
+        BertConfig,
+        BertForMaskedLM,
+        BertForSequenceClassification,
+        BertForTokenClassification,
+        BertModel,
+    )
+
+    classes: dict[str, tuple[Any, list[str]]] = {
+        "feature-extraction": (BertModel, []),
+        "fill-mask": (BertForMaskedLM, []),
+        "text-classification": (BertForSequenceClassification, ["negative", "neutral", "positive"]),
+        "zero-shot-classification": (BertForSequenceClassification, ["contradiction", "neutral", "entailment"]),
+        "token-classification": (BertForTokenClassification, ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]),
+    }
+    model_class, labels = classes[task]
+    if labels:
+        config = {
+            "id2label": dict(enumerate(labels)),
+            "label2id": {label: i for i, label in enumerate(labels)},
+            **config,
+        }
+    tokenizer = _tokenizer(folder)
+    settings = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=128,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.5,
+        **config,
+    )
+    model_class(settings).save_pretrained(folder)
+    return folder
+
+
+def _generator(folder: Path, *, chat: bool = False, **config: Any) -> Path:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = _tokenizer(folder, chat=chat)
+    settings = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=256,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        initializer_range=0.5,
+        **config,
+    )
+    LlamaForCausalLM(settings).save_pretrained(folder)
+    return folder
+
+
+def _image_classifier(folder: Path, **config: Any) -> Path:
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil
+
+    settings = ViTConfig(
+        image_size=32,
+        patch_size=8,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        id2label={i: f"class {i}" for i in range(10)},
+        initializer_range=0.3,
+        **config,
+    )
+    ViTForImageClassification(settings).save_pretrained(folder)
+    ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
