@@ -1,9 +1,20 @@
-"""Nobody reaches Flower from another machine without logging in."""
+"""Nobody reaches Flower from another machine without logging in.
+
+Listening on loopback alone is not enough: a web page from anywhere can have its own name resolve to 127.0.0.1
+(DNS rebinding) and then read Flower through the browser of whoever looks at it. Such a request names that
+page's host, so where there is no login only loopback's own names are answered.
+"""
 
 import ipaddress
 from typing import Any
 
 from click import ClickException
+from tornado.web import RequestHandler
+
+REFUSAL = (
+    "Flower has no login and answers on this machine's own address alone: open it as http://localhost, set "
+    "--basic-auth or --auth, or let a proxy that asks for a login pass on `Host: localhost`.\n"
+)
 
 
 class ExposedWithoutLogin(ClickException):
@@ -19,13 +30,31 @@ class ExposedWithoutLogin(ClickException):
 
 def refuse_exposure(options: Any) -> None:
     """Raise ExposedWithoutLogin if Flower's options open it to other machines without a login."""
-    if options.basic_auth or options.auth or options.unix_socket or _is_loopback(options.address):
-        return
-    raise ExposedWithoutLogin(options.address)
+    if not has_login(options) and not options.unix_socket and not is_loopback(options.address):
+        raise ExposedWithoutLogin(options.address)
 
 
-def _is_loopback(address: str) -> bool:
+def has_login(options: Any) -> bool:
+    """Whether Flower's options make visitors log in."""
+    return bool(options.basic_auth or options.auth)
+
+
+class ForeignHost(RequestHandler):
+    """Answers every request that names another host, where there is no login."""
+
+    def check_xsrf_cookie(self) -> None:
+        """Nothing to protect: no method runs."""
+
+    def prepare(self) -> None:
+        """403 before any method runs."""
+        self.set_status(403)
+        self.set_header("Content-Type", "text/plain; charset=UTF-8")
+        self.finish(REFUSAL)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an IP address, bracketed or not, or a host name can only be this machine."""
     try:
-        return ipaddress.ip_address(address).is_loopback
+        return ipaddress.ip_address(address.strip("[]")).is_loopback
     except ValueError:
         return address == "localhost"  # any other name may lead anywhere

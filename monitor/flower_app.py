@@ -11,10 +11,11 @@ from flower.app import Flower
 from flower.options import default_options
 from flower.urls import settings as flower_settings
 from prometheus_client import REGISTRY
+from tornado.httputil import HTTPServerRequest
 
 from monitor.broker import reporter_of, shown_address
 from monitor.depth_report import DepthReporter
-from monitor.exposure import refuse_exposure
+from monitor.exposure import ForeignHost, has_login, is_loopback, refuse_exposure
 from monitor.metrics import DepthCollector
 from monitor.pages import routes
 from monitor.template_loader import TemplateLoader
@@ -44,6 +45,12 @@ class SqsFlower(WithoutBroadcast, Flower):
     def broker_uri(self) -> str:
         """The broker's URL as pages show it, without credentials."""
         return shown_address(self.capp)
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        """Tornado's choice of a handler, after the check of the host that the request names."""
+        if not has_login(self.options) and not self.options.unix_socket and not is_loopback(request.host_name):
+            return self.get_handler_delegate(request, ForeignHost)
+        return super().find_handler(request, **kwargs)
 
     def start(self) -> None:
         """Watch the depths and serve until stopped; blocks."""

@@ -166,11 +166,13 @@ def test_a_login_opens_an_address_and_guards_it(stack: Stack, tmp_path: Path) ->
             urllib.request.urlopen(f"http://127.0.0.2:{port}/api/queues/length", timeout=SECONDS)
 
 
-def test_flower_ends_at_sigterm(stack: Stack, tmp_path: Path) -> None:
-    with another_flower(stack, tmp_path) as flower:
+def test_flower_ends_at_sigterm_and_keeps_its_state_where_told(stack: Stack, tmp_path: Path) -> None:
+    with another_flower(stack, tmp_path, "--persistent=True", f"--db={tmp_path / 'state'}") as flower:
         flower.wait_until(lambda text: "Visit me at" in text, SECONDS)
         os.kill(flower.pid, signal.SIGTERM)
         assert flower.wait(SECONDS) == 0
+        assert list(tmp_path.glob("state*"))
+        assert "Traceback" not in flower.text()
 
 
 def test_flower_starts_while_sqs_is_away(tmp_path: Path) -> None:

@@ -38,9 +38,7 @@ class Pages(AsyncHTTPTestCase):
         self.answer: Sequence[Depth] | Exception = depths()
         celery = Celery("test", broker="sqs://AKIAUSER:sEcrEt%2Fkey@sqs.example:9324//", set_as_current=False)
         options = SimpleNamespace(**{**default_options.as_dict(), "address": "127.0.0.1", **self.options})
-        self.flower = SqsFlower(
-            options=options, capp=celery, depths=DepthReporter([self.lane], self.read), **settings
-        )
+        self.flower = SqsFlower(options=options, capp=celery, depths=DepthReporter([self.lane], self.read), **settings)
         return self.flower
 
     def tearDown(self) -> None:
@@ -152,6 +150,15 @@ class TestPages(Pages):
         assert self.get("/static/monitor/..%2Fbroker.py").code in (403, 404)
         assert self.get("/static/css/flower.css").code == 200
 
+    def test_a_foreign_host_name_reaches_nothing_without_a_login(self) -> None:
+        for path in ("/broker", "/metrics", "/tasks", "/api/queues/length", "/static/css/flower.css"):
+            for host in ("evil.example:5555", "10.0.0.7", "localhost.evil.example", ""):
+                refused = self.get(path, headers={"Host": host})
+                assert (refused.code, b"has no login" in refused.body) == (403, True), (path, host)
+        assert self.get("/api/task/revoke/1", method="POST", body="", headers={"Host": "evil.example"}).code == 403
+        for host in ("localhost:5555", "127.0.0.1", "[::1]:5555", "LOCALHOST"):
+            assert self.get("/broker", headers={"Host": host}).code == 200, host
+
 
 class TestHostileNames(Pages):
     """Queue names come from SQS's rules, which allow no markup; a page must not rest on that."""
@@ -189,6 +196,8 @@ class TestLogin(Pages):
             assert self.get(path).code == 401, path
             let_in = {"Authorization": "Basic " + base64.b64encode(b"user:pass").decode()}
             assert self.get(path, headers=let_in).code == 200, path
+            elsewhere = {**let_in, "Host": "flower.example.com"}
+            assert self.get(path, headers=elsewhere).code == 200, path
             wrong = {"Authorization": "Basic " + base64.b64encode(b"user:past").decode()}
             assert self.get(path, headers=wrong).code == 401, path
         assert self.get("/api/task/revoke/1", method="POST", body="").code == 401

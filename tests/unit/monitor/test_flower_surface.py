@@ -76,9 +76,7 @@ def test_the_templates_that_ours_extend_or_stand_for_are_unchanged(name: str) ->
 def test_all_of_flowers_remote_control_is_refused() -> None:
     paths = [path for path, _ in refused_routes()]
     assert len(paths) == 10
-    assert all(
-        re.match(r"/api/(worker|task)/(shutdown|pool|queue|timeout|rate-limit|revoke)", path) for path in paths
-    )
+    assert all(re.match(r"/api/(worker|task)/(shutdown|pool|queue|timeout|rate-limit|revoke)", path) for path in paths)
 
 
 @pytest.fixture

@@ -1,0 +1,138 @@
+"""Flower's pages in a real browser (Debian's chromium and chromium-driver), on the embedded server.
+
+Screenshots are left in var/screenshots.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+from demo.processes import ROOT
+from demo.stack import Stack
+from sqs.client import make_client
+from sqs.lanes import INFERENCE
+from sqs.queues import create
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+if not (CHROMIUM and DRIVER) and not os.environ.get("CI"):
+    pytest.skip("needs Debian's chromium and chromium-driver", allow_module_level=True)
+
+SECONDS = 60
+SCREENSHOTS = ROOT / "var" / "screenshots"
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1280,1010"
+)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("browser")) as stack:
+        stack.start_server()
+        create(sqs_of(stack), INFERENCE)
+        stack.start_flower()
+        yield stack
+
+
+def sqs_of(stack: Stack) -> Any:
+    return make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    assert CHROMIUM, "chromium is missing, and CI must not skip this"
+    assert DRIVER, "chromium-driver is missing, and CI must not skip this"
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield browser
+    browser.quit()
+
+
+def until(browser: webdriver.Chrome, true: Callable[[], bool], what: str) -> None:
+    wait = WebDriverWait(browser, SECONDS, ignored_exceptions=[StaleElementReferenceException])
+    wait.until(lambda _: true(), what)
+
+
+def cell(browser: webdriver.Chrome, queue: str, state: str) -> str:
+    return browser.find_element(By.CSS_SELECTOR, f'[data-queue="{queue}"] [data-state="{state}"]').text
+
+
+def text(browser: webdriver.Chrome, selector: str) -> str:
+    return browser.find_element(By.CSS_SELECTOR, selector).text
+
+
+def keep_screenshot(browser: webdriver.Chrome, name: str) -> Path:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    path = SCREENSHOTS / f"{name}.png"
+    assert browser.save_screenshot(str(path))
+    return path
+
+
+def complaints(browser: webdriver.Chrome) -> list[str]:
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+
+
+def test_a_depth_rises_and_falls_on_an_open_page(stack: Stack, browser: webdriver.Chrome) -> None:
+    sqs = sqs_of(stack)
+    url = sqs.get_queue_url(QueueName="inference")["QueueUrl"]
+    browser.get(f"{stack.flower_url}/broker")
+    until(browser, lambda: cell(browser, "inference", "visible") == "0", "empty at first")
+    for batch in range(6):
+        entries = [{"Id": str(i), "MessageBody": "waits", "DelaySeconds": 900 * (i == 9)} for i in range(10)]
+        assert len(sqs.send_message_batch(QueueUrl=url, Entries=entries)["Successful"]) == 10, batch
+    until(browser, lambda: cell(browser, "inference", "visible") == "54", "the depth rises")
+    assert cell(browser, "inference", "delayed") == "6"
+    held = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=900)["Messages"]
+    until(browser, lambda: cell(browser, "inference", "in_flight") == str(len(held)), "leases are shown")
+    assert text(browser, '[data-total="in_flight"]') == str(len(held))
+    keep_screenshot(browser, "broker-deep")
+    sqs.purge_queue(QueueUrl=url)
+    until(browser, lambda: cell(browser, "inference", "messages") == "0", "the depth falls")
+    assert cell(browser, "inference", "drain") == "empty"
+    line = browser.find_element(By.CSS_SELECTOR, "#depths-charts path.series-visible").get_attribute("d")
+    assert line is not None
+    assert len({point.rpartition(",")[2] for point in line.removeprefix("M").replace("h0.01", "").split("L")}) > 1
+    assert complaints(browser) == []
+
+
+def test_the_hours_are_a_click_away(stack: Stack, browser: webdriver.Chrome) -> None:
+    browser.get(f"{stack.flower_url}/broker")
+    until(browser, lambda: "15 min ago" in text(browser, "#depths-charts"), "minutes at first")
+    browser.find_element(By.CSS_SELECTOR, '[data-span="hours"]').click()
+    until(browser, lambda: "6 h ago" in text(browser, "#depths-charts"), "then hours")
+
+
+def test_sqs_away_shows_old_figures_and_no_empty_table(stack: Stack, browser: webdriver.Chrome) -> None:
+    browser.get(f"{stack.flower_url}/broker")
+    until(browser, lambda: text(browser, "#depths-freshness").startswith("Read "), "live at first")
+    stack.server.kill()
+    until(browser, lambda: "SQS cannot be read" in text(browser, "#depths-freshness"), "the fault is told")
+    assert "GetQueueAttributes" in text(browser, "#depths-failure")
+    assert cell(browser, "inference", "visible") == "0"
+    keep_screenshot(browser, "broker-stale")
+    browser.refresh()
+    assert cell(browser, "inference", "visible") == "0"
+    stack.start_server()
+    until(browser, lambda: text(browser, "#depths-freshness").startswith("Read "), "and that it is over")
+    assert not browser.find_element(By.ID, "depths-failure").is_displayed()
+
+
+def test_pages_that_stay_empty_say_why(stack: Stack, browser: webdriver.Chrome) -> None:
+    for page in ("workers", "tasks"):
+        browser.get(f"{stack.flower_url}/{page}")
+        assert "Not shown yet" in text(browser, "[role=note]")
+    browser.find_element(By.CSS_SELECTOR, "[role=note] a").click()
+    assert browser.current_url == f"{stack.flower_url}/broker"
