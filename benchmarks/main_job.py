@@ -1,0 +1,178 @@
+"""From queue to stored result: our worker, stock Celery prefork and an offline loop, interleaved in one run.
+
+The queue is filled before a worker starts, and throughput counts from the first tenth of stored results to the
+last, so that start-up is nobody's cost. Stock Celery is measured with one prefork child that has all threads and
+with one a core, and its best setting is compared with. All three run the same MiniLM on the same texts; both
+workers use the same embedded server and the same kind of result store.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import machine
+from demo.processes import ROOT, Process
+from demo.stack import Stack
+
+MODEL = ROOT / "var" / "models" / "all-minilm-l6-v2"
+CATALOGUE = f"""
+[all-minilm-l6-v2]
+task = "feature-extraction"
+source = "{MODEL}"
+normalize = true
+"""
+SECONDS = 600.0
+
+
+def texts(count: int, least: int, most: int) -> list[str]:
+    """Random texts of so many words, the same at each run."""
+    chance = random.Random(3)
+    words = (ROOT / "demo" / "texts.txt").read_text(encoding="utf-8").split()
+    return [" ".join(chance.choices(words, k=chance.randint(least, most))) for _ in range(count)]
+
+
+def sqs_calls(stack: Stack) -> int:
+    """How many requests the embedded server has answered."""
+    with urllib.request.urlopen(f"{stack.endpoint}/_local/calls", timeout=5.0) as response:
+        calls: dict[str, int] = json.load(response)
+    return sum(calls.values())
+
+
+def steady_rate(results: Sequence[Any]) -> float:
+    """Wait for all results; how many were stored a second, from the first tenth on."""
+    until = time.monotonic() + SECONDS
+    for result in results:
+        while not result.ready():
+            if time.monotonic() > until:
+                raise TimeoutError("results are missing")
+            time.sleep(0.02)
+        if result.state != "SUCCESS":
+            raise RuntimeError(f"a request ended as {result.state}: {result.result!r}")
+    times = sorted(result.date_done.timestamp() for result in results)
+    first = len(times) // 10
+    seconds: float = times[-1] - times[first]
+    return (len(times) - 1 - first) / seconds
+
+
+def offline(inputs: list[str], threads: int) -> float:
+    """Texts a second of a loop without a queue."""
+    command = [sys.executable, "-m", "benchmarks.offline", "--model", str(MODEL), "--threads", str(threads)]
+    ended = subprocess.run(command, cwd=ROOT, input=json.dumps(inputs), capture_output=True, text=True, check=True)
+    rate: float = json.loads(ended.stdout)["texts_per_second"]
+    return rate
+
+
+def through_a_worker(
+    stack: Stack, delay: Callable[[str], Any], start: Callable[[], Process], inputs: list[str], one_by_one: int
+) -> dict[str, Any]:
+    """Throughput and SQS requests a task of a full queue, then latencies with one request in flight."""
+    calls = sqs_calls(stack)
+    results = [delay(text) for text in inputs]
+    worker = start()
+    rate = steady_rate(results)
+    time.sleep(0.5)  # the last acknowledgements
+    calls = sqs_calls(stack) - calls
+    latencies = []
+    for text in inputs[:one_by_one]:
+        begun = time.perf_counter()
+        delay(text).get(timeout=60)
+        latencies.append(time.perf_counter() - begun)
+    worker.stop()
+    return {
+        "texts_per_second": rate,
+        "sqs_requests_per_task": calls / len(inputs),
+        "latency_p50_ms": statistics.median(latencies) * 1e3,
+        "latency_p99_ms": sorted(latencies)[max(0, -(-len(latencies) * 99 // 100) - 1)] * 1e3,
+    }
+
+
+def ours(folder: Path, inputs: list[str], one_by_one: int) -> dict[str, Any]:
+    """Our worker, with nothing set but where things are."""
+    from tasks import feature_extraction
+    from tests.support.client import client_of
+
+    folder.mkdir(parents=True)
+    (folder / "catalogue.toml").write_text(CATALOGUE)
+    with Stack(folder, catalogue=folder / "catalogue.toml") as stack, client_of(stack):
+        stack.start_server()
+        return through_a_worker(stack, feature_extraction.delay, stack.start_worker, inputs, one_by_one)
+
+
+def stock(folder: Path, inputs: list[str], one_by_one: int, children: int, threads: int) -> dict[str, Any]:
+    """Stock Celery with prefork children that load the model."""
+    with Stack(folder) as stack:
+        stack.environment |= {
+            "STOCK_BROKER_URL": f"sqs://local:local@127.0.0.1:{stack.port}//",
+            "STOCK_BACKEND": stack.environment["CELERY_RESULT_BACKEND"],
+            "STOCK_MODEL": str(MODEL),
+            "STOCK_THREADS": str(threads),
+        }
+        os.environ.update(stack.environment)
+        sys.modules.pop("benchmarks.stock_worker", None)
+        from benchmarks.stock_worker import embed
+
+        stack.start_server()
+
+        def start() -> Process:
+            options = ("--concurrency", str(children), "--pool", "prefork", "--loglevel", "info")
+            return stack.start("stock", "celery", "-A", "benchmarks.stock_worker", "worker", *options).wait_until(
+                lambda text: " ready." in text, 120.0
+            )
+
+        return through_a_worker(stack, embed.delay, start, inputs, one_by_one)
+
+
+def median(rounds: Sequence[dict[str, Any]], key: str) -> float:
+    """The median of one figure over the rounds."""
+    return float(statistics.median(one[key] for one in rounds))
+
+
+def main() -> None:
+    """Print the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=400)
+    parser.add_argument("--one-by-one", type=int, default=50)
+    parser.add_argument("--words", type=int, nargs=2, default=(5, 60), metavar=("LEAST", "MOST"))
+    arguments = parser.parse_args()
+    cores = len(os.sched_getaffinity(0))
+    inputs = texts(arguments.requests, *arguments.words)
+    settings = sorted({(1, cores), (cores, 1)})
+    rounds: dict[str, list[Any]] = {"offline": [], "ours": []} | {f"stock {c}x{t}": [] for c, t in settings}
+    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
+        for number in range(arguments.rounds):
+            base = Path(temporary) / str(number)
+            rounds["offline"].append({"texts_per_second": offline(inputs, cores)})
+            rounds["ours"].append(ours(base / "ours", inputs, arguments.one_by_one))
+            for c, t in settings:
+                rounds[f"stock {c}x{t}"].append(stock(base / f"stock-{c}", inputs, arguments.one_by_one, c, t))
+            print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr)
+    best = max((f"stock {c}x{t}" for c, t in settings), key=lambda name: median(rounds[name], "texts_per_second"))
+    mine = median(rounds["ours"], "texts_per_second")
+    report = {
+        "question": "from queue to stored result, one text a request",
+        "machine": machine(),
+        "requests": arguments.requests,
+        "words": list(arguments.words),
+        "ratios": {
+            "throughput, ours over offline": mine / median(rounds["offline"], "texts_per_second"),
+            f"throughput, ours over {best} (children x threads)": mine / median(rounds[best], "texts_per_second"),
+        },
+        "medians": {name: {key: median(figures, key) for key in figures[0]} for name, figures in rounds.items()},
+        "rounds": rounds,
+    }
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Every Celery setting, and the only reader of the environment.
+
+Public names are Celery's own settings, or begin with `inference_`. Values are checked here, once, when the
+application first reads its configuration; a wrong one raises SettingError, one sentence with the variable,
+the value and what is allowed. Nothing needs to be set: the defaults are one machine with the embedded server.
+
+CELERY_BROKER_URL (the embedded server on 127.0.0.1:9324)
+    `sqs://` for AWS, with credentials and region from the usual AWS places, or
+    `sqs://KEY:SECRET@HOST:PORT//` for any other SQS endpoint.
+CELERY_RESULT_BACKEND (`sqlite:///` and var/results.sqlite)
+    `sqlite:///FILE`, or the URL of one of Celery's result backends.
+CELERY_CATALOGUE (models/catalogue.toml)
+    The TOML file of models.
+CELERY_MODELS (all of the catalogue)
+    Names of the models that this worker loads, separated by commas.
+CELERY_DEVICES (auto)
+    `auto`, `cpu`, or `cpu:N` for N processes on the CPU.
+CELERY_LEASE_SECONDS (30)
+    For how long a delivery is a worker's alone before it must be renewed, 5 to 43200.
+CUDA_VISIBLE_DEVICES (all)
+    NVIDIA's own variable: the GPUs that this worker may use.
+"""
+
+import os as _os
+from pathlib import Path as _Path
+from urllib.parse import urlsplit as _urlsplit
+
+from celery.app.backends import BACKEND_ALIASES as _BACKEND_ALIASES
+from celery.exceptions import ImproperlyConfigured as _ImproperlyConfigured
+from click import ClickException as _ClickException
+from kombu import Queue as _Queue
+
+from sqs import limits as _limits
+from sqs.lanes import LANES as _LANES
+
+_ROOT = _Path(__file__).resolve().parent
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_MIN_LEASE_SECONDS = 5  # renewed at a third of its length: shorter ones are lost to one slow answer
+
+
+class SettingError(_ClickException, _ImproperlyConfigured):
+    """A variable of the environment has a value that cannot be.
+
+    An ImproperlyConfigured for applications; a ClickException, so that `celery` prints its one sentence.
+    """
+
+    def __init__(self, variable: str, value: str, allowed: str) -> None:
+        super().__init__(f"{variable} is {value!r}: {allowed}.")
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def _variable(name: str, default: str) -> str:
+    return _os.environ.get(name, "").strip() or default
+
+
+def _broker_url() -> str:
+    value = _variable("CELERY_BROKER_URL", "sqs://local:local@127.0.0.1:9324//")
+    allowed = "it must be sqs:// for AWS, or sqs://KEY:SECRET@HOST:PORT// for another endpoint"
+    try:
+        parts = _urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise SettingError("CELERY_BROKER_URL", _without_secret(value), allowed) from None
+    if parts.scheme != "sqs" or (parts.hostname and port is None):
+        raise SettingError("CELERY_BROKER_URL", _without_secret(value), allowed)
+    return value
+
+
+def _without_secret(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else url
+
+
+def _result_backend() -> str:
+    value = _variable("CELERY_RESULT_BACKEND", f"sqlite:///{_ROOT / 'var' / 'results.sqlite'}")
+    scheme = value.partition("://")[0].partition("+")[0]
+    known = sorted({"sqlite", *_BACKEND_ALIASES} - {"rpc", "disabled"})
+    if "://" not in value or scheme not in known:
+        raise SettingError(
+            "CELERY_RESULT_BACKEND",
+            _without_secret(value),
+            f"it must be sqlite:///FILE or a URL of one of Celery's result backends ({', '.join(known)})",
+        )
+    if scheme == "sqlite" and not value.startswith("sqlite:///"):
+        raise SettingError("CELERY_RESULT_BACKEND", value, "a SQLite file is written sqlite:///FILE")
+    return value
+
+
+def _catalogue() -> str:
+    value = _variable("CELERY_CATALOGUE", str(_ROOT / "models" / "catalogue.toml"))
+    path = _Path(value).expanduser().resolve()
+    if not path.is_file():
+        raise SettingError("CELERY_CATALOGUE", value, "it must be the path of a TOML file that exists")
+    return str(path)
+
+
+def _models() -> tuple[str, ...]:
+    value = _variable("CELERY_MODELS", "")
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    if value and not names:
+        raise SettingError("CELERY_MODELS", value, "it must be names of models, separated by commas")
+    return names
+
+
+def _devices() -> str:
+    value = _variable("CELERY_DEVICES", "auto")
+    kind, separator, count = value.partition(":")
+    counted = separator == ":" and count.isdecimal() and 1 <= int(count) <= 64
+    if value not in ("auto", "cpu") and not (kind == "cpu" and counted):
+        raise SettingError("CELERY_DEVICES", value, "it must be auto, cpu, or cpu:N with N from 1 to 64")
+    return value
+
+
+def _lease_seconds() -> int:
+    value = _variable("CELERY_LEASE_SECONDS", "30")
+    if not value.isdecimal() or not _MIN_LEASE_SECONDS <= int(value) <= _limits.MAX_VISIBILITY_SECONDS:
+        allowed = f"it must be a whole number from {_MIN_LEASE_SECONDS} to {_limits.MAX_VISIBILITY_SECONDS}"
+        raise SettingError("CELERY_LEASE_SECONDS", value, allowed)
+    return int(value)
+
+
+# Broker: SQS, through our own transport.
+broker_url = _broker_url()
+broker_transport = "sqs.transport:Transport"
+broker_transport_options = {
+    "lease_seconds": _lease_seconds(),
+    "wait_time_seconds": 10,
+    # An endpoint on loopback is the embedded server: nobody else would create its queues.
+    "create_missing_lanes": _urlsplit(broker_url).hostname in _LOOPBACK,
+}
+broker_connection_retry_on_startup = True
+
+# Queues: the declared lanes and no others.
+task_queues = [_Queue(lane.queue.name, routing_key=lane.queue.name) for lane in _LANES]
+task_default_queue = _LANES[0].queue.name
+task_default_routing_key = _LANES[0].queue.name
+task_create_missing_queues = False
+
+# Messages: JSON only. Unpickling what came over a queue runs whatever its sender wrote.
+task_serializer = "json"
+result_serializer = "json"
+accept_content = ["json"]
+result_accept_content = ["json"]
+
+# Results.
+result_backend = _result_backend()
+override_backends = {"sqlite": "tasks.results:SQLiteBackend"}
+result_expires = 86_400
+# The extended form would keep each request's inputs a second time.
+result_extended = False
+# Ours is; Celery's own backends are used one a thread.
+result_backend_thread_safe = result_backend.startswith("sqlite:")
+# A result is the work of a GPU: a store that is down is waited for, not answered by losing it.
+result_backend_always_retry = True
+result_backend_max_retries = 1_000_000
+
+# Deliveries are acknowledged after their result is stored, and what fails for good is rejected, which the
+# transport turns into a dead letter. With Celery's defaults neither ever reaches a dead-letter queue.
+task_acks_late = True
+task_acks_on_failure = False
+task_acks_on_timeout = False
+task_reject_on_worker_lost = True
+# What a redelivery finds done is not done again.
+worker_deduplicate_successful_tasks = True
+
+# Worker: threads that wait for the engine; how many is worked out from devices and batch sizes.
+worker_pool = "tasks.pool:EnginePool"
+worker_concurrency = None
+worker_prefetch_multiplier = 1
+# Celery's remote control and events need a broadcast, which SQS has not.
+worker_enable_remote_control = False
+worker_send_task_events = False
+task_send_sent_event = False
+event_queue_ttl = 60.0
+
+# Ours.
+inference_catalogue = _catalogue()
+inference_models = _models()
+inference_devices = _devices()
+inference_visible_devices = _os.environ.get("CUDA_VISIBLE_DEVICES")
+inference_stop_seconds = 25.0  # of running work at SIGTERM, within the usual 30 s of container platforms

@@ -1,0 +1,1 @@
+"""Commands of `celery -A tasks …` that are not Celery's own."""

@@ -1,0 +1,47 @@
+"""`celery -A tasks queues …`: make the lanes, and compare what is there with what is declared."""
+
+from typing import Any
+
+import click
+
+from sqs import queues as sqs_queues
+from sqs.depths import read_depths
+from sqs.lanes import LANES
+from tasks.commands.client import client_of
+
+
+@click.group()
+def queues() -> None:
+    """Make, check and count the queues of this application's lanes."""
+
+
+@queues.command()
+@click.pass_context
+def create(context: Any) -> None:
+    """Create what is missing: each lane's queue and its dead-letter queue."""
+    client = client_of(context)
+    for lane in LANES:
+        sqs_queues.create(client, lane)
+        click.echo(f"{lane.queue.name}: ready, dead letters go to {lane.dead_letter_queue.name}")
+
+
+@queues.command()
+@click.pass_context
+def check(context: Any) -> None:
+    """Print each difference between the queues and their declaration; status 1 if there is one."""
+    client = client_of(context)
+    differences = [difference for lane in LANES for difference in sqs_queues.check(client, lane)]
+    for difference in differences:
+        click.echo(str(difference))
+    if differences:
+        context.exit(1)
+    click.echo("as declared")
+
+
+@queues.command("list")
+@click.pass_context
+def list_(context: Any) -> None:
+    """Print how many messages each queue holds."""
+    click.echo(f"{'queue':<32}{'visible':>9}{'in flight':>11}{'delayed':>9}")
+    for depth in read_depths(client_of(context), LANES):
+        click.echo(f"{depth.queue:<32}{depth.visible:>9}{depth.in_flight:>11}{depth.delayed:>9}")

@@ -1,0 +1,36 @@
+"""Celery's worker-side request, with the reason of a failure handed on to its dead letter."""
+
+from typing import Any
+
+from celery.exceptions import Ignore, Reject, Retry
+from celery.worker.request import Request
+
+from sqs.dead_letters import Reason, explain
+from tasks.fates import Fate, fate_of
+
+
+class DeliveryRequest(Request):
+    """A delivery on its way through the worker. Its methods run in the pool's threads."""
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+        """Settle a request whose attempt ended in an error.
+
+        Celery rejects what failed for good, which makes it a dead letter; its reason is attached before.
+        """
+        error = exc_info.exception
+        if not isinstance(error, (Reject, Retry, Ignore)):
+            if fate_of(error) is Fate.EXPIRED:
+                self.acknowledge()
+            delivery = self.message.delivery_info or {}
+            explain(
+                self.message,
+                Reason(
+                    error_type=type(error).__name__,
+                    message=str(error),
+                    attempts=int(delivery.get("delivery_count", 1)),
+                    worker=self.hostname,
+                    model=self.kwargs.get("model") if isinstance(self.kwargs, dict) else None,
+                    task_id=self.id,
+                ),
+            )
+        return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)

@@ -1,0 +1,39 @@
+"""The engine of this process: set by the worker's pool, asked by the tasks in its threads."""
+
+from datetime import datetime
+from typing import Any
+
+from models.engine import Engine
+from models.errors import EngineStopped
+
+# The engine answers every request that it accepts. This bound is for the case that it does not: the request is
+# then released, while its thread would otherwise be lost for good.
+MAX_WAIT_SECONDS = 3_600.0
+
+_engine: Engine | None = None
+
+
+def use(engine: Engine | None) -> None:
+    """Make this the engine that tasks of this process ask; None when there is none any more."""
+    global _engine  # noqa: PLW0603 - Celery's tasks are module-level, and so is what they share
+    _engine = engine
+
+
+def run(
+    model: str, inputs: list[Any], options: dict[str, Any], *, request_id: str | None, expires: str | None
+) -> list[Any]:
+    """Answer the inputs with this process's engine; blocks the calling thread.
+
+    Raises:
+        EngineStopped: there is no engine here, or it is ending.
+        models.errors.ModelsError: as the engine resolves the request.
+        TimeoutError: it did not within MAX_WAIT_SECONDS.
+    """
+    if _engine is None:
+        raise EngineStopped("no engine runs in this process: send the request with .delay() to a worker")
+    deadline = datetime.fromisoformat(expires).timestamp() if expires else None
+    future = _engine.submit(model, inputs, options, deadline=deadline, request_id=request_id or "")
+    try:
+        return future.result(timeout=MAX_WAIT_SECONDS)
+    finally:
+        future.cancel()

@@ -1,0 +1,101 @@
+"""Task classes: what every task of this application does on a lane, and what inference adds to it."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from celery import Task
+from celery.exceptions import Reject, Retry
+from celery.states import RETRY
+
+from models.errors import Expired, InvalidInput, UnknownModel
+from models.inputs import check, is_many
+from models.spec import ModelSpec
+from sqs.lanes import INFERENCE
+from tasks import serving
+from tasks.catalogue import catalogue
+from tasks.fates import Fate, fate_of
+
+
+class LaneTask(Task):
+    """A task whose message is settled as its lane wants: dead-lettered with a reason when it fails for good."""
+
+    Request = "tasks.request:DeliveryRequest"
+
+
+class InferenceTask(LaneTask):
+    """A task that asks a model. `kind` is transformers' pipeline task; None serves any."""
+
+    abstract = True
+    kind: ClassVar[str | None] = None
+    # Both end as they should: one line in the log, without a traceback that nobody has to act upon.
+    throws = (InvalidInput, Expired)
+    # Results are the caller's data and stay out of logs and events; so do inputs, below.
+    resultrepr_maxsize = 0
+
+    def apply_async(
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """Check the request as the worker will, then send it.
+
+        Raises:
+            InvalidInput: with the field, the limit and the nearest valid name; nothing was sent.
+            TypeError: the arguments do not fit the task's signature.
+        """
+        bound = inspect.signature(self.run).bind(*(args or ()), **(kwargs or {}))
+        arguments = dict(bound.arguments)
+        inputs = arguments.pop("inputs")
+        spec = self.spec(arguments.get("model"))
+        rows, checked = check(spec, inputs, arguments.get("options"))
+        sent = rows if is_many(inputs) else rows[0]
+        options.setdefault("argsrepr", f"({len(rows)} inputs)")
+        options.setdefault("kwargsrepr", repr({"model": spec.name}))
+        return super().apply_async((), {"inputs": sent, "model": spec.name, **checked}, **options)
+
+    def spec(self, model: str | None) -> ModelSpec:
+        """The spec of the model that was asked for, or the kind's default.
+
+        Raises:
+            UnknownModel: no such model, or one of another kind.
+        """
+        if model is None and self.kind is not None:
+            return catalogue().default_for(self.kind)
+        spec = catalogue().get(model or "")
+        if self.kind is not None and spec.task != self.kind:
+            serving = [other.name for other in catalogue() if other.task == self.kind]
+            raise UnknownModel.because(
+                "model", f'"{spec.name}" serves {spec.task}, not {self.kind} ({", ".join(serving) or "none does"})'
+            )
+        return spec
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """One attempt, in a thread of the worker's pool. Transient errors release the delivery."""
+        try:
+            return self.run(*args, **kwargs)
+        except (Reject, Retry):
+            raise
+        except Exception as error:
+            if self.request.called_directly or fate_of(error) is not Fate.TRANSIENT:
+                raise
+            if self.deliveries >= INFERENCE.max_receive_count:
+                raise
+            self.backend.store_result(self.request.id, error, RETRY, request=self.request)
+            raise Reject(error, requeue=True) from error
+
+    @property
+    def deliveries(self) -> int:
+        """How often SQS has delivered the running request, this time included."""
+        delivery = (self.request.properties or {}).get("delivery_info") or {}
+        return int(delivery.get("delivery_count", 1))
+
+    def answer(self, model: str | None, inputs: Any, options: dict[str, Any]) -> Any:
+        """Run the request on the engine and wait for it; a list of inputs is answered by a list.
+
+        Raises:
+            InvalidInput: what `apply_async` would have refused; messages come from others, too.
+            models.errors.ModelsError: as the engine resolves the request.
+        """
+        spec = self.spec(model)
+        rows, checked = check(spec, inputs, options)
+        results = serving.run(spec.name, rows, checked, request_id=self.request.id, expires=self.request.expires)
+        return results if is_many(inputs) else results[0]

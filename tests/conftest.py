@@ -1,0 +1,30 @@
+"""What tests of several folders share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.__main__ import write_catalogue
+from demo.stack import Stack
+from tests.support.client import client_of
+
+
+@pytest.fixture(scope="session")
+def real_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Server and worker with the real models, and this process's application pointed at them."""
+    folder = tmp_path_factory.mktemp("stack")
+    with Stack(folder, catalogue=write_catalogue(folder)) as stack, client_of(stack):
+        stack.start_server()
+        stack.start_worker()
+        yield stack
+
+
+@pytest.fixture
+def catalogue_of_one(tmp_path: Path) -> Path:
+    """A catalogue with the embedding model alone, quick to load, that an input can crash."""
+    text = write_catalogue(tmp_path).read_text(encoding="utf-8")
+    start = text.index("[fragile]")
+    path = tmp_path / "one.toml"
+    path.write_text(text[start:], encoding="utf-8")
+    return path

@@ -1,0 +1,188 @@
+"""Requests of every kind go through SQS to a worker with real models, and each ends as it should."""
+
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import chord, group
+
+from demo.processes import ROOT
+from demo.stack import Stack
+from demo.work import photographs
+from models.errors import DeviceCrash, InvalidInput
+from sqs.client import make_client
+from sqs.dead_letters import DeadLetter, peek
+from sqs.depths import read_depths
+from sqs.lanes import INFERENCE, LANES
+from tasks import app, feature_extraction, image_classification, infer, text_generation
+
+pytestmark = pytest.mark.usefixtures("real_stack")
+SECONDS = 90
+
+
+def client(stack: Stack) -> Any:
+    return make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
+
+
+def dead_letter_of(stack: Stack, task_id: str) -> DeadLetter:
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        for letter in peek(client(stack), INFERENCE, 100):
+            if letter.reason and letter.reason.task_id == task_id:
+                return letter
+        time.sleep(0.2)
+    raise AssertionError(f"no dead letter of {task_id}")
+
+
+def cosine(one: list[float], other: list[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+def test_embeddings_are_normalized_vectors_that_put_like_beside_like() -> None:
+    parcel, delivery, soup = feature_extraction.delay(
+        ["My parcel never arrived.", "The delivery is lost.", "The soup needs salt."]
+    ).get(timeout=SECONDS)
+    assert len(parcel) == 384
+    assert math.isclose(cosine(parcel, parcel), 1.0, abs_tol=1e-5)
+    assert cosine(parcel, delivery) > cosine(parcel, soup) + 0.2
+
+
+def test_one_input_is_answered_by_one_result_and_a_list_by_a_list() -> None:
+    alone = feature_extraction.delay("A single text.").get(timeout=SECONDS)
+    (listed,) = feature_extraction.delay(["A single text."]).get(timeout=SECONDS)
+    assert all(math.isclose(a, b, abs_tol=1e-5) for a, b in zip(alone, listed, strict=True))
+
+
+def test_a_plain_python_program_needs_two_lines(real_stack: Stack) -> None:
+    program = (
+        "from tasks import feature_extraction\n"
+        "print(len(feature_extraction.delay('Two lines.').get(timeout=60)))\n"
+        "import sys; assert 'torch' not in sys.modules"
+    )
+    environment = {"PATH": "", **real_stack.environment}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert (ended.stdout.strip(), ended.returncode) == ("384", 0), ended.stderr
+
+
+def test_a_cat_is_seen_in_the_photograph() -> None:
+    (photograph,) = [data for name, data in list(photographs())[:3] if name == "cat"]
+    labels = image_classification.delay(photograph, top_k=3).get(timeout=SECONDS)
+    assert len(labels) == 3
+    assert "cat" in labels[0]["label"].lower()
+    assert labels[0]["score"] > labels[1]["score"]
+
+
+def test_generated_text_obeys_its_options_and_is_greedy_by_default() -> None:
+    one, other = (text_generation.delay("What is the capital of France?", max_new_tokens=12) for _ in range(2))
+    first = one.get(timeout=SECONDS)[0]["generated_text"]
+    assert "Paris" in first
+    assert other.get(timeout=SECONDS)[0]["generated_text"] == first
+
+
+def test_infer_takes_any_model_by_name() -> None:
+    assert len(infer.delay("all-minilm-l6-v2", "By name.").get(timeout=SECONDS)) == 384
+
+
+def test_many_waiting_requests_run_as_batches(real_stack: Stack) -> None:
+    results = group(feature_extraction.s(f"text number {number}") for number in range(64)).apply_async()
+    vectors = results.get(timeout=SECONDS)
+    assert len(vectors) == 64
+    assert len({tuple(vector) for vector in vectors}) == 64
+
+
+def test_a_chord_calls_back_when_its_parts_have_ended() -> None:
+    parts = chord(text_generation.s(f"Name {thing}.", max_new_tokens=4) for thing in ("a fruit", "a colour"))
+    joined = parts(feature_extraction.si("joined"))
+    assert len(joined.get(timeout=SECONDS)) == 384
+
+
+def test_bad_input_is_refused_before_anything_is_sent(real_stack: Stack) -> None:
+    sqs = client(real_stack)
+    before = read_depths(sqs, LANES)
+    with pytest.raises(InvalidInput, match=r"inputs\[1\]"):
+        feature_extraction.delay(["fine", ""])
+    with pytest.raises(InvalidInput, match="not int"):
+        feature_extraction.delay(5)
+    with pytest.raises(InvalidInput, match="20,000"):
+        feature_extraction.delay("x" * 20_001)
+    with pytest.raises(InvalidInput, match="all-minilm-l6-v2"):
+        feature_extraction.delay("text", model="all-minilm-l6-v3")
+    with pytest.raises(InvalidInput, match="max_new_tokens"):
+        text_generation.delay("text", max_new_token=5)
+    with pytest.raises(InvalidInput, match="serves text-generation"):
+        feature_extraction.delay("text", model="smollm2-135m-instruct")
+    with pytest.raises(InvalidInput, match="paths are not opened"):
+        image_classification.delay("/etc/hostname")
+    with pytest.raises(TypeError):
+        feature_extraction.delay()
+    assert [depth.visible for depth in read_depths(sqs, LANES)] == [depth.visible for depth in before]
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [([{"not": "a text"}], {}), ([""], {}), (["text"], {"model": "unknown"}), (["text"], {"nonsense": 1})],
+)
+def test_the_worker_refuses_what_others_send_and_keeps_it_with_the_reason(
+    real_stack: Stack, args: list[Any], kwargs: dict[str, Any]
+) -> None:
+    sent = app.send_task("tasks.feature_extraction", args=args, kwargs=kwargs)
+    with pytest.raises(InvalidInput):
+        sent.get(timeout=SECONDS)
+    assert sent.state == "FAILURE"
+    letter = dead_letter_of(real_stack, sent.id)
+    assert letter.reason is not None
+    assert letter.reason.attempts == 1
+    assert letter.reason.message == str(sent.result)
+
+
+def test_a_request_that_crashes_its_device_process_fails_alone(real_stack: Stack) -> None:
+    crashing = infer.delay("fragile", "please divide by zero")
+    neighbours = [infer.delay("fragile", f"innocent {number}") for number in range(12)]
+    assert [len(neighbour.get(timeout=SECONDS)) for neighbour in neighbours] == [384] * 12
+    with pytest.raises(DeviceCrash):
+        crashing.get(timeout=SECONDS)
+    letter = dead_letter_of(real_stack, crashing.id)
+    assert letter.reason is not None
+    assert letter.reason.error_type == "DeviceCrash"
+
+
+def test_no_work_is_left_behind(real_stack: Stack) -> None:
+    until = time.monotonic() + 30
+    sqs = client(real_stack)
+    while time.monotonic() < until:
+        lane, _ = read_depths(sqs, [INFERENCE])
+        if lane.total == 0:
+            break
+        time.sleep(0.2)
+    assert lane.total == 0
+
+
+def test_commands_see_the_queues(real_stack: Stack) -> None:
+    def run(*command: str) -> str:
+        ended = subprocess.run(
+            [sys.executable, "-m", "celery", "-A", "tasks", "queues", *command],
+            cwd=ROOT,
+            env={"PATH": "", **real_stack.environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    assert "inference-dlq" in run("create")
+    assert "as declared" in run("check")
+    assert "inference-dlq" in run("list")
+
+
+def test_the_worker_says_what_it_serves(real_stack: Stack) -> None:
+    log = Path(real_stack.folder / "worker.log").read_text()
+    assert "models: all-minilm-l6-v2 (feature-extraction)" in log
+    assert "devices: " in log
+    assert "queues: inference" in log

@@ -1,0 +1,35 @@
+"""The project's own application, pointed at a stack that a test has started."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from celery import Celery
+
+from demo.stack import Stack
+from tasks.celery import app
+
+
+@contextmanager
+def client_of(stack: Stack) -> Iterator[Celery]:
+    """`tasks.app` as a process would have it that started with the stack's environment."""
+    named = {
+        "broker_url": stack.environment["CELERY_BROKER_URL"],
+        "result_backend": stack.environment["CELERY_RESULT_BACKEND"],
+        "inference_catalogue": stack.environment.get("CELERY_CATALOGUE", app.conf.inference_catalogue),
+    }
+    before = {name: app.conf[name] for name in named}
+    _set(named)
+    try:
+        yield app
+    finally:
+        _set(before)
+
+
+def _set(settings: dict[str, str]) -> None:
+    app.pool.force_close_all()
+    app._after_fork()
+    app.conf.update(settings)
+    for broker in ("broker_read_url", "broker_write_url"):
+        app.conf[broker] = settings["broker_url"]
+    app._backend_cache = None
+    app._local.__dict__.pop("backend", None)

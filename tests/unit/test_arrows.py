@@ -1,0 +1,56 @@
+"""The contracts between rooms catch what they are there for."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("sqs", "models", "tasks", "monitor", "demo")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "celeryconfig.py"):
+        shutil.copy(ROOT / file, tmp_path)
+    return tmp_path
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    environment = {"PYTHONPATH": str(folder), "PATH": ""}
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("sqs/lanes.py", "import models.spec"),
+        ("sqs/lanes.py", "import torch"),
+        ("models/spec.py", "import sqs.lanes"),
+        ("models/spec.py", "import boto3"),
+        ("models/spec.py", "import tasks.fates"),
+        ("tasks/fates.py", "import torch"),
+        ("tasks/fates.py", "import monitor"),
+        ("monitor/__init__.py", "import transformers"),
+        ("tasks/fates.py", "import demo.work"),
+    ],
+)
+def test_a_planted_import_breaks_a_contract(copy: Path, file: str, line: str) -> None:
+    with (copy / file).open("a") as target:
+        target.write(f"\n{line}\n")
+    ended = lint(copy)
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert "BROKEN" in ended.stdout
+
+
+def test_what_is_there_keeps_the_contracts(copy: Path) -> None:
+    ended = lint(copy)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "BROKEN" not in ended.stdout

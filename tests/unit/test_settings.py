@@ -1,0 +1,86 @@
+"""celeryconfig reads the environment once, checks it, and holds nothing that Celery does not know."""
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from celery.app.defaults import NAMESPACES, flatten
+from celery.exceptions import ImproperlyConfigured
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = "inference_"
+
+
+def read(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, object]:
+    for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "CELERY_CATALOGUE", "CELERY_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("CELERY_DEVICES", "CELERY_LEASE_SECONDS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return runpy.run_path(str(ROOT / "celeryconfig.py"))
+
+
+def test_an_empty_environment_means_one_machine_with_the_embedded_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(monkeypatch)
+    assert settings["broker_url"] == "sqs://local:local@127.0.0.1:9324//"
+    assert str(settings["result_backend"]).startswith("sqlite:///")
+    assert settings["broker_transport_options"]["create_missing_lanes"] is True  # type: ignore[index]
+
+
+def test_aws_is_one_variable_away_and_its_queues_are_not_created_by_themselves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = read(monkeypatch, CELERY_BROKER_URL="sqs://")
+    assert settings["broker_url"] == "sqs://"
+    assert settings["broker_transport_options"]["create_missing_lanes"] is False  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("CELERY_BROKER_URL", "redis://localhost", "sqs://"),
+        ("CELERY_BROKER_URL", "sqs://key:secret@host:notaport//", "sqs://"),
+        ("CELERY_BROKER_URL", "sqs://key:secret@host//", "sqs://"),
+        ("CELERY_RESULT_BACKEND", "nonsense", "result backend"),
+        ("CELERY_RESULT_BACKEND", "sqlite:results.sqlite", "sqlite"),
+        ("CELERY_RESULT_BACKEND", "rpc://", "result backend"),
+        ("CELERY_CATALOGUE", "does/not/exist.toml", "exists"),
+        ("CELERY_MODELS", ",", "names of models"),
+        ("CELERY_DEVICES", "gpu", "cpu:N"),
+        ("CELERY_DEVICES", "cpu:0", "cpu:N"),
+        ("CELERY_DEVICES", "cpu:³", "cpu:N"),
+        ("CELERY_LEASE_SECONDS", "4", "from 5"),
+        ("CELERY_LEASE_SECONDS", "1e9", "from 5"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence_with_variable_value_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, allowed: str
+) -> None:
+    with pytest.raises(ImproperlyConfigured) as caught:
+        read(monkeypatch, **{variable: value})
+    sentence = str(caught.value)
+    assert sentence.startswith(variable)
+    assert allowed in sentence
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert "secret" not in sentence.removeprefix(variable)
+
+
+def test_every_public_name_is_a_setting_of_celery_or_begins_with_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Celery reads these two without listing them among its defaults.
+    known = {name for name, _ in flatten(NAMESPACES)} | {"override_backends", "result_backend_thread_safe"}
+    public = {name for name in read(monkeypatch) if not name.startswith("_")} - {"SettingError"}
+    assert {name for name in public if not name.startswith(OURS)} <= known
+
+
+def test_the_command_line_prints_the_sentence_and_no_traceback() -> None:
+    command = [sys.executable, "-m", "celery", "-A", "tasks", "worker"]
+    ended = subprocess.run(
+        command, cwd=ROOT, env={"CELERY_DEVICES": "tpu", "PATH": ""}, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode != 0
+    assert "CELERY_DEVICES is 'tpu'" in ended.stderr
+    assert "Traceback" not in ended.stderr + ended.stdout
