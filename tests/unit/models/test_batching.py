@@ -1,0 +1,155 @@
+"""The batching policy: who goes next, who goes along, and when a batch is worth sealing."""
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.batching import PATIENCE_SECONDS, Limits, Row, Waiting, split
+
+WIDE = {"m": Limits(rows=4, tokens=1000, pass_tokens=1000), "n": Limits(rows=4, tokens=1000, pass_tokens=1000)}
+
+
+def row(length: int = 10, *, at: float = 0.0, deadline: float = math.inf, model: str = "m", **more: bool) -> Row:
+    return Row((model,), f"value of {length}", length, at, deadline, **more)
+
+
+def lengths(rows: list[Row]) -> list[int]:
+    return [one.length for one in rows]
+
+
+def waiting(*rows: Row) -> Waiting:
+    held = Waiting()
+    held.add(rows)
+    return held
+
+
+def test_the_oldest_is_the_anchor_and_nearest_lengths_join_it() -> None:
+    held = waiting(row(50, at=1), row(10, at=2), row(52, at=3), row(49, at=4), row(200, at=5), row(51, at=6))
+    assert lengths(held.seal(WIDE)) == [49, 50, 51, 52]
+    assert lengths(held.seal(WIDE)) == [10, 200]
+    assert held.seal(WIDE) == []
+
+
+def test_a_near_deadline_goes_before_age() -> None:
+    old, urgent = row(10, at=0), row(500, at=5, deadline=7)
+    held = waiting(old, urgent)
+    assert held.seal({"m": Limits(1, 1000, 0)}) == [urgent]
+
+
+def test_age_wins_in_the_end_over_deadlines_far_away() -> None:
+    old = row(10, at=0)
+    held = waiting(old, row(10, at=1, deadline=PATIENCE_SECONDS + 5))
+    assert held.seal({"m": Limits(1, 1000, 0)}) == [old]
+
+
+def test_models_take_turns_by_waiting_time() -> None:
+    held = waiting(row(at=1, model="n"), row(at=2), row(at=3, model="n"))
+    assert [{r.model for r in held.seal(WIDE)} for _ in range(2)] == [{"n"}, {"m"}]
+
+
+def test_rows_share_a_pass_only_within_their_group() -> None:
+    short, long = Row(("m", "40 tokens"), "a", 10, 0.0), Row(("m", "80 tokens"), "b", 10, 1.0)
+    held = waiting(short, long)
+    assert held.seal(WIDE) == [short]
+    assert held.seal(WIDE) == [long]
+
+
+def test_the_token_budget_counts_padding() -> None:
+    held = waiting(*(row(100, at=i) for i in range(5)))
+    assert len(held.seal({"m": Limits(rows=16, tokens=300, pass_tokens=1000)})) == 3
+
+
+def test_a_row_over_the_budget_still_runs_by_itself() -> None:
+    held = waiting(row(5000))
+    assert lengths(held.seal(WIDE)) == [5000]
+
+
+def test_padding_that_costs_more_than_a_pass_is_not_paid() -> None:
+    held = waiting(row(10, at=0), row(200, at=1))
+    assert lengths(held.seal({"m": Limits(16, 1000, pass_tokens=32)})) == [10]
+
+
+def test_a_busy_device_leaves_a_batch_open_that_others_may_join() -> None:
+    held = waiting(row(at=0), row(at=1), row(at=2))
+    assert held.seal(WIDE, full_only=True) == []
+    held.add([row(at=3)])
+    assert len(held.seal(WIDE, full_only=True)) == 4
+
+
+def test_a_suspect_runs_alone_and_after_others() -> None:
+    suspect = row(at=0, alone=True)
+    held = waiting(suspect, row(at=1), row(at=2))
+    assert len(held.seal(WIDE)) == 2
+    assert held.seal(WIDE) == [suspect]
+
+
+def test_a_suspect_is_not_put_off_for_ever() -> None:
+    suspect = row(at=0, alone=True)
+    held = waiting(suspect, row(at=1000))
+    assert held.seal(WIDE) == [suspect]
+
+
+def test_expired_rows_are_told_and_removed() -> None:
+    late, fine = row(deadline=5), row(deadline=15)
+    held = waiting(late, fine)
+    assert held.expired(10) == [late]
+    held.remove([late, late])
+    assert list(held) == [fine]
+
+
+def test_padding_is_small_when_there_is_something_to_choose_from() -> None:
+    """128 held of texts with 5 to 200 words: padded over real tokens stays under 1.15."""
+    random_lengths = random.Random(7)
+    limits = {"m": Limits(rows=16, tokens=8192, pass_tokens=32)}
+    held, real, padded = Waiting(), 0, 0
+    for number in range(4000):
+        held.add([row(random_lengths.randint(8, 270), at=number / 100)])
+        if len(held) == 128:
+            batch = lengths(held.seal(limits))
+            real += sum(batch)
+            padded += max(batch) * len(batch)
+    assert padded / real < 1.15
+
+
+rows = st.builds(
+    row,
+    length=st.integers(1, 400),
+    at=st.floats(0, 100),
+    deadline=st.floats(0, 200),
+    model=st.sampled_from("mn"),
+    alone=st.booleans(),
+)
+
+
+@given(st.lists(rows, max_size=40))
+def test_every_row_goes_out_once_within_the_limits(given_rows: list[Row]) -> None:
+    limits = {"m": Limits(4, 600, 50), "n": Limits(8, 900, 0)}
+    held = waiting(*given_rows)
+    out: list[Row] = []
+    while batch := held.seal(limits):
+        bound = limits[batch[0].model]
+        assert len({r.group for r in batch}) == 1
+        assert len(batch) <= bound.rows
+        assert len(batch) == 1 or len(batch) * max(lengths(batch)) <= bound.tokens
+        assert len(batch) == 1 or not any(r.alone for r in batch)
+        out += batch
+    assert sorted(map(id, out)) == sorted(map(id, given_rows))
+    assert len(held) == 0
+
+
+@given(st.lists(st.integers(1, 500), max_size=60))
+def test_what_turned_out_longer_is_split_and_nothing_is_lost(given_lengths: list[int]) -> None:
+    passes = split(given_lengths, Limits(rows=8, tokens=1000, pass_tokens=0))
+    assert sorted(index for one in passes for index in one) == list(range(len(given_lengths)))
+    for one in passes:
+        assert len(one) <= 8
+        assert len(one) == 1 or len(one) * max(given_lengths[i] for i in one) <= 1000
+
+
+@pytest.mark.parametrize("count", [1000])
+def test_the_anchor_is_found_among_many_groups(count: int) -> None:
+    held = waiting(*(Row(("m", str(i)), "v", 5, float(count - i)) for i in range(count)))
+    assert held.seal(WIDE)[0].group == ("m", str(count - 1))

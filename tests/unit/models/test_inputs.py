@@ -1,0 +1,150 @@
+"""Bad input is refused with the field, the limit and the nearest name; good input comes out as JSON, unchanged."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models import inputs
+from models.errors import InvalidInput, UnknownOption
+from models.kinds import KINDS
+from models.spec import ModelSpec
+
+PNG = b"\x89PNG\r\n\x1a\n and the rest"
+
+
+def spec(task: str, **values: Any) -> ModelSpec:
+    return ModelSpec(name="one", task=task, source="/one", options=KINDS[task].options, **values)
+
+
+TEXT = spec("text-classification", max_characters=100, max_bytes=120, max_inputs=3)
+IMAGE = spec("image-classification", max_bytes=1000)
+CHAT = spec("text-generation", max_characters=100)
+ZERO_SHOT = spec("zero-shot-classification")
+
+
+def test_one_text_and_a_list_of_one_are_told_apart() -> None:
+    assert inputs.check(TEXT, "a text") == inputs.check(TEXT, ["a text"]) == (["a text"], {})
+    assert not inputs.is_many("a text")
+    assert inputs.is_many(["a text"])
+    assert not inputs.is_many([{"role": "user", "content": "a chat is one input"}])
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (5, "inputs must be a text, not int"),
+        (None, "inputs must be a text, not NoneType"),
+        (b"bytes", "inputs must be a text, not bytes"),
+        ("  \n", "inputs is an empty text"),
+        ([], "inputs is an empty list"),
+        (["good", ""], r"inputs\[1\] is an empty text"),
+        (["good", ["nested"]], r"inputs\[1\] must be a text, not list"),
+        ("x" * 101, "inputs has 101 characters; at most 100 are allowed"),
+        ("ü" * 61, "inputs has 122 bytes; at most 120 are allowed"),
+        (["x"] * 4, "inputs has 4 inputs; at most 3 are allowed"),
+        ("half \ud800 of a pair", "inputs has half a surrogate pair"),
+    ],
+)
+def test_a_bad_text_is_refused_with_field_and_limit(value: object, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=f"^{sentence}"):
+        inputs.check(TEXT, value)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"top_k": 0}, "option top_k is 0; at least 1"),
+        ({"top_k": 10**9}, "option top_k is 1000000000; at most 1000"),
+        ({"top_k": "five"}, "option top_k must be an integer, not str"),
+        ({"top_k": True}, "option top_k must be an integer, not bool"),
+    ],
+)
+def test_an_option_out_of_its_bounds_is_refused(options: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        inputs.check(TEXT, "a text", options)
+
+
+def test_an_unknown_option_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UnknownOption, match=r'option "topk" is not known\. Did you mean "top_k"') as caught:
+        inputs.check(TEXT, "a text", {"topk": 3})
+    assert (caught.value.field, caught.value.nearest) == ("option", "top_k")
+
+
+def test_labels_are_needed_for_zero_shot_and_bounded() -> None:
+    with pytest.raises(InvalidInput, match="option candidate_labels is needed"):
+        inputs.check(ZERO_SHOT, "a text")
+    with pytest.raises(InvalidInput, match="option candidate_labels has 65 texts; at most 64"):
+        inputs.check(ZERO_SHOT, "a text", {"candidate_labels": ["x"] * 65})
+    _, options = inputs.check(ZERO_SHOT, "a text", {"candidate_labels": ("cat", "dog")})
+    assert options == {"candidate_labels": ["cat", "dog"]}
+
+
+@pytest.mark.parametrize("value", [PNG, bytearray(PNG), base64.b64encode(PNG).decode()])
+def test_an_image_comes_as_bytes_or_base64_and_leaves_as_base64(value: object) -> None:
+    assert inputs.check(IMAGE, value)[0] == [base64.b64encode(PNG).decode()]
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("http://localhost:1/cat.png", "addresses and paths are not opened"),
+        ("/etc/passwd", "inputs is none of PNG and JPEG|addresses and paths are not opened"),
+        ("../cat.png", "addresses and paths are not opened"),
+        ("", "inputs is an empty image"),
+        (b"GIF89a", "inputs is none of PNG and JPEG"),
+        (PNG + bytes(1000), "inputs has 1,021 bytes; at most 1,000 are allowed"),
+        (base64.b64encode(PNG + bytes(2000)).decode(), "bytes; at most 1,000 are allowed"),
+        (5, "not int"),
+        ([{"url": "http://localhost:1/cat.png"}], "not list|not dict"),
+    ],
+)
+def test_no_text_but_base64_reaches_an_image_argument(value: object, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        inputs.check(IMAGE, value)
+
+
+@pytest.mark.parametrize(
+    ("chat", "sentence"),
+    [
+        ([{"role": "user"}], r'inputs\[0\] must be \{"role"'),
+        ([{"role": "usr", "content": "hello"}], 'role "usr" is not known. Did you mean "user"'),
+        ([{"role": "user", "content": [{"type": "image", "url": "http://x"}]}], "must be a text, not list"),
+        ([{"role": "user", "content": "x" * 60}, {"role": "user", "content": "x" * 60}], "has 120 characters"),
+    ],
+)
+def test_a_bad_chat_is_refused(chat: object, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        inputs.check(CHAT, chat)
+
+
+def test_a_chat_is_one_input_and_chats_are_many() -> None:
+    chat = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Hello."}]
+    assert inputs.check(CHAT, chat)[0] == [chat]
+    assert inputs.check(CHAT, [chat, "a text"])[0] == [chat, "a text"]
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.binary(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "x"]), inner),
+    max_leaves=6,
+)
+
+
+@given(value=anything, options=st.dictionaries(st.sampled_from(["top_k", "seed", "x"]), anything, max_size=2))
+@pytest.mark.parametrize("one", [TEXT, IMAGE, CHAT, ZERO_SHOT], ids=lambda one: one.task)
+def test_anything_is_either_refused_or_checked_for_good(
+    one: ModelSpec, value: object, options: dict[str, object]
+) -> None:
+    try:
+        rows, given_options = inputs.check(one, value, options)
+    except InvalidInput as error:
+        refused = error
+    else:
+        sent = json.loads(json.dumps([rows, given_options]))
+        assert inputs.check(one, *sent) == (rows, given_options)
+        return
+    assert [type(argument) for argument in refused.args] == [str]

@@ -1,0 +1,44 @@
+"""Errors keep their sentence wherever they are rebuilt from it."""
+
+import inspect
+
+import pytest
+
+from models import errors
+from models.errors import InputFailed, InvalidInput, ModelsError, Transient, nearest, rebuild
+
+ALL = [
+    item
+    for item in vars(errors).values()
+    if inspect.isclass(item) and issubclass(item, ModelsError) and item is not ModelsError
+]
+
+
+@pytest.mark.parametrize("error_class", ALL, ids=lambda c: c.__name__)
+def test_every_error_is_rebuilt_from_its_sentence_alone(error_class: type[ModelsError]) -> None:
+    error = error_class("one sentence")
+    assert error_class(*error.args).args == ("one sentence",)
+    assert str(error) == "one sentence"
+    assert error.transient is issubclass(error_class, Transient)
+
+
+@pytest.mark.parametrize("error_class", ALL, ids=lambda c: c.__name__)
+def test_the_tree_in_the_docstring_lists_every_error(error_class: type[ModelsError]) -> None:
+    assert error_class.__name__ in (errors.__doc__ or "")
+
+
+def test_facts_stand_in_attributes() -> None:
+    error = InvalidInput.too_large("inputs", 2_000_000, 1_000_000, "bytes")
+    assert str(error) == "inputs has 2,000,000 bytes; at most 1,000,000 are allowed"
+    assert (error.field, error.limit) == ("inputs", 1_000_000)
+    assert isinstance(error, ValueError)
+
+
+def test_a_device_process_can_only_name_errors_of_its_own() -> None:
+    assert type(rebuild("InvalidInput", "x")) is InvalidInput
+    assert type(rebuild("SystemExit", "x")) is InputFailed
+
+
+def test_nothing_is_suggested_for_what_is_like_nothing() -> None:
+    assert nearest("zzzz", ["abc", "def"]) is None
+    assert nearest("abd", ["abc", "def"]) == "abc"
