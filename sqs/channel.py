@@ -22,6 +22,7 @@ from sqs.errors import QueueMissingError, UnavailableError
 from sqs.lanes import lane_of
 from sqs.options import Options
 from sqs.sending import PublishBatch, Sender
+from sqs.stopping import STOPPER
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +210,6 @@ class Channel(virtual.Channel):
                     channel=self,
                 )
                 self.consuming.set_limit(self.qos.prefetch_count)
-                _consuming_channels.add(self)
             return self.consuming
 
     def basic_cancel(self, consumer_tag: str) -> None:
@@ -253,11 +253,6 @@ class Channel(virtual.Channel):
         """Messages are made where they are received."""
         return raw_message
 
-    def stop_receiving(self) -> None:
-        """Deliver nothing more. Safe in signal handlers: only sets a flag and wakes the consuming thread."""
-        if self.consuming is not None:
-            self.consuming.stop_receiving()
-
     def close(self) -> None:
         """Stop receiving, release what is held, settle what is pending; takes `shutdown_seconds` at most."""
         if self._pid != os.getpid():
@@ -269,7 +264,6 @@ class Channel(virtual.Channel):
                 super().basic_cancel(consumer_tag)
             if self.consuming is not None:
                 self.consuming.close()
-                _consuming_channels.discard(self)
         super().close()
 
 
@@ -286,21 +280,9 @@ def queue_url(account: Account, options: Options, queue: str) -> str:
         return account.queue_url(name)
 
 
-_consuming_channels: "weakref.WeakSet[Channel]" = weakref.WeakSet()
-
-
-def stop_receiving() -> None:
-    """Deliver nothing more in this process, and release what waits; safe in signal handlers.
-
-    For the worker's first signal (Celery's `worker_shutting_down`): its blocking loop would otherwise drain
-    once more for up to two seconds.
-    """
-    for channel in list(_consuming_channels):
-        channel.stop_receiving()
-
-
 @atexit.register
 def _close_all() -> None:
     """Release what a process still holds that ends without closing its connections."""
-    for channel in list(_consuming_channels):
-        channel.close()
+    for member in STOPPER.members():
+        if isinstance(member, Consuming):
+            member.close()

@@ -1,6 +1,7 @@
 """The consuming half of a channel: what is held, from its receive to its settlement."""
 
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from sqs.options import Options
 from sqs.protocol import check_headers
 from sqs.receiving import Receiver
 from sqs.settling import Settler
+from sqs.stopping import STOPPER
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,9 @@ class Consuming:
         self._ready = ready
         self._channel = channel
         self._keeper = LeaseKeeper(
-            account, lease_seconds=options.lease_seconds, cap_seconds=options.lease_cap_seconds
+            account,
+            lease_seconds=options.lease_seconds,
+            cap_seconds=max(options.lease_cap_seconds, options.lease_seconds),
         )
         self._settler = Settler(
             account, self._keeper, lanes=options.lanes, delete_linger_seconds=options.delete_linger_seconds
@@ -54,7 +58,9 @@ class Consuming:
         self._held: dict[str, Message] = {}
         self._no_ack: set[str] = set()
         self._closed = False
+        self._pid = os.getpid()
         self.stopping = False
+        STOPPER.add(self)
 
     @property
     def held(self) -> int:
@@ -206,13 +212,10 @@ class Consuming:
     # Stopping.
 
     def stop_receiving(self) -> None:
-        """Flag and wake; the consuming thread then releases what waits. Takes no lock."""
+        """Deliver nothing more, wake the consuming thread, and make visible again what was not handed over."""
         self.stopping = True
         self._receiver.stop()
         self._ready.put(None)
-
-    def release_waiting(self) -> None:
-        """Make visible again what was received and not handed over."""
         self._release(lambda message: not message.handed_over)
 
     def release_all(self) -> None:
@@ -225,8 +228,15 @@ class Consuming:
         for tag in tags:
             self.reject(tag, requeue=True, seconds=0)
 
+    def flush(self, timeout_seconds: float) -> bool:
+        """Wait until SQS has been told of every settlement; False if that took too long."""
+        return self._settler.flush(timeout_seconds)
+
     def close(self) -> None:
         """Stop, release all, settle within the bound, end the threads."""
+        if os.getpid() != self._pid:
+            return  # A fork's copy: messages and threads are the parent's.
+        STOPPER.discard(self)
         self.stopping = True
         self._receiver.close()
         with self._lock:

@@ -58,9 +58,7 @@ class Lane:
 
     def redrive_policy(self, dead_letter_queue_arn: str) -> str:
         """The RedrivePolicy attribute of the lane's queue, as JSON."""
-        return json.dumps(
-            {"deadLetterTargetArn": dead_letter_queue_arn, "maxReceiveCount": self.max_receive_count}
-        )
+        return json.dumps({"deadLetterTargetArn": dead_letter_queue_arn, "maxReceiveCount": self.max_receive_count})
 
 
 INFERENCE = Lane(

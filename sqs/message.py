@@ -84,9 +84,7 @@ class Message(kombu_message.Message):
         """As kombu's; a rejection before the consumer's callback has returned means that it is no task of it."""
         if not requeue and self.in_callback:
             task = self.headers.get("task")
-            self._explain(
-                "UnknownTask" if task else "NotATask", f"the worker does not know {task!r}" if task else ""
-            )
+            self._explain("UnknownTask" if task else "NotATask", f"the worker does not know {task!r}" if task else "")
         super().reject(requeue=requeue)
 
     def fail(self, exc: Exception) -> None:

@@ -47,7 +47,7 @@ class Options:
 
     def __post_init__(self) -> None:
         _within("lease_seconds", self.lease_seconds, 2, limits.MAX_VISIBILITY_SECONDS)
-        _within("lease_cap_seconds", self.lease_cap_seconds, self.lease_seconds, limits.MAX_VISIBILITY_SECONDS)
+        _within("lease_cap_seconds", self.lease_cap_seconds, 2, limits.MAX_VISIBILITY_SECONDS)
         _within("wait_time_seconds", self.wait_time_seconds, 0, limits.MAX_RECEIVE_WAIT_SECONDS)
         _within("max_receives", self.max_receives, 1, 64)
         _within("gather_seconds", self.gather_seconds, 0, 1)
@@ -59,12 +59,7 @@ class Options:
 
 
 def _within(name: str, value: Any, least: float, most: float) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not least <= value <= most
-        or math.isnan(value)
-    ):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most or math.isnan(value):
         raise OptionError(f"transport option {name} is {value!r}; allowed are {least:g} to {most:g}")
 
 

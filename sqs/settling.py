@@ -93,8 +93,8 @@ class Settler:
         """Send a copy with these SendMessage parameters, then delete the delivery."""
         self._put(COPY, delivery.queue_url, _Entry(delivery, parameters=parameters))
 
-    def close(self, timeout_seconds: float) -> bool:
-        """Settle what is pending within the time, then end the threads; False if something was left."""
+    def flush(self, timeout_seconds: float) -> bool:
+        """Settle what is pending without lingering; False if something is left after the time."""
         deadline = time.monotonic() + timeout_seconds
         with self._work:
             self._flushing = True
@@ -104,13 +104,16 @@ class Settler:
             self._work.notify_all()
             while self._count and (left := deadline - time.monotonic()) > 0:
                 self._work.wait(left)
-            settled = self._count == 0
+            return self._count == 0
+
+    def close(self, timeout_seconds: float) -> bool:
+        """Flush, then end the threads; False if something was left to redelivery."""
+        settled = self.flush(timeout_seconds)
+        with self._work:
             self._closed = True
             self._work.notify_all()
         if not settled:
-            logger.warning(
-                "%d settled messages could not be told to SQS; they will be delivered again", self._count
-            )
+            logger.warning("%d settlements could not be told to SQS; it will deliver those again", self._count)
         return settled
 
     def _put(self, operation: str, url: str, entry: _Entry) -> None:
@@ -223,15 +226,11 @@ class Settler:
                 continue
             entry.tries += 1
             entry.alone = True
-            if entry.tries < ENTRY_TRIES and (
-                is_passing(str(failure.get("Code"))) or not failure.get("SenderFault")
-            ):
+            if entry.tries < ENTRY_TRIES and (is_passing(str(failure.get("Code"))) or not failure.get("SenderFault")):
                 again.append((operation, self._later(entry, RETRY_BASE_SECONDS * entry.tries)))
             else:
                 self._keeper.drop(entry.delivery)
-                self._faults.failed(
-                    subject, f"{failure.get('Code')}: {failure.get('Message')}", "left to redelivery"
-                )
+                self._faults.failed(subject, f"{failure.get('Code')}: {failure.get('Message')}", "left to redelivery")
         return again
 
     def _copy(self, entry: _Entry) -> list[tuple[str, _Entry]]:
@@ -255,9 +254,7 @@ class Settler:
     def _bury_parameters(self, delivery: Delivery) -> dict[str, Any] | None:
         lane = lane_of(delivery.queue, self._lanes)
         if lane is None or lane.dead_letter_queue.name == delivery.queue:
-            self._faults.failed(
-                f"burying from {delivery.queue}", "no lane with a dead-letter queue is declared for it"
-            )
+            self._faults.failed(f"burying from {delivery.queue}", "no lane with a dead-letter queue is declared for it")
             return None
         dead = lane.dead_letter_queue
         parameters = bury_parameters(delivery, dead.name, dead.max_message_bytes)

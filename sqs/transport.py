@@ -34,12 +34,13 @@ from typing import Any
 from kombu.transport import virtual
 
 from sqs.account import Account, Endpoint, account_of
-from sqs.channel import Channel, stop_receiving
+from sqs.channel import Channel
 from sqs.consuming import Ready
 from sqs.errors import UnavailableError
 from sqs.options import Options, read_options
+from sqs.stopping import release_everything, stop_receiving
 
-__all__ = ["Channel", "Transport", "stop_receiving"]
+__all__ = ["Channel", "Transport", "release_everything", "stop_receiving"]
 
 
 class Transport(virtual.Transport):
@@ -113,9 +114,8 @@ class Transport(virtual.Transport):
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            self._heed_stop()
             try:
-                item = self.ready.get(timeout=left)
+                item = self.ready.get(timeout=0 if self._stopping() else left)
             except queue.Empty:
                 raise TimeoutError from None
             if item is None:
@@ -124,17 +124,9 @@ class Transport(virtual.Transport):
             if consuming.hand_over(message, self._callbacks.get(message.delivery.queue)):
                 return
 
-    def _heed_stop(self) -> None:
-        """Release what waits once the process was told to stop, and end the wait."""
-        stopping = [
-            channel.consuming
-            for channel in self.channels
-            if channel.consuming is not None and channel.consuming.stopping
-        ]
-        for consuming in stopping:
-            consuming.release_waiting()
-        if stopping:
-            raise TimeoutError
+    def _stopping(self) -> bool:
+        """Whether the process was told to stop: then there is nothing to wait for."""
+        return any(channel.consuming is not None and channel.consuming.stopping for channel in self.channels)
 
 
 def _endpoint(client: Any, options: Options) -> Endpoint:

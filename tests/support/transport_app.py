@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery, Task
+from celery.concurrency.thread import TaskPool
 from celery.exceptions import Reject
 from celery.signals import worker_shutting_down
+from celery.worker import state
 
 from sqs import backoff, dead_letters, transport
 from sqs.lanes import Lane, Queue
@@ -40,6 +42,7 @@ app.conf.update(
     task_acks_late=True,
     task_acks_on_failure_or_timeout=False,
     task_ignore_result=True,
+    worker_pool=f"{__name__}:Pool",
     worker_prefetch_multiplier=1,
     worker_enable_remote_control=False,
     worker_send_task_events=False,
@@ -51,8 +54,18 @@ if not STOCK:
 
 
 @worker_shutting_down.connect
-def _stop(**_: Any) -> None:
-    transport.stop_receiving()
+def _stop(how: str, **_: Any) -> None:
+    transport.stop_receiving() if how == "Warm" else transport.release_everything(5)
+
+
+class Pool(TaskPool):  # type: ignore[misc]
+    """Celery's threads pool, without what makes a cold shutdown stumble or wait."""
+
+    def terminate_job(self, pid: int, signal: int | None = None) -> None:
+        """Threads cannot be ended; their messages are released instead."""
+
+    def on_stop(self) -> None:
+        self.executor.shutdown(wait=not state.should_terminate, cancel_futures=True)
 
 
 def mark(name: str, text: str = "") -> None:
