@@ -6,6 +6,7 @@ from celery import Celery
 
 from monitor.depth_report import DepthReporter
 from sqs.depths import Depth, read_depths
+from sqs.lanes import Lane
 from sqs.transport import Transport
 
 
@@ -13,14 +14,13 @@ def reporter_of(app: Celery) -> DepthReporter:
     """A reporter of the lanes that the application's transport serves; makes no call yet."""
     transport: Transport = app.connection_for_read().transport
 
-    def read() -> list[Depth]:
+    def read(lane: Lane) -> list[Depth]:
         # Asked for each time: the account makes new clients when credentials were replaced.
         account = transport.account
-        return [
-            depth
-            for lane in transport.options.lanes
-            for depth in account.call("GetQueueAttributes", lane.name, read_depths, client=account.client, lanes=[lane])
-        ]
+        depths: list[Depth] = account.call(
+            "GetQueueAttributes", lane.name, read_depths, client=account.client, lanes=[lane]
+        )
+        return depths
 
     return DepthReporter(transport.options.lanes, read)
 

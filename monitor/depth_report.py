@@ -1,4 +1,4 @@
-"""What pages, API and metrics tell of the queues, made from the watch's last reading."""
+"""What pages, API and metrics tell of the queues, made from the watch's last readings."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -32,19 +32,42 @@ class QueueReport:
 
 
 @dataclass(frozen=True, slots=True)
-class DepthReport:
-    """All queues of all lanes, whatever SQS says, and how old the figures are."""
+class LaneReport:
+    """How old the figures of one lane's queues are."""
 
-    queues: Sequence[QueueReport]
+    name: str
     age_seconds: float | None
     stale: bool
     failure: str | None
     failed_rounds: int
 
+
+@dataclass(frozen=True, slots=True)
+class DepthReport:
+    """All queues of all lanes, whatever SQS says, and how old the figures are."""
+
+    queues: Sequence[QueueReport]
+    lanes: Sequence[LaneReport]
+
+    @property
+    def stale_lanes(self) -> list[str]:
+        """Names of the lanes whose figures may no longer be true."""
+        return [lane.name for lane in self.lanes if lane.stale]
+
+    @property
+    def age_seconds(self) -> float | None:
+        """Age of the oldest figures, None as long as SQS has answered for no lane."""
+        return max((lane.age_seconds for lane in self.lanes if lane.age_seconds is not None), default=None)
+
+    @property
+    def failures(self) -> list[str]:
+        """What went wrong with each lane that could not be read in the latest round."""
+        return [f"{lane.name}: {lane.failure}" for lane in self.lanes if lane.failure is not None]
+
     @property
     def freshness(self) -> str:
         """How old the figures are, in words."""
-        return words.freshness(self.age_seconds, self.stale)
+        return words.freshness(self.age_seconds, self.stale_lanes, len(self.lanes))
 
     def total(self, state: str, dead_letters: bool = False) -> int | None:
         """The sum over all lanes, or over their dead-letter queues; None when no queue is known yet."""
@@ -56,9 +79,9 @@ class DepthReport:
         """The answer of `/api/queues/length`: Flower's `active_queues` and our figures."""
         return {
             "active_queues": [asdict(queue) for queue in self.queues],
-            "age_seconds": None if self.age_seconds is None else round(self.age_seconds, 1),
-            "stale": self.stale,
-            "failure": self.failure,
+            "lanes": [asdict(lane) for lane in self.lanes],
+            "stale": bool(self.stale_lanes),
+            "failures": self.failures,
             "freshness": self.freshness,
         }
 
@@ -66,29 +89,37 @@ class DepthReport:
 class DepthReporter:
     """Watches the lanes, remembers, and makes reports; callable from any thread.
 
-    `read` makes one round of calls; it runs in the thread of `watch`, once that is started.
+    `read` asks SQS for one lane; it runs in the thread of `watch`, once that is started.
     """
 
-    def __init__(self, lanes: Sequence[Lane], read: Callable[[], Sequence[Depth]]) -> None:
-        self._lanes = lanes
+    def __init__(self, lanes: Sequence[Lane], read: Callable[[Lane], Sequence[Depth]]) -> None:
+        self._lanes = tuple(lanes)
         self._history = History()
-        self.watch = DepthWatch(read, on_reading=self._remember)
+        self.watch = DepthWatch(lanes, read, on_reading=self._remember)
 
     def _remember(self, reading: Reading) -> None:
         if reading.read_at_seconds is not None:
-            self._history.add(reading.read_at_seconds, reading.depths.values())
+            self._history.add(reading.read_at_seconds, reading.depths)
 
     def report(self) -> DepthReport:
         """The depths as they are known now; never blocks."""
-        reading, now_seconds = self.watch.reading, self.watch.now_seconds()
-        stale = reading.stale(now_seconds)
-        return DepthReport(
-            queues=tuple(self._queues(reading, stale)),
-            age_seconds=reading.age_seconds(now_seconds),
-            stale=stale,
-            failure=reading.failure,
-            failed_rounds=reading.failed_rounds,
-        )
+        now_seconds = self.watch.now_seconds()
+        queues: list[QueueReport] = []
+        lanes: list[LaneReport] = []
+        for lane in self._lanes:
+            reading = self.watch.reading(lane)
+            age_seconds, stale = reading.age_seconds(now_seconds), reading.stale(now_seconds)
+            queues += self._queues(lane, reading, stale)
+            lanes.append(
+                LaneReport(
+                    lane.name,
+                    None if age_seconds is None else round(age_seconds, 1),
+                    stale,
+                    reading.failure,
+                    reading.failed_rounds,
+                )
+            )
+        return DepthReport(tuple(queues), tuple(lanes))
 
     def history_json(self, coarse: bool) -> dict[str, Any]:
         """The answer of `/api/queues/history`: for each queue rows of seconds ago, visible, in flight, delayed.
@@ -105,13 +136,14 @@ class DepthReporter:
                     "dead_letters": dead_letters,
                     "samples": [_row(sample, now_seconds) for sample in samples_of(name)],
                 }
-                for lane, name, dead_letters in self._names()
+                for lane in self._lanes
+                for name, dead_letters in _names(lane)
             ]
         }
 
-    def _queues(self, reading: Reading, stale: bool) -> Iterator[QueueReport]:
-        for lane, name, dead_letters in self._names():
-            depth = reading.depths.get(name)
+    def _queues(self, lane: Lane, reading: Reading, stale: bool) -> Iterator[QueueReport]:
+        for name, dead_letters in _names(lane):
+            depth = next((depth for depth in reading.depths if depth.queue == name), None)
             if depth is None or depth.missing:
                 yield QueueReport(name, lane.name, dead_letters, missing=depth is not None)
                 continue
@@ -129,10 +161,9 @@ class DepthReporter:
                 drain=words.drain(seconds),
             )
 
-    def _names(self) -> Iterator[tuple[Lane, str, bool]]:
-        for lane in self._lanes:
-            yield lane, lane.queue.name, False
-            yield lane, lane.dead_letter_queue.name, True
+
+def _names(lane: Lane) -> tuple[tuple[str, bool], tuple[str, bool]]:
+    return (lane.queue.name, False), (lane.dead_letter_queue.name, True)
 
 
 def _row(sample: Sample, now_seconds: float) -> tuple[float, int, int, int]:

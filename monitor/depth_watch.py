@@ -1,13 +1,14 @@
-"""One reader of the queues' depths for all who look: pages, API and metrics share its last reading."""
+"""One reader of the queues' depths for all who look: pages, API and metrics share its last readings."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from sqs.depths import Depth
 from sqs.errors import SqsError
+from sqs.lanes import Lane
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +22,9 @@ _MAX_FAILURE_CHARACTERS = 300
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The depths as last read, and what has gone wrong since. Clock times are of the watch's clock."""
+    """One lane's depths as last read, and what has gone wrong since. Times are of the watch's clock."""
 
-    depths: Mapping[str, Depth] = field(default_factory=dict)  # by queue name; empty before the first answer
+    depths: tuple[Depth, ...] = ()  # of the lane's queue and DLQ; empty before the first answer
     read_at_seconds: float | None = None
     failure: str | None = None  # of the latest round, None when it succeeded
     failed_rounds: int = 0  # since the start
@@ -39,31 +40,33 @@ class Reading:
 
 
 class DepthWatch:
-    """A thread that reads all depths every few seconds and keeps the last answer.
+    """A thread that reads each lane's depths every few seconds and keeps the last answers.
 
-    `read` makes one round of calls and may block or raise: what it raises becomes part of the reading, and
-    the depths read before stay. `on_reading` is called in the watch's thread after every good round.
+    `read` asks for one lane and may block or raise: what it raises becomes part of that lane's reading, the
+    depths read before stay, and other lanes are read all the same. `on_reading` is called in the watch's
+    thread with each lane that was read.
     """
 
     def __init__(
         self,
-        read: Callable[[], Sequence[Depth]],
+        lanes: Sequence[Lane],
+        read: Callable[[Lane], Sequence[Depth]],
         on_reading: Callable[[Reading], None] = lambda reading: None,
         interval_seconds: float = INTERVAL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._readings = {lane.name: Reading() for lane in lanes}
+        self._lanes = tuple(lanes)
         self._read = read
         self._on_reading = on_reading
         self._interval_seconds = interval_seconds
         self._clock = clock
-        self._reading = Reading()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="queue-depths", daemon=True)
 
-    @property
-    def reading(self) -> Reading:
-        """The last reading; never blocks, callable from any thread."""
-        return self._reading
+    def reading(self, lane: Lane) -> Reading:
+        """The lane's last reading; never blocks, callable from any thread."""
+        return self._readings[lane.name]
 
     def now_seconds(self) -> float:
         """The watch's clock, for the age of a reading."""
@@ -78,25 +81,34 @@ class DepthWatch:
         self._stopping.set()
 
     def read_once(self) -> None:
-        """Make one round in the calling thread. The watch's thread does this; tests may."""
-        before = self._reading
+        """Make one round over all lanes in the calling thread. The watch's thread does this; tests may."""
+        for lane in self._lanes:
+            if self._stopping.is_set():
+                return
+            self._read_lane(lane)
+
+    def _read_lane(self, lane: Lane) -> None:
+        before = self._readings[lane.name]
         try:
-            depths = self._read()
+            depths = tuple(self._read(lane))
         except Exception as error:  # whatever it was, the page must say so and the next round must come
-            self._reading = Reading(before.depths, before.read_at_seconds, _one_line(error), before.failed_rounds + 1)
+            failure = _one_line(error)
+            self._readings[lane.name] = Reading(
+                before.depths, before.read_at_seconds, failure, before.failed_rounds + 1
+            )
             if before.failure is None:
-                logger.warning("Queue depths cannot be read, pages show the last ones: %s", _one_line(error))
+                logger.warning("Depths of lane %s cannot be read, the last ones stay: %s", lane.name, failure)
             return
-        self._reading = Reading({depth.queue: depth for depth in depths}, self._clock(), None, before.failed_rounds)
+        reading = Reading(depths, self._clock(), None, before.failed_rounds)
+        self._readings[lane.name] = reading
         if before.failure is not None:
-            logger.info("Queue depths are read again")
-        self._on_reading(self._reading)
+            logger.info("Depths of lane %s are read again", lane.name)
+        self._on_reading(reading)
 
     def _run(self) -> None:
-        while True:
+        while not self._stopping.is_set():
             self.read_once()
-            if self._stopping.wait(self._interval_seconds):
-                return
+            self._stopping.wait(self._interval_seconds)
 
 
 def _one_line(error: Exception) -> str:

@@ -55,21 +55,21 @@ class _Track:
 
 
 class History:
-    """Samples of every queue; written by the depth watch's thread, read by any."""
+    """Samples of the declared queues; written by the depth watch's thread, read by any."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tracks: dict[str, _Track] = {}
 
     def add(self, at_seconds: float, depths: Iterable[Depth]) -> None:
-        """Keep one reading. Queues that it lacks, or that do not exist, are forgotten: memory stays bounded."""
+        """Keep one reading. A queue that does not exist any more is forgotten."""
         with self._lock:
-            before = self._tracks
-            self._tracks = {}
-            for depth in (depth for depth in depths if not depth.missing):
-                track = before.get(depth.queue) or _Track()
+            for depth in depths:
+                if depth.missing:
+                    self._tracks.pop(depth.queue, None)
+                    continue
+                track = self._tracks.setdefault(depth.queue, _Track())
                 track.add(Sample(at_seconds, depth.visible, depth.in_flight, depth.delayed))
-                self._tracks[depth.queue] = track
 
     def fine(self, queue: str) -> tuple[Sample, ...]:
         """Every reading of the last minutes, oldest first; empty for an unknown queue."""

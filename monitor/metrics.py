@@ -31,17 +31,17 @@ QUEUE_MESSAGES = Metric(
     ("queue", "state"),
     "Messages in a queue as SQS last counted them; state is visible, in_flight or delayed.",
 )
-QUEUE_DEPTHS_AGE_SECONDS = Metric(
-    "queue_depths_age_seconds",
+LANE_DEPTHS_AGE_SECONDS = Metric(
+    "lane_depths_age_seconds",
     GaugeMetricFamily,
-    (),
-    "Age of all queue_messages values: seconds since SQS last answered. Absent until its first answer.",
+    ("lane",),
+    "Age of a lane's other values: seconds since SQS last answered. Absent until its first answer.",
 )
-QUEUE_DEPTHS_FAILED_ROUNDS_TOTAL = Metric(
-    "queue_depths_failed_rounds_total",
+LANE_DEPTHS_FAILED_ROUNDS_TOTAL = Metric(
+    "lane_depths_failed_rounds_total",
     CounterMetricFamily,
-    (),
-    "Rounds of reading the depths that SQS failed; queue_messages then keep their last values.",
+    ("lane",),
+    "Rounds in which a lane's depths could not be read; its values then stay.",
 )
 LANE_DEAD_LETTERS = Metric(
     "lane_dead_letters",
@@ -59,8 +59,8 @@ LANE_DRAIN_SECONDS = Metric(
 
 VOCABULARY = (
     QUEUE_MESSAGES,
-    QUEUE_DEPTHS_AGE_SECONDS,
-    QUEUE_DEPTHS_FAILED_ROUNDS_TOTAL,
+    LANE_DEPTHS_AGE_SECONDS,
+    LANE_DEPTHS_FAILED_ROUNDS_TOTAL,
     LANE_DEAD_LETTERS,
     LANE_DRAIN_SECONDS,
 )
@@ -77,7 +77,7 @@ class DepthCollector(Collector):
         return (metric.family() for metric in VOCABULARY)
 
     def collect(self) -> Iterator[Family]:
-        """The families with the values of the last reading."""
+        """The families with the values of the last readings."""
         report = self._report()
         messages = QUEUE_MESSAGES.family()
         dead_letters = LANE_DEAD_LETTERS.family()
@@ -90,9 +90,10 @@ class DepthCollector(Collector):
                 dead_letters.add_metric([queue.lane], queue.messages)
             if queue.drain_seconds is not None:
                 drain.add_metric([queue.lane], queue.drain_seconds)
-        age = QUEUE_DEPTHS_AGE_SECONDS.family()
-        if report.age_seconds is not None:
-            age.add_metric([], report.age_seconds)
-        failed = QUEUE_DEPTHS_FAILED_ROUNDS_TOTAL.family()
-        failed.add_metric([], report.failed_rounds)
+        age = LANE_DEPTHS_AGE_SECONDS.family()
+        failed = LANE_DEPTHS_FAILED_ROUNDS_TOTAL.family()
+        for lane in report.lanes:
+            if lane.age_seconds is not None:
+                age.add_metric([lane.name], lane.age_seconds)
+            failed.add_metric([lane.name], lane.failed_rounds)
         yield from (messages, dead_letters, drain, age, failed)

@@ -1,5 +1,7 @@
 """How figures are said on pages: ages, spans and the state of a reading, in plain words."""
 
+from collections.abc import Sequence
+
 
 def span(seconds: float) -> str:
     """A length of time in its largest fitting unit, rounded: `0 s`, `45 s`, `3 min`, `2 h`, `5 days`."""
@@ -19,10 +21,11 @@ def drain(seconds: float | None) -> str | None:
     return "empty" if seconds == 0 else f"about {span(seconds)}"
 
 
-def freshness(age_seconds: float | None, stale: bool) -> str:
-    """How old the figures are, and whether they can still be read."""
+def freshness(age_seconds: float | None, stale_lanes: Sequence[str], lanes: int) -> str:
+    """How old the oldest figures are, and which lanes cannot be read."""
     if age_seconds is None:
         return "Not read yet"
-    if stale:
-        return f"SQS cannot be read; figures are {span(age_seconds)} old"
-    return f"Read {span(age_seconds)} ago"
+    if not stale_lanes:
+        return f"Read {span(age_seconds)} ago"
+    what = "SQS" if len(stale_lanes) == lanes else f"{len(stale_lanes)} of {lanes} lanes"
+    return f"{what} cannot be read; figures are {span(age_seconds)} old"

@@ -30,28 +30,30 @@
     return known.length ? known.reduce((total, count) => total + count, 0) : null;
   }
 
-  function showFreshness(text, stale, failure) {
+  function showFreshness(text, stale, failures) {
     show(document.getElementById("depths-freshness"), text);
     document.getElementById("depths-dot").className = `status-dot status-dot-${stale ? "error" : "live"}`;
     const alert = document.getElementById("depths-failure");
-    alert.hidden = !failure;
-    show(alert, failure || "");
+    alert.hidden = failures.length === 0;
+    show(alert, failures.join("\n"));
   }
 
   function showDepths(report) {
     const rows = new Map([...page.querySelectorAll("tr[data-queue]")].map((row) => [row.dataset.queue, row]));
+    const stale = new Set(report.lanes.filter((lane) => lane.stale).map((lane) => lane.name));
     for (const queue of report.active_queues) {
       const row = rows.get(queue.name);
       if (!row) continue; /* a lane declared since: Flower has restarted, and a reload shows it */
       for (const cell of row.querySelectorAll("[data-state]")) show(cell, queue[cell.dataset.state]);
       row.querySelector("[data-missing]").hidden = !queue.missing;
+      row.classList.toggle("depths-stale", stale.has(queue.lane));
     }
     const lanes = report.active_queues.filter((queue) => !queue.dead_letters);
     for (const state of ["visible", "in_flight", "delayed"])
       show(page.querySelector(`[data-total="${state}"]`), sum(lanes, state));
     const deadLetters = report.active_queues.filter((queue) => queue.dead_letters);
     show(page.querySelector('[data-total="dead_letters"]'), sum(deadLetters, "messages"));
-    showFreshness(report.freshness, report.stale, report.failure);
+    showFreshness(report.freshness, report.stale, report.failures);
   }
 
   function chartOf(lane) {
@@ -98,7 +100,7 @@
     try {
       showDepths(await get("/api/queues/length"));
     } catch (error) {
-      showFreshness("Flower does not answer; figures are of before", true, null);
+      showFreshness("Flower does not answer; figures are of before", true, []);
     }
   }
 

@@ -25,7 +25,7 @@ def test_a_peak_of_one_reading_is_seen_hours_later() -> None:
     assert [sample.visible for sample in history.coarse("inference") if sample.visible > 3] == [900]
 
 
-def test_queues_that_are_gone_are_forgotten() -> None:
+def test_a_queue_that_was_deleted_is_forgotten() -> None:
     history = History()
     history.add(0.0, [depth(1), depth(2, "old")])
     history.add(5.0, [depth(1), depth(0, "old", missing=True)])

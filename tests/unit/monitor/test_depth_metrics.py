@@ -7,13 +7,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from monitor.depth_report import DepthReporter
 from monitor.metrics import VOCABULARY, DepthCollector
 from sqs.depths import Depth
-from sqs.lanes import INFERENCE
+from sqs.lanes import INFERENCE, Lane
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
 
 
 def scraped(*depths: Depth, fault: Exception | None = None) -> str:
-    def read() -> tuple[Depth, ...]:
+    def read(lane: Lane) -> tuple[Depth, ...]:
         if fault:
             raise fault
         return depths
@@ -40,16 +40,15 @@ def test_each_queue_and_state_is_a_series() -> None:
     assert 'queue_messages{queue="inference",state="delayed"} 2.0' in text
     assert 'queue_messages{queue="inference-dlq",state="visible"} 3.0' in text
     assert 'lane_dead_letters{lane="inference"} 4.0' in text
-    assert "queue_depths_failed_rounds_total 0.0" in text
+    assert 'lane_depths_failed_rounds_total{lane="inference"} 0.0' in text
+    assert 'lane_depths_age_seconds{lane="inference"} 0.0' in text
 
 
 def test_what_is_not_known_is_absent_and_not_zero() -> None:
     text = scraped(fault=ConnectionError("away"))
     assert "queue_messages{" not in text
-    assert "queue_depths_age_seconds " not in text.replace("# HELP queue_depths_age_seconds ", "").replace(
-        "# TYPE queue_depths_age_seconds ", ""
-    )
-    assert "queue_depths_failed_rounds_total 1.0" in text
+    assert "lane_depths_age_seconds{" not in text
+    assert 'lane_depths_failed_rounds_total{lane="inference"} 1.0' in text
     assert 'queue="inference"' not in scraped(queue(0, missing=True), dead_letters(3))
 
 

@@ -45,7 +45,7 @@ class Pages(AsyncHTTPTestCase):
         self.flower.executor.shutdown()
         super().tearDown()
 
-    def read(self) -> Sequence[Depth]:
+    def read(self, lane: Lane) -> Sequence[Depth]:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -71,7 +71,7 @@ class TestPages(Pages):
             True,
             3,
         )
-        assert (report["stale"], report["failure"]) == (False, None)
+        assert (report["stale"], report["failures"]) == (False, [])
 
     def test_the_page_shows_them_in_flowers_own_frame(self) -> None:
         self.flower.depths.watch.read_once()

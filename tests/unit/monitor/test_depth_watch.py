@@ -1,109 +1,125 @@
-"""The watch keeps the last answer, whatever SQS does."""
+"""The watch keeps the last answers, whatever SQS does."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from monitor.depth_report import DepthReporter
 from monitor.depth_watch import STALE_AFTER_SECONDS, DepthWatch
 from sqs.depths import Depth
+from sqs.errors import DeniedError
+from sqs.lanes import Lane, Queue
+
+LANE = Lane(Queue("inference"), Queue("inference-dlq"))
+BULK = Lane(Queue("bulk"), Queue("bulk-dlq"))
 
 
 class Sqs:
-    """Answers with `depths`, or raises `fault`."""
+    """Answers with `visible` messages in each queue, or raises the lane's fault."""
 
-    def __init__(self, *depths: Depth) -> None:
-        self.depths: Sequence[Depth] = depths
-        self.fault: Exception | None = None
-        self.rounds = 0
+    def __init__(self, visible: int = 7) -> None:
+        self.visible = visible
+        self.faults: dict[str, Exception] = {}
+        self.asked = 0
+        self.now_seconds = 100.0
 
-    def __call__(self) -> Sequence[Depth]:
-        self.rounds += 1
-        if self.fault:
-            raise self.fault
-        return self.depths
+    def __call__(self, lane: Lane) -> Sequence[Depth]:
+        self.asked += 1
+        if lane.name in self.faults:
+            raise self.faults[lane.name]
+        return [
+            Depth(lane.queue.name, self.visible, 2, 1, False, lane.name),
+            Depth(lane.dead_letter_queue.name, 0, 0, 0, True, lane.name),
+        ]
 
-
-def depth(visible: int, queue: str = "inference") -> Depth:
-    return Depth(queue, visible, 2, 1, dead_letter_queue=False, lane="inference")
-
-
-def watch_of(sqs: Callable[[], Sequence[Depth]], now: list[float]) -> DepthWatch:
-    return DepthWatch(sqs, clock=lambda: now[0])
+    def watch(self, *lanes: Lane) -> DepthWatch:
+        return DepthWatch(lanes or (LANE,), self, clock=lambda: self.now_seconds)
 
 
 def test_a_fault_keeps_the_last_depths_and_their_age() -> None:
-    now = [100.0]
-    sqs = Sqs(depth(7))
-    watch = watch_of(sqs, now)
+    sqs = Sqs()
+    watch = sqs.watch()
     watch.read_once()
-    now[0] = 130.0
-    sqs.fault = ConnectionError("no route\nto host")
+    sqs.now_seconds = 130.0
+    sqs.faults["inference"] = ConnectionError("no route\nto host")
     watch.read_once()
-    reading = watch.reading
-    assert reading.depths["inference"].visible == 7
-    assert reading.age_seconds(now[0]) == 30.0
-    assert reading.stale(now[0])
+    reading = watch.reading(LANE)
+    assert reading.depths[0].visible == 7
+    assert reading.age_seconds(sqs.now_seconds) == 30.0
+    assert reading.stale(sqs.now_seconds)
     assert reading.failure == "ConnectionError: no route to host"
     assert reading.failed_rounds == 1
 
 
 def test_the_next_answer_ends_the_staleness() -> None:
-    now = [100.0]
-    sqs = Sqs(depth(7))
-    sqs.fault = ConnectionError("away")
-    watch = watch_of(sqs, now)
+    sqs = Sqs()
+    sqs.faults["inference"] = ConnectionError("away")
+    watch = sqs.watch()
     watch.read_once()
-    assert watch.reading.age_seconds(now[0]) is None
-    assert watch.reading.stale(now[0])
-    sqs.fault = None
+    assert watch.reading(LANE).age_seconds(sqs.now_seconds) is None
+    assert watch.reading(LANE).stale(sqs.now_seconds)
+    sqs.faults.clear()
     watch.read_once()
-    assert not watch.reading.stale(now[0])
-    assert (watch.reading.failure, watch.reading.failed_rounds) == (None, 1)
+    assert not watch.reading(LANE).stale(sqs.now_seconds)
+    assert (watch.reading(LANE).failure, watch.reading(LANE).failed_rounds) == (None, 1)
+
+
+def test_a_lane_that_is_denied_does_not_hide_the_others() -> None:
+    sqs = Sqs()
+    reporter = DepthReporter([LANE, BULK], sqs)
+    reporter.watch.read_once()
+    sqs.visible = 8
+    sqs.faults["inference"] = DeniedError("GetQueueAttributes", "inference", "no policy")
+    reporter.watch.read_once()
+    report = reporter.report()
+    assert [queue.visible for queue in report.queues] == [7, 0, 8, 0]
+    assert report.stale_lanes == ["inference"]
+    assert report.freshness.startswith("1 of 2 lanes cannot be read")
+    assert report.failures == [f"inference: {sqs.faults['inference']}"]
 
 
 def test_an_answer_that_does_not_come_makes_figures_stale() -> None:
-    now = [100.0]
-    watch = watch_of(Sqs(depth(7)), now)
+    sqs = Sqs()
+    watch = sqs.watch()
     watch.read_once()
-    assert not watch.reading.stale(100.0 + STALE_AFTER_SECONDS)
-    assert watch.reading.stale(101.0 + STALE_AFTER_SECONDS)
+    assert not watch.reading(LANE).stale(100.0 + STALE_AFTER_SECONDS)
+    assert watch.reading(LANE).stale(101.0 + STALE_AFTER_SECONDS)
 
 
 def test_a_long_fault_is_cut() -> None:
     sqs = Sqs()
-    sqs.fault = ConnectionError("x" * 5_000)
-    watch = watch_of(sqs, [0.0])
+    sqs.faults["inference"] = ConnectionError("x" * 5_000)
+    watch = sqs.watch()
     watch.read_once()
-    assert watch.reading.failure is not None
-    assert len(watch.reading.failure) == 300
+    failure = watch.reading(LANE).failure
+    assert failure is not None
+    assert len(failure) == 300
 
 
 def test_the_thread_reads_again_and_again_until_stopped() -> None:
     enough = threading.Event()
-    sqs = Sqs(depth(7))
+    sqs = Sqs()
 
-    def read() -> Sequence[Depth]:
-        if sqs.rounds == 2:
-            sqs.fault = ConnectionError("in between")
-        if sqs.rounds == 3:
-            sqs.fault = None
-        if sqs.rounds == 5:
+    def read(lane: Lane) -> Sequence[Depth]:
+        if sqs.asked == 2:
+            sqs.faults["inference"] = ConnectionError("in between")
+        if sqs.asked == 3:
+            sqs.faults.clear()
+        if sqs.asked == 5:
             enough.set()
-        return sqs()
+        return sqs(lane)
 
-    watch = DepthWatch(read, interval_seconds=0.001)
+    watch = DepthWatch([LANE], read, interval_seconds=0.001)
     watch.start()
     assert enough.wait(30.0)
     watch.stop()
     watch._thread.join(30.0)
     assert not watch._thread.is_alive()
-    rounds = sqs.rounds
-    assert rounds >= 6
-    assert watch.reading.failed_rounds == 1
+    assert watch.reading(LANE).failed_rounds == 1
 
 
 def test_many_viewers_make_no_call() -> None:
-    sqs = Sqs(depth(7))
-    watch = watch_of(sqs, [0.0])
-    watch.read_once()
-    assert {watch.reading.depths["inference"].visible for _ in range(1_000)} == {7}
-    assert sqs.rounds == 1
+    sqs = Sqs()
+    reporter = DepthReporter([LANE], sqs)
+    reporter.watch.read_once()
+    assert {reporter.report().queues[0].visible for _ in range(1_000)} == {7}
+    assert sqs.asked == 1
