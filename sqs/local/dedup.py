@@ -35,6 +35,9 @@ class Deduplication:
     def in_segments_to(self, segment: int) -> Iterator[tuple[tuple[str, str], Sent]]:
         return ((key, sent) for key, sent in self._sent.items() if sent.segment <= segment)
 
+    def move(self, key: tuple[str, str], segment: int) -> None:
+        self._sent[key] = self._sent[key]._replace(segment=segment)
+
     def _drop_old(self, now_ms: int) -> None:
         while self._sent:
             key = next(iter(self._sent))

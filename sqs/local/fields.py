@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -115,12 +116,24 @@ def entries(params: Params, kind: str) -> list[dict[str, Any]]:
 def encoded_body(body: str) -> bytes:
     """UTF-8; raises SqsError for characters that SQS refuses."""
     if not body.isprintable() and _REFUSED_CHARACTERS.search(body):
-        raise SqsError(
-            "InvalidMessageContents",
-            "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF"
-            " | #xE000 to #xFFFD | #x10000 to #x10FFFF",
-        )
+        raise _invalid_characters()
     return body.encode()
+
+
+def check_unicode(params: Params) -> None:
+    """Half a surrogate pair cannot be written down, wherever in a request it stands."""
+    try:
+        json.dumps(params, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise _invalid_characters() from None
+
+
+def _invalid_characters() -> SqsError:
+    return SqsError(
+        "InvalidMessageContents",
+        "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF"
+        " | #xE000 to #xFFFD | #x10000 to #x10FFFF",
+    )
 
 
 def group_or_dedup_id(params: Params, name: str) -> str | None:

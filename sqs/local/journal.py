@@ -1,7 +1,7 @@
 """The journal: an append-only log in segments, synced to disk in groups.
 
 A line is the CRC-32 of its JSON as 8 hexadecimal digits, a space, the JSON, a newline. Space is allocated ahead,
-so that a full disk is met before anything is promised (`require`), and so that a sync writes data alone; behind
+so that a full disk is met before anything is promised (`make_room`), and so that a sync writes data alone; behind
 the last line a segment is all zeros. What a crash left half-written is behind everything ever called durable.
 
 A sync blocks the caller, and with it the event loop. That is meant: requests that arrive meanwhile make up the next
@@ -20,6 +20,7 @@ from zlib import crc32
 
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
 ALLOCATION_BYTES: Final = 4 * 1024 * 1024
+ROOM_BYTES: Final = 128 * 1024  # for the lines of one request, besides what it carries itself
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 Write = tuple["Segment", int, list[bytes]]
@@ -127,16 +128,32 @@ class Journal:
     def number(self) -> int:
         return self.segments[-1].number
 
-    def require(self, room_bytes: int, header: Callable[[], list[Any]]) -> None:
-        """Makes room for lines of this many bytes. Raises JournalFull where there is none."""
+    @property
+    def length_bytes(self) -> int:
+        return sum(segment.end for segment in self.segments)
+
+    def has_room(self, room_bytes: int) -> bool:
+        active = self.segments[-1]
+        return active.end + room_bytes <= min(active.allocated, SEGMENT_BYTES)
+
+    def make_room(self, room_bytes: int, header: Callable[[], list[Any]]) -> None:
+        """Makes room for lines of this many bytes, in a new segment if need be, which begins with the `header`.
+
+        Raises JournalFull where the disk has none.
+        """
         active = self.segments[-1]
         try:
-            if active.end and active.end + room_bytes > SEGMENT_BYTES:
+            if active.end + room_bytes > SEGMENT_BYTES:
                 self._new_segment(header(), room_bytes)
             else:
                 active.allocate(active.end + room_bytes)
         except OSError as error:
             raise JournalFull(str(error)) from error
+
+    def drop_oldest(self) -> None:
+        segment = self.segments.pop(0)
+        os.close(segment.fd)
+        segment.path.unlink()
 
     def _new_segment(self, header: list[Any], room_bytes: int = 0) -> None:
         number = self.number + 1 if self.segments else 1
@@ -153,7 +170,7 @@ class Journal:
         self._append(line)
 
     def append(self, events: Any) -> None:
-        """Takes a line into the next group. `require` has made room for it."""
+        """Takes a line into the next group. `make_room` has made room for it."""
         self._append(encoded(events))
 
     def _append(self, line: bytes) -> None:

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqs import limits
-from sqs.local import digest, fields, handles, message_attributes
+from sqs.local import digest, fields, message_attributes
 from sqs.local.errors import SqsError, in_batch, invalid, invalid_value, missing
 from sqs.local.fields import Params
-from sqs.local.message import Message
 from sqs.local.operations import Answer, Call
 from sqs.local.queue import Queue
+from sqs.local.receiving import shown_sequence
 from sqs.local.store import Draft
-
-SENDER_ID: Final = "AIDALOCALSQSSERVER000"
-_SYSTEM_ATTRIBUTES: Final = frozenset(
-    (
-        "All",
-        "ApproximateFirstReceiveTimestamp",
-        "ApproximateReceiveCount",
-        "AWSTraceHeader",
-        "DeadLetterQueueSourceArn",
-        "MessageDeduplicationId",
-        "MessageGroupId",
-        "SenderId",
-        "SentTimestamp",
-        "SequenceNumber",
-    )
-)
 
 
 def send_message(call: Call) -> Answer:
@@ -53,7 +36,7 @@ def send_message_batch(call: Call) -> Answer:
             drafts.append((entry["Id"], error))
             continue
         total_bytes += size_bytes
-        if size_bytes > queue.settings.max_bytes <= limits.MAX_MESSAGE_BYTES:
+        if size_bytes > queue.settings.max_bytes:
             most = queue.settings.max_bytes
             reason = f"One or more parameters are invalid. Reason: Message must be shorter than {most} bytes."
             drafts.append((entry["Id"], invalid(reason)))
@@ -122,85 +105,6 @@ def _sent(call: Call, queue: Queue, draft: Draft) -> Answer:
     if queue.settings.fifo:
         answer["SequenceNumber"] = shown_sequence(sequence)
     return answer
-
-
-def shown_sequence(sequence: int) -> str:
-    """20 digits, as SQS shows them."""
-    return f"{10**19 + sequence}"
-
-
-@dataclass(slots=True)
-class ReceiveRequest:
-    """A checked ReceiveMessage. `wait_seconds` is how long to wait for a first message."""
-
-    queue_name: str
-    count: int
-    visibility_ms: int
-    wait_seconds: int
-    system_attributes: frozenset[str]
-    attributes: list[str]
-
-    @classmethod
-    def of(cls, call: Call) -> ReceiveRequest:
-        params = call.params
-        queue = call.queue()
-        count = fields.whole(params, "MaxNumberOfMessages", 1, limits.MAX_BATCH_ENTRIES)
-        visibility = fields.whole(params, "VisibilityTimeout", 0, limits.MAX_VISIBILITY_SECONDS)
-        wait = fields.whole(params, "WaitTimeSeconds", 0, limits.MAX_RECEIVE_WAIT_SECONDS)
-        # AttributeNames is the older spelling of MessageSystemAttributeNames.
-        wanted = fields.texts(params, "AttributeNames") + fields.texts(params, "MessageSystemAttributeNames")
-        for name in wanted:
-            if name not in _SYSTEM_ATTRIBUTES:
-                raise SqsError("InvalidAttributeName", f"Unknown Attribute {name}.")
-        return cls(
-            queue_name=queue.name,
-            count=1 if count is None else count,
-            visibility_ms=queue.settings.visibility_ms if visibility is None else visibility * 1000,
-            wait_seconds=queue.settings.wait_seconds if wait is None else wait,
-            system_attributes=frozenset(wanted),
-            attributes=fields.texts(params, "MessageAttributeNames"),
-        )
-
-    def answer(self, messages: list[Message]) -> Answer:
-        return {"Messages": [self._shown(message) for message in messages]} if messages else {}
-
-    def _shown(self, message: Message) -> Answer:
-        shown: Answer = {
-            "MessageId": message.id,
-            "ReceiptHandle": handles.encode(self.queue_name, message.id, message.receive_count),
-            "MD5OfBody": message.body_md5,
-            "Body": message.body,
-        }
-        if self.system_attributes:
-            attributes = self._system_attributes(message)
-            if attributes:
-                shown["Attributes"] = attributes
-        if self.attributes and message.attributes:
-            chosen = message_attributes.chosen(message.attributes, self.attributes)
-            if chosen:
-                shown["MessageAttributes"] = chosen
-                whole = len(chosen) == len(message.attributes)
-                shown["MD5OfMessageAttributes"] = message.attributes_md5 if whole else digest.of_attributes(chosen)
-        return shown
-
-    def _system_attributes(self, message: Message) -> dict[str, str]:
-        known = {
-            "SenderId": SENDER_ID,
-            "SentTimestamp": str(message.sent_ms),
-            "ApproximateReceiveCount": str(message.receive_count),
-            "ApproximateFirstReceiveTimestamp": str(message.first_received_ms),
-            "AWSTraceHeader": message.trace_header,
-            "DeadLetterQueueSourceArn": message.source_arn,
-            "MessageGroupId": message.group,
-            "MessageDeduplicationId": message.dedup_id,
-            "SequenceNumber": shown_sequence(message.sequence) if self.queue_name.endswith(".fifo") else None,
-        }
-        every = "All" in self.system_attributes
-        return {
-            name: value
-            for name, value in known.items()
-            if value is not None and (every or name in self.system_attributes)
-        }
 
 
 def delete_message(call: Call) -> Answer:

@@ -11,6 +11,7 @@ from sqs.local import fields
 from sqs.local.attributes import COUNTS, SETTABLE
 from sqs.local.errors import SqsError, invalid, invalid_value, unknown_attribute
 from sqs.local.fields import Params
+from sqs.local.moves import Moves
 from sqs.local.queue import Queue
 from sqs.local.store import Store
 
@@ -25,9 +26,11 @@ class Call:
     """One request: `base_url` is how its sender reaches us, `now_ms` the time at which it takes effect."""
 
     store: Store
+    moves: Moves
     params: Params
     now_ms: int
     base_url: str
+    new_id: Callable[[], str]
 
     def queue(self) -> Queue:
         return self.store.queue(fields.queue_of_url(self.params), self.now_ms)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sqs.local.errors import SqsError
 from sqs.local.http import Connection
-from sqs.local.message_operations import ReceiveRequest
+from sqs.local.journal import ROOM_BYTES
+from sqs.local.receiving import ReceiveRequest
 
 if TYPE_CHECKING:
     from sqs.local.service import Service
@@ -17,11 +17,25 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Poll:
-    """One ReceiveMessage, answered at once or by `ends_ms`."""
+    """One ReceiveMessage, answered at once or when its time is over."""
 
     connection: Connection
     request: ReceiveRequest
-    ends_ms: int
+    timer: asyncio.TimerHandle | None = None
+
+    def forget(self) -> None:
+        self.connection.on_lost = None
+        if self.timer is not None:
+            self.timer.cancel()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """The polls of one queue (a dict for its order), and when to look again for what becomes due."""
+
+    polls: dict[Poll, None] = field(default_factory=dict)
+    timer: asyncio.TimerHandle | None = None
+    due_ms: int = 0
 
 
 class Polls:
@@ -29,87 +43,97 @@ class Polls:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._waiting: dict[str, deque[Poll]] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_ms = 0
+        self._queues: dict[str, _Waiting] = {}
         self._stopped = False
 
-    def serve(self, poll: Poll) -> bool:
+    def take(self, poll: Poll) -> None:
+        """Answers the poll now, or lets it wait."""
+        if self._serve(poll):
+            return
+        if self._stopped or not poll.request.wait_seconds:
+            self._service.answer(poll.connection, {})
+            return
+        waiting = self._queues.setdefault(poll.request.queue_name, _Waiting())
+        waiting.polls[poll] = None
+        poll.connection.on_lost = lambda: self._drop(poll)
+        poll.timer = asyncio.get_running_loop().call_later(poll.request.wait_seconds, self._time_over, poll)
+
+    def _serve(self, poll: Poll) -> bool:
         """Answers the poll if there is a message or an error for it. A dead client gets, and takes, nothing."""
         service, request = self._service, poll.request
         if not poll.connection.alive():
             return True
         now_ms = service.now_ms()
         try:
-            queue = service.store.queue(request.queue_name, now_ms)
-            messages = service.store.receive(queue, request.count, request.visibility_ms, now_ms)
+            service.make_room(ROOM_BYTES)
+            queue = service.store.peek(request.queue_name, now_ms)
+            messages = request.receive(service.store, queue, now_ms)
         except SqsError as error:
-            if error.shape == "OverLimit" and poll.ends_ms > now_ms:
+            if error.shape == "OverLimit" and request.wait_seconds:
                 return False
             service.answer_error(poll.connection, error)
             return True
         if not messages:
             return False
-        service.commit()
-        service.answer(poll.connection, request.answer(messages))
+        service.answer_receive(poll.connection, request, messages)
         return True
 
-    def park(self, poll: Poll) -> bool:
-        """Lets the poll wait; False where it has no time left to."""
-        if self._stopped or poll.ends_ms <= self._service.now_ms():
-            return False
-        polls = self._waiting.setdefault(poll.request.queue_name, deque())
-        polls.append(poll)
-        poll.connection.on_lost = lambda: self._drop(poll)
-        return True
+    def wake(self) -> None:
+        """Gives what the last request has made ready to who waits for it."""
+        touched = self._service.store.touched
+        while touched:
+            name = touched.pop()
+            waiting = self._queues.get(name)
+            if waiting is not None:
+                self._wake(name, waiting)
 
-    def serve_changed(self) -> None:
-        """Gives what is ready to who waits, then sets the clock to the next moment at which that may change."""
-        if not self._waiting:
+    def _wake(self, name: str, waiting: _Waiting) -> None:
+        while waiting.polls:
+            poll = next(iter(waiting.polls))
+            if not self._serve(poll):
+                self._set_timer(name, waiting)
+                return
+            poll.forget()
+            del waiting.polls[poll]
+        self._forget(name, waiting)
+
+    def _set_timer(self, name: str, waiting: _Waiting) -> None:
+        due_ms = self._service.store.queues[name].next_due_ms()
+        if due_ms is None or (waiting.timer is not None and waiting.due_ms <= due_ms):
             return
-        now_ms = self._service.now_ms()
-        for name in list(self._waiting):
-            self._serve_queue(name, now_ms)
-        self._service.commit()
-        self._set_timer(now_ms)
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+        waiting.due_ms = due_ms
+        delay_seconds = max(due_ms - self._service.now_ms(), 1) / 1000
+        waiting.timer = asyncio.get_running_loop().call_later(delay_seconds, self._due, name, waiting)
 
-    def _serve_queue(self, name: str, now_ms: int) -> None:
-        polls = self._waiting[name]
-        while polls and self.serve(polls[0]):
-            polls.popleft().connection.on_lost = None
-        late = [poll for poll in polls if poll.ends_ms <= now_ms]
-        for poll in late:
-            polls.remove(poll)
-            poll.connection.on_lost = None
-            self._service.answer(poll.connection, {})
-        if not polls:
-            del self._waiting[name]
+    def _due(self, name: str, waiting: _Waiting) -> None:
+        waiting.timer = None
+        self._service.store.touched.add(name)
+        self.wake()
+        self._service.commit()
+
+    def _time_over(self, poll: Poll) -> None:
+        self._drop(poll)
+        poll.forget()
+        self._service.answer(poll.connection, {})
 
     def _drop(self, poll: Poll) -> None:
-        polls = self._waiting.get(poll.request.queue_name)
-        if polls is not None and poll in polls:
-            polls.remove(poll)
-            if not polls:
-                del self._waiting[poll.request.queue_name]
+        name = poll.request.queue_name
+        waiting = self._queues.get(name)
+        if waiting is not None and waiting.polls.pop(poll, poll) is None:
+            poll.forget()
+            if not waiting.polls:
+                self._forget(name, waiting)
 
-    def _set_timer(self, now_ms: int) -> None:
-        times = [poll.ends_ms for polls in self._waiting.values() for poll in polls]
-        for name in self._waiting:
-            due_ms = self._service.store.queues[name].next_due_ms()
-            if due_ms is not None:
-                times.append(due_ms)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if times:
-            delay = max(min(times) - now_ms, 1) / 1000
-            self._timer = asyncio.get_running_loop().call_later(delay, self.serve_changed)
+    def _forget(self, name: str, waiting: _Waiting) -> None:
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+        del self._queues[name]
 
     def stop(self) -> None:
+        """Answers all polls, and from now on those that would wait."""
         self._stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
-        for polls in self._waiting.values():
-            for poll in polls:
-                self._service.answer(poll.connection, {})
-        self._waiting = {}
+        for waiting in list(self._queues.values()):
+            for poll in list(waiting.polls):
+                self._time_over(poll)

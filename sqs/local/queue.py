@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from sqs.local.attempts import Attempts
 from sqs.local.attributes import Settings
 from sqs.local.dedup import Deduplication
 from sqs.local.message import DELAYED, GONE, IN_FLIGHT, READY, Message
 from sqs.local.order import FairOrder, FifoOrder, Order
 from sqs.local.timers import Ages, Timers
+
+MAX_KNOWN_GROUPS: Final = 1_024  # of delayed groups, before those whose delay is over are forgotten
 
 
 class Queue:
@@ -23,6 +28,7 @@ class Queue:
         self.delayed = 0
         self.in_flight = 0
         self.dedup = Deduplication()
+        self.attempts = Attempts()
         self._order: Order = FifoOrder() if settings.fifo else FairOrder()
         self._timers = Timers()
         self._ages = Ages()
@@ -45,6 +51,8 @@ class Queue:
             return
         if state == DELAYED:
             self.delayed += 1
+            if self.settings.fifo:
+                self._last_due[message.group] = max(message.due_ms, self._last_due.get(message.group, 0))
         else:
             self.in_flight += 1
             self._order.hold(message)
@@ -137,11 +145,10 @@ class Queue:
         if not self.settings.fifo:
             return due_ms
         last = self._last_due.get(message.group, 0)
-        if last <= now_ms:
-            self._last_due.pop(message.group, None)
-            last = 0
-        due_ms = max(due_ms, last)
+        due_ms = max(due_ms, last if last > now_ms else 0)
         if due_ms:
+            if len(self._last_due) > MAX_KNOWN_GROUPS:
+                self._last_due = {group: due for group, due in self._last_due.items() if due > now_ms}
             self._last_due[message.group] = due_ms
         return due_ms
 

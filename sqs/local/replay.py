@@ -8,11 +8,12 @@ from typing import Any, Final
 from sqs.local.attributes import Settings
 from sqs.local.dedup import Sent
 from sqs.local.message import IN_FLIGHT, READY, Message
+from sqs.local.moves import Moves
 from sqs.local.queue import Queue
 from sqs.local.store import Event, Store
 
 
-def apply(store: Store, event: Event, segment: int) -> None:
+def apply(store: Store, moves: Moves, event: Event, segment: int, now_ms: int) -> None:
     """One event of the journal's `segment`; after the last one comes `finish`.
 
     Events about queues or messages that are gone are skipped: segments are dropped oldest first.
@@ -22,6 +23,8 @@ def apply(store: Store, event: Event, segment: int) -> None:
         _queue(store, event)
     elif kind == "gone":
         store.queues.pop(event[1], None)
+    elif kind == "task":
+        moves.restore(event[1], now_ms)
     elif kind == "next":
         store.next_sequence = max(store.next_sequence, event[1])
     elif kind == "msg":

@@ -1,4 +1,4 @@
-"""Requests in, answers out: dispatches operations, parks long polls, and answers when the journal has it on disk."""
+"""Requests in, answers out: dispatches operations, and answers when the journal has on disk what was decided."""
 
 from __future__ import annotations
 
@@ -9,26 +9,34 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from sqs.local import fields
+from sqs.local.cleaner import STEP_ROOM_BYTES, Cleaner
 from sqs.local.errors import SqsError, malformed, unavailable, unknown_operation
 from sqs.local.http import Connection, Request
-from sqs.local.journal import Journal, JournalFull
-from sqs.local.message_operations import MESSAGE_OPERATIONS, ReceiveRequest
+from sqs.local.journal import ROOM_BYTES, Journal, JournalFull
+from sqs.local.message import Message
+from sqs.local.message_operations import MESSAGE_OPERATIONS
+from sqs.local.move_operations import MOVE_OPERATIONS
+from sqs.local.moves import Moves
 from sqs.local.operations import QUEUE_OPERATIONS, Answer, Call
 from sqs.local.polls import Poll, Polls
+from sqs.local.receiving import ReceiveRequest
 from sqs.local.replay import apply, finish
 from sqs.local.store import Store
 
 _TARGET: Final = "AmazonSQS."
-_OPERATIONS: Final = {**QUEUE_OPERATIONS, **MESSAGE_OPERATIONS}
-# Sends stop while this much is still left in the segment, so that receives and deletes can go on on a full disk.
+_RECEIVE: Final = "ReceiveMessage"
+_OPERATIONS: Final = {**QUEUE_OPERATIONS, **MESSAGE_OPERATIONS, **MOVE_OPERATIONS}
+# Sends end while this much room is left, so that on a full disk messages can still be received and deleted.
 _RESERVE_BYTES: Final = 256 * 1024
-_SMALL_BYTES: Final = 64 * 1024
+_GROWING: Final = frozenset(("SendMessage", "SendMessageBatch", "CreateQueue", "SetQueueAttributes", "TagQueue"))
 # GET of this path answers how often each operation was asked for: what AWS would bill, and benchmarks report.
 CALLS_PATH: Final = "/_local/calls"
-CALLS_REQUEST: Final = f"GET {CALLS_PATH} ".encode()
-_GROWING: Final = ("SendMessage", "SendMessageBatch", "CreateQueue", "SetQueueAttributes", "TagQueue")
+_CALLS_REQUEST: Final = f"GET {CALLS_PATH} ".encode()
+_MOVE_STEP_SECONDS: Final = 0.02
+_SWEEP_SECONDS: Final = 30.0  # how late an expired message may leave the memory where nobody asks for its queue
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
 
@@ -49,147 +57,193 @@ class Clock:
         return int((time.monotonic() + self._offset) * 1000)
 
 
+class Delivered(NamedTuple):
+    """What a receive hands out, to be taken back if its client is gone by then."""
+
+    queue: str
+    deliveries: list[tuple[str, int]]
+
+
+class Reply(NamedTuple):
+    connection: Connection
+    status: int
+    headers: bytes
+    body: bytes
+    delivered: Delivered | None
+
+
 class Service:
-    """One store, its journal (None: nothing is kept) and the polls that wait for messages. Lives on the event loop."""
+    """One store, its journal (None: nothing is kept), the polls that wait and the moves that run.
+
+    Lives on the event loop's thread.
+    """
 
     def __init__(self, journal: Journal | None, *, region: str, failed: Callable[[OSError], None]) -> None:
         """`failed` is called when the journal cannot be written any more: the store then knows more than the disk."""
         self.store = Store(new_message_id, region=region)
-        self._journal = journal
+        self.moves = Moves(self.store)
+        self.journal = journal
         self._failed = failed
         self._clock = Clock()
         self._polls = Polls(self)
+        self._cleaner = Cleaner(self)
         self._sync_planned = False
-        self._unsent: list[tuple[Connection, int, bytes, bytes]] = []
+        self._stepping = False
+        self._unsent: list[Reply] = []
         self._request_ids = itertools.count(1)
         self._request_prefix = new_message_id()[:24]
         self._calls: Counter[str] = Counter()
 
     def start(self) -> int:
-        """Reads the journal; gives how many bytes of an unfinished write were dropped."""
-        if self._journal is None:
-            return 0
-        for segment, events in self._journal.read():
-            for event in events:
-                apply(self.store, event, segment)
-        finish(self.store)
-        lost = self._journal.start(self._header())
-        self.store.segment = self._journal.number
+        """Reads the journal. Gives how many bytes of an unfinished write were dropped."""
+        lost = 0
+        if self.journal is not None:
+            now_ms = self.now_ms()
+            for segment, events in self.journal.read():
+                for event in events:
+                    apply(self.store, self.moves, event, segment, now_ms)
+            finish(self.store)
+            lost = self.journal.start(self._header())
+            self.store.segment = self.journal.number
+            self._cleaner.plan()
+        self._plan_step()
+        self._sweep()
         return lost
 
     def now_ms(self) -> int:
         return self._clock.now_ms()
 
     def handle(self, connection: Connection, request: Request) -> None:
-        if request.head.startswith(CALLS_REQUEST):
+        """Answers the request, or lets it wait for a message."""
+        if request.head.startswith(_CALLS_REQUEST):
             self.answer(connection, dict(self._calls))
             return
         try:
             operation, params = _parsed(request)
-            if operation in _OPERATIONS or operation == "ReceiveMessage":
-                self._calls[operation] += 1
-            self._make_room(operation, len(request.body))
-            host = request.header(b"host") or "127.0.0.1"
-            call = Call(self.store, params, self._clock.now_ms(), f"http://{host}")
-            if operation == "ReceiveMessage":
-                self._receive(connection, call)
-                return
-            act = _OPERATIONS.get(operation)
-            if act is None:
-                raise unknown_operation(operation)
-            answer = act(call)
+            self._calls[operation] += 1
+            self.make_room(len(request.body) + ROOM_BYTES + (_RESERVE_BYTES if operation in _GROWING else 0))
+            base_url = f"http://{request.header(b'host') or '127.0.0.1'}"
+            call = Call(self.store, self.moves, params, self._clock.now_ms(), base_url, new_message_id)
+            if operation == _RECEIVE:
+                self._polls.take(Poll(connection, ReceiveRequest.of(call)))
+            else:
+                self.answer(connection, _OPERATIONS[operation](call))
         except SqsError as error:
             self.answer_error(connection, error)
         except Exception as error:
-            self._answer_fault(connection, error)
-        else:
-            self.commit()
-            self.answer(connection, answer)
-            self._polls.serve_changed()
+            # A mistake of ours: the caller gets an answer, the log the traceback, and the server lives.
+            context = {"message": "sqs.local: a request failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+            self.answer_error(connection, SqsError("InternalFailure", "An internal error occurred.", status=500))
+        self._polls.wake()
+        if self.moves.running and not self._stepping:
+            self._plan_step()
 
     def refuse(self, connection: Connection, status: int, reason: str) -> None:
         self.answer_error(connection, SqsError("SerializationException", reason, status=status))
 
-    def _receive(self, connection: Connection, call: Call) -> None:
-        request = ReceiveRequest.of(call)
-        poll = Poll(connection, request, call.now_ms + request.wait_seconds * 1000)
-        if not self._polls.serve(poll) and not self._polls.park(poll):
-            self.commit()
-            self.answer(connection, {})
-        self._polls.serve_changed()
+    def make_room(self, room_bytes: int) -> None:
+        """Raises SqsError (503) where the disk has no room for this many bytes."""
+        if self.journal is None or self.journal.has_room(room_bytes):
+            return
+        try:
+            self.journal.make_room(room_bytes, self._header)
+        except JournalFull as error:
+            raise unavailable(f"The request was not carried out: nothing can be written to disk: {error}") from error
+        self._plan_sync()
+        if self.journal.number != self.store.segment:
+            self.store.segment = self.journal.number
+            self._cleaner.plan()
+
+    def _header(self) -> list[Any]:
+        """What each segment begins with, so that older ones can be dropped. Nothing else may be uncommitted."""
+        for queue in self.store.queues.values():
+            self.store.note_queue(queue)
+        self.moves.note_all()
+        return [["next", self.store.next_sequence], *self.store.take_events()]
 
     def commit(self) -> None:
+        """What the store has decided goes into the next group, as one line: all of it or nothing outlives a crash."""
+        if not self.store.events:
+            return
         events = self.store.take_events()
-        if events and self._journal is not None:
-            self._journal.append(events)
+        if self.journal is not None:
+            self.journal.append(events)
             self._plan_sync()
 
     def _plan_sync(self) -> None:
         if not self._sync_planned:
             self._sync_planned = True
-            asyncio.get_running_loop().call_soon(self._sync)
+            asyncio.get_running_loop().call_soon(self.sync)
 
-    def _sync(self) -> None:
+    def sync(self) -> None:
         """Ends a group: what was decided since the last one goes to disk, and the answers out."""
-        assert self._journal is not None
+        assert self.journal is not None
         self._sync_planned = False
         unsent, self._unsent = self._unsent, []
         try:
-            self._journal.sync()
+            self.journal.sync()
         except OSError as error:
             self._failed(error)
             body = _encode({"__type": "com.amazonaws.sqs#InternalFailure", "message": str(error)}).encode()
-            unsent = [(connection, 500, headers, body) for connection, _, headers, _ in unsent]
-        for connection, status, headers, body in unsent:
-            connection.reply(status, headers, body)
-
-    def _make_room(self, operation: str, body_bytes: int) -> None:
-        if self._journal is None:
-            return
-        growing = operation in _GROWING
-        room_bytes = body_bytes + _SMALL_BYTES + (_RESERVE_BYTES if growing else 0)
-        try:
-            self._journal.require(room_bytes, self._header)
-        except JournalFull as error:
-            raise unavailable(f"The request was not carried out, nothing can be written to disk: {error}") from error
-        self.store.segment = self._journal.number
-
-    def _header(self) -> list[Any]:
-        """What each segment begins with, so that older ones can be dropped."""
-        kept = self.store.take_events()
-        for queue in self.store.queues.values():
-            self.store.note_queue(queue)
-        header = [["next", self.store.next_sequence], *self.store.take_events()]
-        self.store.events = list(kept)
-        return header
+            unsent = [reply._replace(status=500, body=body, delivered=None) for reply in unsent]
+        for reply in unsent:
+            self._send(reply)
+        self._polls.wake()
 
     def answer(self, connection: Connection, answer: Answer) -> None:
         self._reply(connection, 200, b"", _encode(answer).encode())
+
+    def answer_receive(self, connection: Connection, request: ReceiveRequest, messages: list[Message]) -> None:
+        delivered = Delivered(request.queue_name, [(message.id, message.receive_count) for message in messages])
+        self._reply(connection, 200, b"", _encode(request.answer(messages)).encode(), delivered)
 
     def answer_error(self, connection: Connection, error: SqsError) -> None:
         fault = "Receiver" if error.receiver_fault else "Sender"
         header = f"x-amzn-query-error: {error.query_code};{fault}\r\n".encode()
         body = _encode({"__type": f"com.amazonaws.sqs#{error.shape}", "message": error.message}).encode()
-        self.commit()
         self._reply(connection, error.status, header, body)
 
-    def _answer_fault(self, connection: Connection, error: Exception) -> None:
-        """A mistake of ours: the caller gets an answer, the log the traceback, and the server lives."""
-        asyncio.get_running_loop().call_exception_handler(
-            {"message": "sqs.local: a request failed", "exception": error}
-        )
-        self.answer_error(connection, SqsError("InternalFailure", "An internal error occurred.", status=500))
-
-    def _reply(self, connection: Connection, status: int, headers: bytes, body: bytes) -> None:
+    def _reply(
+        self, connection: Connection, status: int, headers: bytes, body: bytes, delivered: Delivered | None = None
+    ) -> None:
         """Answers as soon as everything that the answer may rest on is on disk."""
+        self.commit()
         request_id = f"{self._request_prefix}{next(self._request_ids):012x}".encode()
         headers += b"Content-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: %b\r\n" % request_id
-
-        if self._journal is not None and self._journal.pending:
-            self._unsent.append((connection, status, headers, body))
-            self._plan_sync()
+        reply = Reply(connection, status, headers, body, delivered)
+        if self._sync_planned:
+            self._unsent.append(reply)
         else:
-            connection.reply(status, headers, body)
+            self._send(reply)
+
+    def _send(self, reply: Reply) -> None:
+        if reply.delivered is not None and not reply.connection.alive():
+            self.store.give_back(*reply.delivered, self.now_ms())
+            self.commit()
+            return
+        reply.connection.reply(reply.status, reply.headers, reply.body)
+
+    def _plan_step(self) -> None:
+        self._stepping = self.moves.running
+        if self._stepping:
+            asyncio.get_running_loop().call_later(_MOVE_STEP_SECONDS, self._step)
+
+    def _step(self) -> None:
+        try:
+            self.make_room(STEP_ROOM_BYTES)
+            self.moves.step(self.now_ms())
+            self.commit()
+            self._polls.wake()
+        except SqsError:
+            pass  # A full disk: the move goes on when there is room.
+        self._plan_step()
+
+    def _sweep(self) -> None:
+        for queue in self.store.queues.values():
+            self.store.advance(queue, self.now_ms())
+            self.commit()
+        asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
     def stop(self) -> None:
         """Answers all long polls."""
@@ -200,12 +254,17 @@ def _parsed(request: Request) -> tuple[str, dict[str, Any]]:
     if not request.head.startswith(b"POST "):
         raise SqsError("InvalidAction", "Only POST is supported.", status=405)
     target = request.header(b"x-amz-target")
+    operation = target[len(_TARGET) :]
     if not target.startswith(_TARGET):
         raise SqsError("InvalidAction", "The header X-Amz-Target must name an operation of AmazonSQS.")
+    if operation != _RECEIVE and operation not in _OPERATIONS:
+        raise unknown_operation(operation)
     try:
         params = _decode(request.body.decode()) if request.body else {}
     except (ValueError, RecursionError):
         raise malformed("The request is not JSON.") from None
     if not isinstance(params, dict):
         raise malformed("The request must be a JSON object.")
-    return target[len(_TARGET) :], params
+    if b"\\ud" in request.body or b"\\uD" in request.body:
+        fields.check_unicode(params)
+    return operation, params

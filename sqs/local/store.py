@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqs import limits
 from sqs.local import handles
 from sqs.local.attributes import Redrive, Settings
-from sqs.local.dedup import Sent
+from sqs.local.dedup import WINDOW_MS, Sent
 from sqs.local.errors import invalid, invalid_value, no_such_queue, not_in_flight, over_limit, queue_exists
 from sqs.local.message import DELAYED, IN_FLIGHT, READY, Message
 from sqs.local.queue import Queue
 
 Event = list[Any]
+MAX_MOVES_A_CALL: Final = 500  # to the dead-letter queue; the rest is for the next receive
 
 
 @dataclass(slots=True)
@@ -41,6 +42,8 @@ class Store:
     def __init__(self, new_id: Callable[[], str], *, region: str = "us-east-1", account: str = "000000000000") -> None:
         self.queues: dict[str, Queue] = {}
         self.events: list[Event] = []
+        # Names of the queues in which something may have become ready, or due at another time.
+        self.touched: set[str] = set()
         self.next_sequence = 1
         self.segment = 0  # the part of the journal that the next events go to
         self._new_id = new_id
@@ -51,7 +54,13 @@ class Store:
         return self._arn_prefix + name
 
     def queue(self, name: str, now_ms: int) -> Queue:
-        """The queue as it is at `now_ms`; raises SqsError where there is none."""
+        """The queue as it is at `now_ms`, to be worked on. Raises SqsError where there is none."""
+        queue = self.peek(name, now_ms)
+        self.touched.add(name)
+        return queue
+
+    def peek(self, name: str, now_ms: int) -> Queue:
+        """The same, without noting that it may change."""
         queue = self.queues.get(name)
         if queue is None:
             raise no_such_queue()
@@ -96,6 +105,20 @@ class Store:
         times = [queue.created_ms, queue.modified_ms, queue.purged_ms]
         self.events.append(["queue", queue.name, dict(queue.settings.shown), queue.tags, times])
 
+    def note_message(self, queue: Queue, message: Message) -> None:
+        """A full copy, after which the journal's older segments need not speak of the message."""
+        message.segment = self.segment
+        self.events.append(["msg", queue.name, message.row()])
+
+    def note_deduplications(self, segment: int, now_ms: int) -> None:
+        """Copies the deduplication ids that the journal has in `segment` or before."""
+        for queue in self.queues.values():
+            for (group, dedup_id), sent in list(queue.dedup.in_segments_to(segment)):
+                if sent.sent_ms > now_ms - WINDOW_MS:
+                    queue.dedup.move((group, dedup_id), self.segment)
+                    event = ["dedup", queue.name, group, dedup_id, sent.message_id, sent.sequence, sent.sent_ms]
+                    self.events.append(event)
+
     def _check_redrive(self, name: str, settings: Settings) -> None:
         redrive = settings.redrive
         if redrive is None:
@@ -116,6 +139,7 @@ class Store:
         if queue is None:
             raise no_such_queue()
         queue.clear()
+        self.touched.add(name)
         self.events.append(["gone", name])
 
     def sources_of(self, name: str) -> list[str]:
@@ -132,7 +156,6 @@ class Store:
                 return sent.message_id, sent.sequence
         message = Message(self._new_id(), self.next_sequence, now_ms, draft.body, draft.body_md5)
         self.next_sequence += 1
-        message.segment = self.segment
         message.attributes = draft.attributes
         message.attributes_md5 = draft.attributes_md5
         message.trace_header = draft.trace_header
@@ -144,14 +167,24 @@ class Store:
         queue.add(message)
         if key is not None:
             queue.dedup.add(key, Sent(message.id, message.sequence, now_ms, self.segment))
-        self.events.append(["msg", queue.name, message.row()])
+        self.note_message(queue, message)
         return message.id, message.sequence
 
-    def receive(self, queue: Queue, count: int, visibility_ms: int, now_ms: int) -> list[Message]:
+    def receive(
+        self, queue: Queue, count: int, visibility_ms: int, now_ms: int, attempt: str | None = None
+    ) -> list[Message]:
         """Up to `count` messages, leased; those received too often go to the dead-letter queue instead.
 
-        Raises SqsError (OverLimit) where a standard queue has too many messages in flight.
+        The same `attempt` again gives the same deliveries again, their leases begun anew. Raises SqsError (OverLimit)
+        where a standard queue has too many messages in flight.
         """
+        if attempt is not None:
+            again = queue.attempts.repeat(attempt, queue.messages, now_ms)
+            for repeated in again:
+                self._set_lease(queue, repeated, now_ms + visibility_ms, now_ms)
+            if again:
+                queue.attempts.add(attempt, again, now_ms)
+                return again
         fifo = queue.settings.fifo
         most = limits.MAX_IN_FLIGHT_FIFO if fifo else limits.MAX_IN_FLIGHT_STANDARD
         if queue.in_flight >= most:
@@ -161,9 +194,14 @@ class Store:
         redrive = queue.settings.redrive
         dead_letters = self.queues.get(redrive.target) if redrive else None
         taken: list[Message] = []
+        moved = 0
         while len(taken) < count and (message := queue.take()) is not None:
             if dead_letters is not None and redrive is not None and _spent(message, redrive):
-                self._move(queue, dead_letters, message, now_ms)
+                self._move(queue, dead_letters, message)
+                moved += 1
+                if moved == MAX_MOVES_A_CALL:
+                    self.touched.add(queue.name)
+                    break
             else:
                 taken.append(message)
         for message in taken:
@@ -172,10 +210,16 @@ class Store:
         if taken:
             due_ms = now_ms + visibility_ms if visibility_ms > 0 else 0
             self.events.append(["recv", queue.name, now_ms, due_ms, [message.id for message in taken]])
+            if attempt is not None:
+                queue.attempts.add(attempt, taken, now_ms)
         return taken
 
-    def give_back(self, queue: Queue, deliveries: Iterable[tuple[str, int]], now_ms: int) -> None:
+    def give_back(self, name: str, deliveries: Iterable[tuple[str, int]], now_ms: int) -> None:
         """Undoes deliveries (message id, receive count) whose answer reached nobody."""
+        queue = self.queues.get(name)
+        if queue is None:
+            return
+        self.touched.add(name)
         for message_id, delivery in deliveries:
             message = queue.messages.get(message_id)
             if message is None or message.receive_count != delivery:
@@ -188,7 +232,7 @@ class Store:
             counts = [message.receive_count, message.first_received_ms]
             self.events.append(["undo", queue.name, message_id, *counts])
 
-    def _move(self, source: Queue, target: Queue, message: Message, now_ms: int) -> None:
+    def _move(self, source: Queue, target: Queue, message: Message) -> None:
         source.remove_taken(message)
         moved = Message.from_row(message.row())
         moved.segment = message.segment
@@ -196,8 +240,23 @@ class Store:
         moved.counted_from = moved.receive_count
         moved.source_arn = self.arn(source.name)
         target.add(moved)
-        self.advance(target, now_ms)
+        self.touched.add(target.name)
         self.events.append(["moved", source.name, target.name, message.id, moved.source_arn])
+
+    def renew(self, source: Queue, target: Queue, message: Message, now_ms: int) -> None:
+        """Moves a taken message as if it were sent again: with a new id and enqueue time, never received."""
+        source.remove_taken(message)
+        renewed = Message(self._new_id(), self.next_sequence, now_ms, message.body, message.body_md5)
+        self.next_sequence += 1
+        renewed.attributes = message.attributes
+        renewed.attributes_md5 = message.attributes_md5
+        renewed.trace_header = message.trace_header
+        renewed.group = message.group
+        renewed.dedup_id = message.dedup_id
+        target.add(renewed)
+        self.touched.add(target.name)
+        self.events.append(["del", source.name, [message.id]])
+        self.note_message(target, renewed)
 
     def delete(self, queue: Queue, receipt_handle: str) -> None:
         """Of an older delivery than the last: succeeds and deletes nothing (API_DeleteMessage)."""
@@ -224,6 +283,9 @@ class Store:
         if due_ms - message.received_ms > limits.MAX_VISIBILITY_SECONDS * 1000:
             most = limits.MAX_VISIBILITY_SECONDS
             raise invalid(f"Total VisibilityTimeout for the message is beyond the limit [{most} seconds]")
+        self._set_lease(queue, message, due_ms, now_ms)
+
+    def _set_lease(self, queue: Queue, message: Message, due_ms: int, now_ms: int) -> None:
         queue.set_lease_end(message, due_ms, now_ms)
         self.events.append(["lease", queue.name, message.id, due_ms])
 
