@@ -22,10 +22,9 @@ def full_jitter(tries: int, *, base_seconds: float, cap_seconds: float) -> float
     return random.uniform(0.0, bound)  # noqa: S311 - spreads load, guards nothing
 
 
-def release_delay(delivery_count: int) -> int:
+def release_delay(delivery_count: int, cap_seconds: float = RELEASE_CAP_SECONDS) -> int:
     """Whole seconds for which a released message stays invisible, by the number of its deliveries."""
-    delay = full_jitter(delivery_count, base_seconds=RELEASE_BASE_SECONDS, cap_seconds=RELEASE_CAP_SECONDS)
-    return round(delay)
+    return round(full_jitter(delivery_count, base_seconds=RELEASE_BASE_SECONDS, cap_seconds=cap_seconds))
 
 
 def release_after(message: "Message | str", seconds: float) -> None:

@@ -51,7 +51,11 @@ class Consuming:
             cap_seconds=max(options.lease_cap_seconds, options.lease_seconds),
         )
         self._settler = Settler(
-            account, self._keeper, lanes=options.lanes, delete_linger_seconds=options.delete_linger_seconds
+            account,
+            self._keeper,
+            lanes=options.lanes,
+            delete_linger_seconds=options.delete_linger_seconds,
+            release_cap_seconds=options.release_cap_seconds,
         )
         self._receiver = Receiver(account, options, resolve, self._accept, lambda: self._settler.backlog)
         self._lock = threading.Lock()

@@ -31,6 +31,20 @@ def pack_body(body: str | bytes) -> tuple[str, str]:
         return base64.b64encode(body).decode("ascii"), "base64"
 
 
+def unescape(payload: str) -> str:
+    """A JSON payload with its characters as they are: escaped ones cost six or seven bytes instead of two or three.
+
+    Returned as it is where there is nothing to win, or where UTF-8 cannot say it.
+    """
+    if "\\u" not in payload:
+        return payload
+    try:
+        text = json.dumps(json.loads(payload), ensure_ascii=False, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return payload
+    return payload if _FORBIDDEN.search(text) else text
+
+
 def encode(message: dict[str, Any]) -> str:
     """The SQS body of a kombu message (its `body` already packed).
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqs import limits
+from sqs.backoff import RELEASE_CAP_SECONDS
 from sqs.errors import OptionError
 from sqs.lanes import LANES, Lane
 
@@ -42,6 +43,7 @@ class Options:
     delete_linger_seconds: float = 0.05
     call_timeout_seconds: float = 10.0
     shutdown_seconds: float = 5.0
+    release_cap_seconds: float = RELEASE_CAP_SECONDS
     weights: Mapping[str, float] = field(default_factory=dict)
     worker_name: str | None = None
 
@@ -54,6 +56,7 @@ class Options:
         _within("delete_linger_seconds", self.delete_linger_seconds, 0, 1)
         _within("call_timeout_seconds", self.call_timeout_seconds, 0.1, 60)
         _within("shutdown_seconds", self.shutdown_seconds, 0, 60)
+        _within("release_cap_seconds", self.release_cap_seconds, 0, limits.MAX_VISIBILITY_SECONDS)
         for queue, weight in self.weights.items():
             _within(f"weights[{queue!r}]", weight, 0.001, 1_000)
 

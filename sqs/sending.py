@@ -9,7 +9,7 @@ from typing import Any
 from sqs import delays, limits
 from sqs.account import Account
 from sqs.dead_letters import message_bytes
-from sqs.envelope import encode, pack_body
+from sqs.envelope import encode, pack_body, unescape
 from sqs.errors import (
     DelayRefusedError,
     MessageTooLargeError,
@@ -52,6 +52,8 @@ class Sender:
         attributes = properties.pop(_ATTRIBUTES, None) or {}
         properties.pop("delivery_tag", None)
         body, properties["body_encoding"] = pack_body(message["body"])
+        if message.get("content-type") == "application/json" and properties["body_encoding"] == "utf-8":
+            body = unescape(body)
         text = encode(message | {"body": body, "properties": properties})
         size = message_bytes(text, attributes)
         if size > self.limit_bytes:

@@ -53,11 +53,18 @@ class Settler:
     """Settles the deliveries of one channel. Thread-safe; its daemon threads start when there is work."""
 
     def __init__(
-        self, account: Account, keeper: LeaseKeeper, *, lanes: tuple[Lane, ...], delete_linger_seconds: float
+        self,
+        account: Account,
+        keeper: LeaseKeeper,
+        *,
+        lanes: tuple[Lane, ...],
+        delete_linger_seconds: float,
+        release_cap_seconds: float,
     ) -> None:
         self._account = account
         self._keeper = keeper
         self._lanes = lanes
+        self._release_cap_seconds = release_cap_seconds
         self._lingers = {DELETE: delete_linger_seconds, RELEASE: RELEASE_LINGER_SECONDS, COPY: 0.0}
         self._faults = FaultLog()
         self._work = threading.Condition()
@@ -82,7 +89,7 @@ class Settler:
         if seconds is None:
             seconds = delivery.release_after_seconds
         if seconds is None:
-            seconds = release_delay(delivery.count)
+            seconds = release_delay(delivery.count, self._release_cap_seconds)
         self._put(RELEASE, delivery.queue_url, _Entry(delivery, seconds=seconds))
 
     def bury(self, delivery: Delivery) -> None:
@@ -268,7 +275,7 @@ class Settler:
         return parameters | {"QueueUrl": self._account.queue_url(dead.name)}
 
     def _released(self, entry: _Entry) -> _Entry:
-        return _Entry(entry.delivery, seconds=release_delay(entry.delivery.count))
+        return _Entry(entry.delivery, seconds=release_delay(entry.delivery.count, self._release_cap_seconds))
 
     def _later(self, entry: _Entry, seconds: float) -> _Entry:
         entry.not_before = time.monotonic() + (min(seconds, 0.1) if self._flushing else seconds)

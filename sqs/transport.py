@@ -18,6 +18,7 @@ gather_seconds          how long a busy queue waits for slots, to fill a receive
 delete_linger_seconds   how long a delete waits for others, to fill a call; default 0.05
 call_timeout_seconds    one answer of SQS, long polls apart; default 10
 shutdown_seconds        for flushing releases and deletes when a channel closes; default 5
+release_cap_seconds     longest delay of a released message, full jitter below it; default 300
 weights                 {queue: weight} for sharing receives among queues; default 1 each
 worker_name             named in the reasons of dead letters
 
