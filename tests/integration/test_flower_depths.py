@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import sys
 import time
 import urllib.error
@@ -181,3 +182,19 @@ def test_flower_starts_while_sqs_is_away(tmp_path: Path) -> None:
         wait_until(lambda: report(alone)["failures"] != [], "the fault is told")
         assert [row["visible"] for row in report(alone)["active_queues"]] == [None, None]
         assert get(alone, "/broker")
+
+
+def test_an_sqs_that_never_answers_holds_up_neither_pages_nor_the_end(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, Stack(tmp_path) as alone:
+        port = silent.getsockname()[1]
+        alone.environment["CELERY_BROKER_URL"] = f"sqs://local:local@127.0.0.1:{port}//"
+        flower = alone.start_flower()
+        silent.settimeout(SECONDS)
+        asking, _ = silent.accept()
+        with asking:
+            assert report(alone)["freshness"] == "Not read yet"
+            assert "data-queue" in get(alone, "/broker")
+            os.kill(flower.pid, signal.SIGTERM)
+            assert flower.wait(SECONDS) == 0
+            asking.setblocking(False)
+            assert asking.recv(65_536).startswith(b"POST / HTTP/1.1")
