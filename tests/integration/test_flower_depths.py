@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +64,17 @@ def wait_until(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
+@contextmanager
+def another_flower(stack: Stack, folder: Path, *options: str, **variables: str) -> Iterator[Process]:
+    """A Flower beside the stack's own, on a free port."""
+    command = [sys.executable, "-m", "celery", "-A", "tasks", "flower", f"--port={free_port()}", *options]
+    flower = Process("flower", command, folder / "flower.log", {**stack.environment, **variables})
+    try:
+        yield flower
+    finally:
+        flower.stop()
+
+
 def test_visible_in_flight_delayed_and_dead_letters_are_shown(stack: Stack) -> None:
     sqs = client(stack)
     url, dead_letters = (sqs.get_queue_url(QueueName=name)["QueueUrl"] for name in ("inference", "inference-dlq"))
@@ -83,27 +95,35 @@ def test_visible_in_flight_delayed_and_dead_letters_are_shown(stack: Stack) -> N
     wait_until(lambda: counts(stack)[0] == 0, "the lane is shown as empty again")
 
 
-def test_flower_makes_no_queue_and_asks_no_worker(stack: Stack) -> None:
-    for path in ("/workers", "/workers?refresh=1", "/tasks", "/broker"):
-        get(stack, path)
+def calls(stack: Stack) -> Counter[str]:
+    with urllib.request.urlopen(f"{stack.endpoint}/_local/calls", timeout=SECONDS) as answer:
+        return Counter(json.loads(answer.read()))
+
+
+def test_flower_asks_for_depths_alone_and_makes_no_queue(stack: Stack, tmp_path: Path) -> None:
+    before = calls(stack)
+    with another_flower(stack, tmp_path) as flower:
+        flower.wait_until(lambda text: "Visit me at" in text, SECONDS)
+        for path in ("/workers", "/workers?refresh=1", "/tasks", "/broker"):
+            get(stack, path)
+        wait_until(lambda: calls(stack) != before, "it asks")
+        os.kill(flower.pid, signal.SIGTERM)
+        assert flower.wait(SECONDS) == 0
+    assert set(calls(stack) - before) == {"GetQueueUrl", "GetQueueAttributes"}
     names = [url.rpartition("/")[2] for url in client(stack).list_queues()["QueueUrls"]]
     assert sorted(names) == ["inference", "inference-dlq"]
-    log = (stack.folder / "flower.log").read_text()
-    assert "Inspect" not in log
-    assert "Failed to" not in log
+    for log in (flower.text(), (stack.folder / "flower.log").read_text()):
+        assert "Inspect" not in log
+        assert "Failed to" not in log
 
 
 def test_many_viewers_cost_sqs_nothing(stack: Stack) -> None:
-    def asked() -> int:
-        with urllib.request.urlopen(f"{stack.endpoint}/_local/calls", timeout=SECONDS) as answer:
-            return int(json.loads(answer.read())["GetQueueAttributes"])
-
-    before, began = asked(), time.monotonic()
+    before, began = calls(stack), time.monotonic()
     for _ in range(50):
         for path in ("/broker", "/api/queues/length", "/api/queues/history", "/metrics"):
             get(stack, path)
     rounds = 1 + (time.monotonic() - began) / INTERVAL_SECONDS
-    assert asked() - before <= 2 * len(LANES) * (rounds + 1)
+    assert (calls(stack) - before)["GetQueueAttributes"] <= 2 * len(LANES) * (rounds + 1)
 
 
 def test_credentials_are_neither_logged_nor_shown(stack: Stack) -> None:
@@ -136,17 +156,6 @@ def test_sqs_goes_away_and_comes_back(stack: Stack) -> None:
     stack.start_server()
     wait_until(lambda: not report(stack)["stale"], "the recovery is noticed")
     assert counts(stack)[0] == 1
-
-
-@contextmanager
-def another_flower(stack: Stack, folder: Path, *options: str, **variables: str) -> Iterator[Process]:
-    """A Flower beside the stack's own, on a free port."""
-    command = [sys.executable, "-m", "celery", "-A", "tasks", "flower", f"--port={free_port()}", *options]
-    flower = Process("flower", command, folder / "flower.log", {**stack.environment, **variables})
-    try:
-        yield flower
-    finally:
-        flower.stop()
 
 
 @pytest.mark.parametrize(("options", "variables"), [(["--address=0.0.0.0"], {}), ([], {"FLOWER_ADDRESS": "0.0.0.0"})])
