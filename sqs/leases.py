@@ -99,13 +99,17 @@ class LeaseKeeper:
                 now = time.monotonic()
                 batches = self._due(now)
                 if not batches:
-                    soonest = min(
-                        (entry.due for entry in self._entries.values()), default=now + self._lease_seconds / 3
-                    )
-                    self._changed.wait(max(0.05, soonest - now))
+                    soonest = min((entry.due for entry in self._entries.values()), default=math.inf)
+                    self._changed.wait(min(max(0.05, soonest - now), self._lease_seconds / 3))
                     continue
             for url, entries in batches:
-                self._renew(url, entries)
+                try:
+                    self._renew(url, entries)
+                except Exception:
+                    # A fault of ours must not cost all other leases.
+                    logger.exception("renewing %d leases failed in an unexpected way", len(entries))
+                    for entry in entries:
+                        entry.due, entry.renewing = time.monotonic() + RETRY_SECONDS, False
 
     def _due(self, now: float) -> list[tuple[str, list[_Entry]]]:
         """Batches to renew now; those due soon go along, so that calls carry ten."""
