@@ -97,3 +97,16 @@ def find(message: "Message | str") -> Delivery | None:
     """
     tag = message if isinstance(message, str) else message.delivery_tag
     return HELD.get(str(tag))
+
+
+def call_when_lost(message: "Message | str", callback: "Callable[[Delivery], None]") -> None:
+    """Call back, in the thread that renews leases, when this delivery's lease is lost; at once if it is already.
+
+    The callback must not block. Does nothing for a delivery that is no longer held.
+    """
+    delivery = find(message)
+    if delivery is None:
+        return
+    delivery.on_lost.append(callback)
+    if delivery.lost:
+        callback(delivery)

@@ -34,6 +34,7 @@ class _Queue:
     weight: float
     used: float = 0.0  # deliveries by weight
     polls: int = 0
+    asked: int = 0
     target: int = 1
     busy: bool = False
     failures: int = 0
@@ -87,6 +88,7 @@ class Polling:
             if gathered < self.gather_seconds:
                 return self.gather_seconds - gathered
         queue.polls += 1
+        queue.asked += size
         self.asked += size
         self._free_since = None
         return Poll(name, size, self._wait(queue, limit))
@@ -98,7 +100,9 @@ class Polling:
         most = min(MAX_BATCH_ENTRIES, max(1, limit - unasked))
         if not queue.busy and len(self.queues) > 1:
             most = min(most, max(1, limit // len(self.queues)))
-        return max(1, min(most, free - unasked)), most
+        # What other queues' polls hold back comes free when they do, not while slots are gathered.
+        whole = min(most, limit - (self.asked - queue.asked))
+        return max(1, min(most, free - unasked)), whole
 
     def _wait(self, queue: _Queue, limit: int) -> int:
         if len(self.queues) <= limit:
@@ -141,4 +145,5 @@ class Polling:
         queue = self.queues.get(poll.queue)
         if queue is not None and queue.polls > 0:
             queue.polls -= 1
+            queue.asked -= poll.max_messages
         return queue
