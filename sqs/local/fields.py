@@ -70,7 +70,9 @@ def text_map(params: Params, *names: str) -> dict[str, str]:
 
 
 def queue_name(params: Params, *, fifo: bool | None = None) -> str:
-    name = text(params, "QueueName")
+    name = optional_text(params, "QueueName")
+    if name is None:
+        raise missing("QueueName")
     if fifo is not False and name.endswith(".fifo") and _FIFO_NAME.fullmatch(name):
         return name
     if fifo:

@@ -41,9 +41,8 @@ class Call:
 
 def create_queue(call: Call) -> Answer:
     attributes = fields.text_map(call.params, "Attributes")
-    name = fields.text(call.params, "QueueName")
     fifo = attributes.get("FifoQueue", "").lower() == "true"
-    fields.queue_name(call.params, fifo=fifo)
+    name = fields.queue_name(call.params, fifo=fifo)
     tags = _checked_tags(fields.text_map(call.params, "tags", "Tags"))
     call.store.create_queue(name, attributes, tags, fifo=fifo, now_ms=call.now_ms)
     return {"QueueUrl": call.url(name)}
