@@ -1,0 +1,314 @@
+"""kombu connections over the transport in one process: many, closed, dropped, cloned, forked."""
+
+import gc
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kombu import Connection, Consumer, Producer, Queue
+
+from sqs import dead_letters, queues
+from sqs.calls import CALLS
+from sqs.deliveries import HELD, call_when_lost, find
+from sqs.errors import OptionError
+from sqs.sending import BulkSendError
+from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.transport_rig import Rig, rig_in
+
+OPTIONS = {"region": "us-east-1", "wait_time_seconds": 1, "lease_seconds": 6}
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with rig_in(tmp_path) as rig:
+        queues.create(rig.client, rig.lane)
+        yield rig
+
+
+def connect(rig: Rig, port: int | None = None, **options: Any) -> Connection:
+    return Connection(
+        f"sqs://key:secret@127.0.0.1:{port or rig.port}//",
+        transport="sqs.transport:Transport",
+        transport_options=OPTIONS | {"lanes": (rig.lane,)} | options,
+    )
+
+
+def publish(connection: Connection, *texts: str) -> None:
+    producer = Producer(connection)
+    for text in texts:
+        producer.publish({"text": text}, routing_key="work")
+
+
+def drain(connection: Connection, done: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        try:
+            connection.drain_events(timeout=0.2)
+        except TimeoutError:
+            continue
+
+
+def sqs_threads() -> list[str]:
+    return [
+        thread.name
+        for thread in threading.enumerate()
+        if thread.name.startswith(("sqs-receive", "sqs-settle", "sqs-leases"))
+    ]
+
+
+def test_a_consumer_gets_what_a_producer_of_another_connection_sends(rig: Rig) -> None:
+    got: list[Any] = []
+    with connect(rig) as sender, connect(rig) as receiver:
+        publish(sender, "a", "b")
+
+        def on_message(body: Any, message: Any) -> None:
+            got.append((body["text"], message.delivery_info["delivery_count"], message.delivery_info["redelivered"]))
+            message.ack()
+
+        with Consumer(receiver, Queue("work"), callbacks=[on_message]):
+            drain(receiver, lambda: len(got) == 2)
+    assert sorted(got) == [("a", 1, False), ("b", 1, False)]
+    rig.until(rig.empty, 10)
+
+
+def test_closing_releases_what_is_held_and_ends_the_threads(rig: Rig) -> None:
+    held: list[Any] = []
+    connection = connect(rig)
+    publish(connection, *"abc")
+    consumer = Consumer(connection, Queue("work"), on_message=held.append)
+    consumer.qos(prefetch_count=2)
+    consumer.consume()
+    drain(connection, lambda: len(held) == 2)
+    assert sqs_threads()
+    connection.release()
+    depth = rig.depth()
+    assert (depth.visible, depth.in_flight) == (3, 0)
+    rig.until(lambda: not sqs_threads(), 10)
+    held[0].ack()  # too late: it is another's, and nothing happens
+    assert rig.depth().total == 3
+    assert find(held[0]) is None
+
+
+def test_cancelling_releases_what_waits_and_keeps_what_runs(rig: Rig) -> None:
+    held: list[Any] = []
+    with connect(rig) as connection:
+        publish(connection, *"abc")
+        consumer = Consumer(connection, Queue("work"), on_message=held.append)
+        consumer.consume()
+        rig.until(lambda: rig.depth().in_flight == 3, 10)
+        connection.drain_events(timeout=5)
+        consumer.cancel()
+        rig.until(lambda: rig.depth().visible == 2, 10)
+        assert len(held) == 1
+        held[0].ack()
+        rig.until(lambda: rig.depth().in_flight == 0, 10)
+    assert rig.depth().visible == 2
+
+
+def test_a_producer_s_connection_starts_no_thread_and_is_collected(rig: Rig) -> None:
+    before = set(threading.enumerate())
+    connection = connect(rig)
+    publish(connection, "a")
+    watch = weakref.ref(connection.transport), weakref.ref(connection.default_channel)
+    assert set(threading.enumerate()) == before
+    del connection
+    gc.collect()
+    assert [watched() for watched in watch] == [None, None]
+
+
+def test_many_connections_share_clients_and_queue_urls(rig: Rig) -> None:
+    CALLS.reset()
+    for _ in range(5):
+        with connect(rig) as connection:
+            publish(connection, "a")
+    with connect(rig).clone() as clone:
+        publish(clone, "b")
+    assert CALLS.counts() == {"GetQueueUrl": 1, "SendMessage": 6}
+
+
+def test_a_pool_of_connections_serves_many_threads(rig: Rig) -> None:
+    pool = connect(rig).Pool(limit=4)
+
+    def send(name: str) -> None:
+        for number in range(10):
+            with pool.acquire(block=True) as connection:
+                publish(connection, f"{name}{number}")
+
+    threads = [threading.Thread(target=send, args=(str(index),)) for index in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    pool.force_close_all()
+    assert rig.depth().visible == 60
+
+
+def test_a_forked_child_sends_with_sockets_of_its_own(rig: Rig) -> None:
+    connection = connect(rig)
+    publish(connection, "parent")
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                publish(connection, *"cdefg")
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+        publish(connection, "parent")
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    assert rig.depth().visible == 1 + 3 + 15
+
+
+def test_a_forked_child_does_not_release_what_its_parent_holds(rig: Rig) -> None:
+    held: list[Any] = []
+    with connect(rig) as connection:
+        publish(connection, "a")
+        with Consumer(connection, Queue("work"), on_message=held.append):
+            drain(connection, lambda: len(held) == 1)
+            child = os.fork()
+            if child == 0:
+                try:
+                    connection.release()
+                finally:
+                    os._exit(0)
+            os.waitpid(child, 0)
+            assert rig.depth().in_flight == 1
+            held[0].ack()
+            rig.until(rig.empty, 10)
+
+
+def test_basic_get_takes_one_message(rig: Rig) -> None:
+    with connect(rig) as connection:
+        publish(connection, "a", "b")
+        channel = connection.default_channel
+        message = rig.until(lambda: channel.basic_get("work"), 10)
+        assert message.payload["text"] in "ab"
+        message.ack()
+        rig.until(lambda: rig.depth().total == 1, 10)
+
+
+def test_a_bulk_send_puts_ten_in_a_call(rig: Rig) -> None:
+    with connect(rig) as connection:
+        producer = Producer(connection)
+        CALLS.reset()
+        with producer.batch():
+            for number in range(95):
+                producer.publish({"n": number}, routing_key="work")
+        assert CALLS.counts()["SendMessageBatch"] == 10
+    assert rig.depth().visible == 95
+
+
+def test_a_bulk_send_splits_at_1_mib(rig: Rig) -> None:
+    with connect(rig) as connection:
+        producer = Producer(connection)
+        CALLS.reset()
+        with producer.batch():
+            for _ in range(10):
+                producer.publish({"n": "x" * 240_000}, routing_key="work")
+        assert CALLS.counts()["SendMessageBatch"] == 3
+    assert rig.depth().visible == 10
+
+
+def test_a_bulk_send_names_each_message_that_was_not_accepted(rig: Rig) -> None:
+    with FaultProxy(rig.port) as proxy, connect(rig, proxy.port) as connection:
+        producer = Producer(connection)
+        proxy.fail("SendMessageBatch", Fault("status", status=403, code="AccessDeniedException", times=1))
+        batch = producer.batch()
+        batch.__enter__()
+        for number in range(30):
+            producer.publish({"n": number}, routing_key="work")
+        with pytest.raises(BulkSendError) as raised:
+            batch.__exit__(None, None, None)
+    accepted = rig.depth().visible
+    assert len(raised.value.failures) == 10
+    assert accepted == 20
+
+
+def test_the_raw_body_is_not_carried_a_second_time(rig: Rig) -> None:
+    got: list[Any] = []
+    with connect(rig) as connection:
+        publish(connection, "x" * 10_000)
+        with Consumer(connection, Queue("work"), on_message=got.append):
+            drain(connection, lambda: bool(got))
+            assert "x" * 100 not in repr(got[0].properties)
+            assert "x" * 100 not in repr(got[0].headers)
+            got[0].ack()
+
+
+def test_a_callback_that_raises_ends_its_message_and_not_the_loop(rig: Rig) -> None:
+    got: list[str] = []
+
+    def on_message(body: Any, message: Any) -> None:
+        if body["text"] == "bad":
+            raise KeyError("bad")
+        got.append(body["text"])
+        message.ack()
+
+    with connect(rig) as connection:
+        publish(connection, "bad", "good")
+        with Consumer(connection, Queue("work"), callbacks=[on_message]):
+            drain(connection, lambda: got == ["good"] and rig.depth(dead=True).visible == 1)
+    (letter,) = dead_letters.peek(rig.client, rig.lane)
+    assert letter.reason is not None
+    assert letter.reason.error_type == "RefusedByWorker"
+
+
+def test_a_lost_lease_is_told_to_the_work(rig: Rig) -> None:
+    got: list[Any] = []
+    lost: list[Any] = []
+    with (
+        FaultProxy(rig.port) as proxy,
+        connect(rig, proxy.port, lease_seconds=3, call_timeout_seconds=0.5) as connection,
+    ):
+        publish(connection, "a")
+        with Consumer(connection, Queue("work"), on_message=got.append):
+            drain(connection, lambda: bool(got))
+            call_when_lost(got[0], lost.append)
+            proxy.fail("ChangeMessageVisibilityBatch", Fault("status"))
+            rig.until(lambda: lost, 20)
+            assert lost == [find(got[0])]
+            assert not lost[0].holds()
+            proxy.heal()
+            got[0].ack()
+
+
+def test_an_unknown_option_is_refused_with_the_nearest_name(rig: Rig) -> None:
+    with pytest.raises(OptionError, match="unknown transport option 'lease_second'; did you mean 'lease_seconds'"):
+        connect(rig, lease_second=5).connect()
+    with pytest.raises(OptionError, match="lease_seconds is 0; allowed are 2 to 43200"):
+        connect(rig, lease_seconds=0).connect()
+
+
+def test_an_idle_poll_delivers_within_a_blink(rig: Rig) -> None:
+    arrived: list[float] = []
+
+    def on_message(message: Any) -> None:
+        arrived.append(time.monotonic())
+        message.ack()
+
+    with connect(rig, wait_time_seconds=20) as sender, connect(rig, wait_time_seconds=20) as connection:
+        publish(sender, "warm")
+        with Consumer(connection, Queue("work"), on_message=on_message):
+            drain(connection, lambda: bool(arrived))
+            delays = []
+            for _ in range(10):
+                arrived.clear()
+                timer = threading.Timer(0.05, publish, (sender, "x"))
+                timer.start()
+                drain(connection, lambda: bool(arrived))
+                timer.join()
+                delays.append(arrived[0])
+            assert len(delays) == 10
+
+
+def test_nothing_is_held_after_all_this() -> None:
+    assert HELD._by_tag == {}
