@@ -13,10 +13,10 @@ const depthChart = (() => {
     return node;
   }
 
-  /* The least of 1, 2, 5 × 10ⁿ × 4 that holds the value, so that four grid steps are whole numbers. */
+  /* The least of 4 × (1, 2, 3, 4, 5, 6, 8) × 10ⁿ that holds the value, so that four grid steps are whole numbers. */
   function ceiling(value) {
     for (let power = 1; ; power *= 10)
-      for (const step of [1, 2, 5])
+      for (const step of [1, 2, 3, 4, 5, 6, 8])
         if (4 * step * power >= value) return 4 * step * power;
   }
 
