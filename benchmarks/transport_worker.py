@@ -1,0 +1,48 @@
+"""The Celery program of `transport.py`: tasks that do nothing, over our transport or stock kombu's.
+
+Set up by environment, because workers are processes of their own: BENCH_BROKER (URL), BENCH_TRANSPORT (`ours`
+or `stock`).
+"""
+
+import os
+import socket
+import time
+
+from celery import Celery
+
+from sqs.lanes import Lane, Queue
+
+OURS = os.environ.get("BENCH_TRANSPORT", "ours") == "ours"
+LANE = Lane(
+    Queue("noop"), Queue("noop-dlq", max_message_bytes=1_048_576, retention_seconds=1_209_600), max_receive_count=10
+)
+
+app = Celery("benchmarks.transport_worker", broker=os.environ.get("BENCH_BROKER", "sqs://k:s@127.0.0.1:9324//"))
+app.conf.update(
+    task_default_queue=LANE.name,
+    task_ignore_result=True,
+    task_acks_late=True,
+    # At its best: with 1, stock kombu waits a second whenever no slot is free.
+    worker_prefetch_multiplier=1 if OURS else 4,
+    worker_enable_remote_control=False,
+    worker_send_task_events=False,
+    broker_connection_retry_on_startup=True,
+)
+if OURS:
+    app.conf.broker_transport = "sqs.transport:Transport"
+    app.conf.broker_transport_options = {"region": "us-east-1", "lanes": (LANE,)}
+else:
+    app.conf.broker_transport_options = {"region": "us-east-1", "visibility_timeout": 3600, "wait_time_seconds": 10}
+
+
+@app.task(name="noop")
+def noop() -> None:
+    """Nothing: what remains is the transport and Celery."""
+
+
+@app.task(name="started")
+def started(sent_at: float, port: int) -> None:
+    """Tell the benchmark how long after `sent_at` (monotonic, one machine) this began."""
+    seconds = time.monotonic() - sent_at
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.sendto(repr(seconds).encode(), ("127.0.0.1", port))
