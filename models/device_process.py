@@ -68,6 +68,9 @@ def _environment(setup: Message) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = setup["visible"]
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     os.environ["OMP_NUM_THREADS"] = str(setup["threads"])
+    # OpenMP's threads spin while they wait for each other. Where something else runs on the same cores, as the parent
+    # does, that stalls them all: generation was five times slower beside a busy neighbour than with sleeping waits.
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
