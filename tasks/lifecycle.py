@@ -4,11 +4,13 @@ import logging
 from typing import Any
 
 from celery.app.trace import LOG_SUCCESS
+from celery.exceptions import Reject
 from celery.signals import after_setup_logger, celeryd_init, worker_ready
 from celery.utils.log import get_logger
 
 from models.errors import ModelsError
 from tasks.engines import concurrency, devices, specs
+from tasks.flow import Flow
 
 logger = get_logger(__name__)
 
@@ -26,17 +28,19 @@ def size_the_pool(conf: Any = None, options: dict[str, Any] | None = None, **_: 
         raise SystemExit(f"celery-inference: {error}") from error
 
 
-def without_result(record: logging.LogRecord) -> bool:
-    """Let each record pass; one of a success whose result is withheld ends before the place of the result."""
+def shorten(record: logging.LogRecord) -> bool:
+    """Let each record of Celery's tracer pass, without results and without tracebacks of what is no failure."""
     if record.msg == LOG_SUCCESS and isinstance(record.args, dict) and record.args["return_value"] == WITHHELD:
         record.msg = LOG_SUCCESS.removesuffix(": %(return_value)s")
+    if record.exc_info and isinstance(record.exc_info[1], Reject):
+        record.exc_info = None
     return True
 
 
 @after_setup_logger.connect
-def keep_results_out_of_the_log(**_: Any) -> None:
-    """Celery's tracer logs each result; see InferenceTask.resultrepr_maxsize."""
-    logging.getLogger("celery.app.trace").addFilter(without_result)
+def shorten_the_log(**_: Any) -> None:
+    """See `shorten`, and InferenceTask.resultrepr_maxsize."""
+    logging.getLogger("celery.app.trace").addFilter(shorten)
 
 
 @worker_ready.connect
@@ -47,3 +51,11 @@ def say_what_is_served(sender: Any = None, **_: Any) -> None:
     logger.info("devices: %s", ", ".join(f"{device.name} ({device.description})" for device in devices(conf)))
     queues = ", ".join(sorted(sender.app.amqp.queues.consume_from))
     logger.info("queues: %s; holds up to %d deliveries", queues, sender.controller.concurrency)
+
+
+@worker_ready.connect
+def hold_what_drains_soon(sender: Any = None, **_: Any) -> None:
+    """From now on, hold no more than is drained in a third of a lease, by the speeds that are measured."""
+    conf = sender.app.conf
+    seconds = conf.broker_transport_options["lease_seconds"] / 3
+    Flow(sender, specs(conf), len(devices(conf)), seconds).start()

@@ -1,6 +1,5 @@
 """The worker's pool: Celery's threads, which wait for the engine, and the device processes behind it."""
 
-import time
 from concurrent.futures import wait
 from typing import Any
 
@@ -16,6 +15,7 @@ from tasks.engines import build
 logger = get_logger(__name__)
 
 LOAD_SECONDS = 1_800.0  # a cold host fetches weights first
+SETTLE_SECONDS = 5.0  # for storing results and acknowledging, after the engine has ended
 
 
 def stop_the_worker(reason: str) -> None:
@@ -55,13 +55,11 @@ class EnginePool(TaskPool):
         return result
 
     def on_stop(self) -> None:
-        """Let what runs finish within `inference_stop_seconds`; what does not is released for another worker."""
-        until = time.monotonic() + float(self.app.conf.inference_stop_seconds)
+        """Release what has not begun, and let the devices finish what has, within `inference_stop_seconds`."""
         serving.use(None)
-        wait(list(self._running), timeout=max(0.0, until - time.monotonic()))
-        self.engine.stop(timeout_seconds=5.0)
-        # Stopping the engine has resolved every request, so these threads only settle their deliveries now.
-        wait(list(self._running), timeout=5.0)
+        self.engine.stop(timeout_seconds=float(self.app.conf.inference_stop_seconds))
+        # Every request is resolved now, so these threads only settle their deliveries.
+        wait(list(self._running), timeout=SETTLE_SECONDS)
         self.executor.shutdown(wait=False, cancel_futures=True)
 
     def _get_info(self) -> dict[str, Any]:

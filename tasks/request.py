@@ -5,6 +5,8 @@ from typing import Any
 from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request
 
+from models.errors import EngineStopped
+from sqs.backoff import release_after
 from sqs.dead_letters import Reason, explain
 from tasks.fates import Fate, fate_of
 
@@ -18,6 +20,9 @@ class DeliveryRequest(Request):
         Celery rejects what failed for good, which makes it a dead letter; its reason is attached before.
         """
         error = exc_info.exception
+        if isinstance(error, Reject) and isinstance(error.reason, EngineStopped):
+            # It has not failed: this worker ends, and another may have it at once.
+            release_after(self.message, 0)
         if not isinstance(error, (Reject, Retry, Ignore)):
             if fate_of(error) is Fate.EXPIRED:
                 self.acknowledge()

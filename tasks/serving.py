@@ -1,5 +1,7 @@
 """The engine of this process: set by the worker's pool, asked by the tasks in its threads."""
 
+import threading
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -11,12 +13,32 @@ from models.errors import EngineStopped
 MAX_WAIT_SECONDS = 3_600.0
 
 _engine: Engine | None = None
+_lock = threading.Lock()
+_rows: Counter[str] = Counter()
+_requests: Counter[str] = Counter()
 
 
 def use(engine: Engine | None) -> None:
     """Make this the engine that tasks of this process ask; None when there is none any more."""
     global _engine  # noqa: PLW0603 - Celery's tasks are module-level, and so is what they share
     _engine = engine
+
+
+def engine() -> Engine | None:
+    """The engine that tasks of this process ask, if there is one."""
+    return _engine
+
+
+def held_rows() -> dict[str, int]:
+    """Inputs that wait or run here, by model."""
+    with _lock:
+        return dict(_rows)
+
+
+def held_requests() -> int:
+    """Requests that wait or run here."""
+    with _lock:
+        return _requests.total()
 
 
 def run(
@@ -32,8 +54,18 @@ def run(
     if _engine is None:
         raise EngineStopped("no engine runs in this process: send the request with .delay() to a worker")
     deadline = datetime.fromisoformat(expires).timestamp() if expires else None
-    future = _engine.submit(model, inputs, options, deadline=deadline, request_id=request_id or "")
+    _count(model, 1, len(inputs))
     try:
-        return future.result(timeout=MAX_WAIT_SECONDS)
+        future = _engine.submit(model, inputs, options, deadline=deadline, request_id=request_id or "")
+        try:
+            return future.result(timeout=MAX_WAIT_SECONDS)
+        finally:
+            future.cancel()
     finally:
-        future.cancel()
+        _count(model, -1, -len(inputs))
+
+
+def _count(model: str, requests: int, rows: int) -> None:
+    with _lock:
+        _requests[model] += requests
+        _rows[model] += rows

@@ -7,14 +7,17 @@ from typing import Any, ClassVar
 from celery import Task
 from celery.exceptions import Reject, Retry
 from celery.states import RETRY
+from celery.utils.log import get_task_logger
 
-from models.errors import Expired, InvalidInput, UnknownModel
+from models.errors import EngineStopped, Expired, InvalidInput, ModelsError, UnknownModel
 from models.inputs import check, is_many
 from models.spec import ModelSpec
 from sqs.lanes import INFERENCE
 from tasks import serving
 from tasks.catalogue import catalogue
 from tasks.fates import Fate, fate_of
+
+logger = get_task_logger(__name__)
 
 
 class LaneTask(Task):
@@ -77,10 +80,18 @@ class InferenceTask(LaneTask):
         except Exception as error:
             if self.request.called_directly or fate_of(error) is not Fate.TRANSIENT:
                 raise
-            if self.deliveries >= INFERENCE.max_receive_count:
-                raise
-            self.backend.store_result(self.request.id, error, RETRY, request=self.request)
+            if not isinstance(error, EngineStopped):
+                self._note_failed_attempt(error)
             raise Reject(error, requeue=True) from error
+
+    def _note_failed_attempt(self, error: Exception) -> None:
+        """Let the caller see that there will be another attempt; if there will not, raise the error."""
+        if self.deliveries >= INFERENCE.max_receive_count:
+            raise error
+        place = f"{self.deliveries} of {INFERENCE.max_receive_count}"
+        expected = isinstance(error, ModelsError)
+        logger.warning("request %s: attempt %s failed: %r", self.request.id, place, error, exc_info=not expected)
+        self.backend.store_result(self.request.id, error, RETRY, request=self.request)
 
     @property
     def deliveries(self) -> int:
