@@ -63,6 +63,9 @@ class Waiting:
     def __len__(self) -> int:
         return sum(len(rows) for rows in self._groups.values())
 
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
     def __iter__(self) -> Iterator[Row]:
         for rows in self._groups.values():
             yield from rows.values()
@@ -84,13 +87,14 @@ class Waiting:
         """The rows whose deadline has passed; they stay until removed."""
         return [row for row in self if row.deadline <= now]
 
-    def seal(self, limits: dict[str, Limits], *, full_only: bool = False) -> list[Row]:
+    def seal(self, limits: dict[str, Limits], *, full_only: bool = False, suspects: bool = True) -> list[Row]:
         """Take the next batch out, sorted by length; empty when there is none.
 
         `full_only`: only a batch that no further row could join, because a device that is busy may as well let a
-        smaller one grow.
+        smaller one grow. `suspects`: whether rows that run alone may go.
         """
-        anchor = min(self, key=lambda row: row.due, default=None)
+        candidates = self if suspects else (row for row in self if not row.alone)
+        anchor = min(candidates, key=lambda row: row.due, default=None)
         if anchor is None:
             return []
         batch, full = [anchor], True

@@ -85,7 +85,7 @@ class Desk:
         self._open: dict[int, _Request] = {}
         self._bytes = 0
         self._numbers = 0
-        self._hungry: list[threading.Event] = []
+        self._hungry: dict[threading.Event, bool] = {}
         self._closed: type[ModelsError] | None = None
         self._closed_because = ""
 
@@ -121,22 +121,27 @@ class Desk:
             self._feed()
         return request.future
 
-    def seal(self, hungry: threading.Event, *, full_only: bool = False) -> Batch | None:
-        """The next batch, or None; then `hungry` is set once it is worth asking again."""
+    def seal(self, hungry: threading.Event, *, full_only: bool = False, suspects: bool = True) -> Batch | None:
+        """The next batch, or None; then `hungry` is set once it is worth asking again, or `leave` was called."""
         with self._lock:
             while True:
-                rows = self._waiting.seal(self._limits, full_only=full_only)
+                rows = self._waiting.seal(self._limits, full_only=full_only, suspects=suspects)
                 if not rows:
-                    if hungry not in self._hungry:
-                        self._hungry.append(hungry)
+                    self._hungry[hungry] = full_only
                     return None
                 rows = [row for row in rows if self._begin(row)]
                 if rows:
                     break
+            self._hungry.pop(hungry, None)
             self._numbers += 1
-            if self._waiting:
-                self._feed()
+            self._feed()
             return Batch(self._numbers, rows[0].model, rows)
+
+    def leave(self, hungry: threading.Event) -> None:
+        """A device takes no work for now. What it was woken for is passed on to another."""
+        with self._lock:
+            self._hungry.pop(hungry, None)
+            self._feed()
 
     def answer(self, batch: Batch, answers: Sequence[Mapping[str, Any]]) -> None:
         """Settle a batch by the device's answers: `{"ok": result}` or `{"error": class, "sentence": text}`."""
@@ -227,9 +232,11 @@ class Desk:
             raise self._closed(self._closed_because)
 
     def _feed(self) -> None:
-        """Wake one device that waits for work; it wakes the next while work is left."""
-        if self._hungry:
-            self._hungry.pop(0).set()
+        """When rows wait, wake one device, idle ones first; when it has taken a batch it wakes the next."""
+        if self._hungry and self._waiting:
+            chosen = min(self._hungry, key=self._hungry.__getitem__)
+            del self._hungry[chosen]
+            chosen.set()
 
     def _begin(self, row: Row) -> bool:
         """Whether the row is still wanted; marks its request as running, from when on it cannot be cancelled."""

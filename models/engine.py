@@ -66,7 +66,14 @@ class Engine:
         Raises ModelLoadError, with every process ended, when one cannot, or not in time.
         """
         self._keepers = [
-            Keeper(device, list(self._specs.values()), self._desk, load_seconds=timeout_seconds, changed=self._notice)
+            Keeper(
+                device,
+                list(self._specs.values()),
+                self._desk,
+                load_seconds=timeout_seconds,
+                changed=self._notice,
+                may_risk=self._others_are_ready,
+            )
             for device in self._devices
         ]
         for keeper in self._keepers:
@@ -150,6 +157,9 @@ class Engine:
     def _decided(self) -> bool:
         states = [keeper.state for keeper in self._keepers]
         return any(state in ("lost", "stopped") for state in states) or all(s == "ready" for s in states)
+
+    def _others_are_ready(self, keeper: Keeper) -> bool:
+        return all(other is keeper or other.state in ("ready", "lost") for other in self._keepers)
 
     def _notice(self) -> None:
         with self._changed:

@@ -37,7 +37,11 @@ _log = logging.getLogger("models.engine")
 
 
 class Keeper:
-    """One device's keeper. `changed` is called, from its threads, whenever `state` has changed."""
+    """One device's keeper. Both callables are called from its threads.
+
+    `changed` is called whenever `state` has changed. `may_risk` says whether this device may run what has ended a
+    device process before: not while another is still starting again, or one bad input could take out all.
+    """
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class Keeper:
         *,
         load_seconds: float,
         changed: Callable[[], None],
+        may_risk: Callable[[Keeper], bool],
     ) -> None:
         self.device = device
         self.state: State = "starting"
@@ -61,11 +66,13 @@ class Keeper:
         self._desk = desk
         self._load_seconds = load_seconds
         self._changed = changed
+        self._may_risk = may_risk
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._at_device: dict[int, Batch] = {}
-        self._running: tuple[int, float] | None = None
+        self._running: tuple[int, float] | None = None  # the batch whose turn it is, and since when
+        self._begun = 0  # the last batch that the process said it began
         self._failures = 0
         self._gone = False
         self._kill_reason = ""
@@ -166,12 +173,21 @@ class Keeper:
         busy = len(self._at_device)
         if busy >= _AT_THE_DEVICE:
             return False
-        batch = self._desk.seal(self._wake, full_only=busy > 0)
+        batch = self._desk.seal(self._wake, full_only=busy > 0, suspects=self._may_risk(self))
         if batch is None:
             return False
         with self._lock:
             self._at_device[batch.number] = batch
-        self._send(link, batch.message())
+            if self._running is None:  # a process that does not even begin is held to the limit as well
+                self._running = (batch.number, time.monotonic())
+        try:
+            self._send(link, batch.message())
+        except (TypeError, ValueError) as error:  # values that `models.inputs.check` never saw
+            with self._lock:
+                del self._at_device[batch.number]
+                self._running = None
+            sentence = f"inputs cannot be written as JSON: {error}"
+            self._desk.answer(batch, [{"error": "InvalidInput", "sentence": sentence}] * len(batch.rows))
         return True
 
     def _check_time(self, loading_until: float) -> float | None:
@@ -216,8 +232,7 @@ class Keeper:
         if "done" in message:
             self._done(message)
         elif "started" in message:
-            self._running = (message["started"], time.monotonic())
-            self._wake.set()
+            self._begun = message["started"]
         elif "log" in message:
             level, name, text = message["log"]
             logging.getLogger(name).log(level, "%s: %s", self.device.name, text)
@@ -238,7 +253,8 @@ class Keeper:
     def _done(self, message: Message) -> None:
         with self._lock:
             batch = self._at_device.pop(message["done"])
-            self._running = None
+            following = next(iter(self._at_device), None)
+            self._running = None if following is None else (following, time.monotonic())
         self._failures = 0
         self._wake.set()  # the device is fed first: settling takes longer
         total = self.totals[batch.model]
@@ -248,9 +264,10 @@ class Keeper:
 
     def _bury(self, status: int) -> None:
         """Settle what was at the device when its process ended, and decide whether it is started again."""
-        batches, running = list(self._at_device.values()), self._running
+        self._desk.leave(self._wake)
+        batches = list(self._at_device.values())
         self._at_device, self._running = {}, None
-        started = next((batch for batch in batches if running and batch.number == running[0]), None)
+        started = next((batch for batch in batches if batch.number == self._begun), None)
         was_ready = self.state == "ready"
         if self._stopping.is_set():
             self._desk.give_back(batches)

@@ -86,6 +86,14 @@ def test_a_suspect_runs_alone_and_after_others() -> None:
     assert held.seal(WIDE) == [suspect]
 
 
+def test_a_suspect_stays_where_it_may_not_go() -> None:
+    suspect, fine = row(at=0, alone=True), row(at=1)
+    held = waiting(suspect, fine)
+    assert held.seal(WIDE, suspects=False) == [fine]
+    assert held.seal(WIDE, suspects=False) == []
+    assert list(held) == [suspect]
+
+
 def test_a_suspect_is_not_put_off_for_ever() -> None:
     suspect = row(at=0, alone=True)
     held = waiting(suspect, row(at=1000))

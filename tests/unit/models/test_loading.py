@@ -1,0 +1,61 @@
+"""What a folder may hold is decided where it is loaded."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.errors import ModelLoadError
+from models.warmup import load
+from tests.support import tiny_models
+from tests.support.engines import spec
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.make("feature-extraction", tmp_path_factory.mktemp("model"))
+
+
+def test_a_model_is_loaded_and_warm(folder: Path) -> None:
+    runner, facts = load(spec("feature-extraction", folder), CPU)
+    assert facts["dtype"] == "float32"
+    assert runner.figures["rows"] == 1
+
+
+def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
+    folder = tiny_models.make("feature-extraction", tmp_path)
+    (folder / "model.safetensors").unlink()
+    torch.save({}, folder / "pytorch_model.bin")
+    with pytest.raises(OSError, match="safetensors"):
+        load(spec("feature-extraction", folder), CPU)
+
+
+def test_code_in_a_folder_is_not_run(tmp_path: Path) -> None:
+    folder = tiny_models.make("feature-extraction", tmp_path)
+    config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(
+        config.replace('"bert"', '"own"').replace(
+            "{", '{"auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Own"},', 1
+        )
+    )
+    (folder / "own.py").write_text("raise SystemExit('code of the folder was run')")
+    with pytest.raises(ValueError, match=r"trust_remote_code|own"):
+        load(spec("feature-extraction", folder), CPU)
+
+
+def test_a_limit_beyond_the_models_positions_is_refused(folder: Path) -> None:
+    with pytest.raises(ModelLoadError, match="max_tokens is 4096, and the model has 128 positions"):
+        load(spec("feature-extraction", folder, max_tokens=4096), CPU)
+
+
+def test_an_example_that_fails_is_a_model_that_cannot_be_loaded(folder: Path) -> None:
+    with pytest.raises(ModelLoadError, match=r"its example fails: inputs has \d+ tokens; at most 3"):
+        load(spec("feature-extraction", folder, max_tokens=3), CPU)
+
+
+def test_zero_shot_needs_a_model_of_entailment(tmp_path: Path) -> None:
+    folder = tiny_models.make("text-classification", tmp_path)
+    with pytest.raises(ModelLoadError, match='none of the labels negative, neutral, positive begins with "entail"'):
+        load(spec("zero-shot-classification", folder), CPU)
