@@ -27,7 +27,7 @@ class Runner:
     """One model's batches. `figures` holds the last batch's passes, rows, real and padded tokens."""
 
     def __init__(self, spec: ModelSpec, adapter: Adapter) -> None:
-        self._spec = spec
+        self.spec = spec
         self._adapter = adapter
         self._limits = Limits(spec.batch_size, spec.batch_tokens, 0)
         self.figures: dict[str, float] = {}
@@ -55,7 +55,7 @@ class Runner:
         return answers
 
     def _with_defaults(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {name: option.default for name, option in self._spec.options.items()} | given
+        return {name: option.default for name, option in self.spec.options.items()} | given
 
     def _forward(self, items: list[Prepared], answers: list[Answer]) -> None:
         """One pass; when it raises, its halves, down to single rows, which fail by themselves."""
@@ -87,7 +87,7 @@ class Runner:
 
     def _misbehave(self, items: list[Prepared]) -> None:
         """Do what the spec's faults ask for. Nothing, for every spec that has none."""
-        faults = self._spec.faults
+        faults = self.spec.faults
         for item in items:
             if faults.kill and faults.kill in item.text:
                 os.kill(os.getpid(), signal.SIGKILL)
