@@ -76,27 +76,36 @@ class Polling:
         ready = [
             (queue.used, name, queue)
             for name, queue in self.queues.items()
-            if queue.polls < queue.target and queue.not_before <= now
+            if queue.polls < queue.target
+            and queue.not_before <= now
+            # A second poll of one queue never takes the slot that another needs to be asked at all.
+            and (queue.polls == 0 or free > self._unasked(name, now))
         ]
         if not ready or sum(queue.polls for queue in self.queues.values()) >= self.max_polls:
             later = [queue.not_before - now for queue in open_queues if queue.not_before > now]
             return min(later) if later else None
         _, name, queue = min(ready, key=lambda entry: entry[:2])
-        size, whole = self._size(name, queue, free, limit)
+        share = max(1, limit // len(self.queues))
+        size, whole = self._size(name, queue, now, free, limit)
         if queue.busy and size < whole:
             gathered = now - self._free_since
             if gathered < self.gather_seconds:
                 return self.gather_seconds - gathered
+        wait = self._wait(queue, limit, beyond_share=queue.polls > 0 or size > share)
         queue.polls += 1
         queue.asked += size
         self.asked += size
         self._free_since = None
-        return Poll(name, size, self._wait(queue, limit))
+        return Poll(name, size, wait)
 
-    def _size(self, name: str, queue: _Queue, free: int, limit: int) -> tuple[int, int]:
+    def _unasked(self, name: str, now: float) -> int:
+        """Other queues that nobody asks; each keeps a slot to be asked with."""
+        others = (queue for other, queue in self.queues.items() if other != name)
+        return sum(1 for queue in others if queue.polls == 0 and queue.not_before <= now)
+
+    def _size(self, name: str, queue: _Queue, now: float, free: int, limit: int) -> tuple[int, int]:
         """How many to ask for, and how many would be worth gathering slots for."""
-        # Every other queue that nobody asks keeps a slot to be asked with.
-        unasked = sum(1 for other, state in self.queues.items() if other != name and state.polls == 0)
+        unasked = self._unasked(name, now)
         most = min(MAX_BATCH_ENTRIES, max(1, limit - unasked))
         if not queue.busy and len(self.queues) > 1:
             most = min(most, max(1, limit // len(self.queues)))
@@ -104,9 +113,12 @@ class Polling:
         whole = min(most, limit - (self.asked - queue.asked))
         return max(1, min(most, free - unasked)), whole
 
-    def _wait(self, queue: _Queue, limit: int) -> int:
-        if len(self.queues) <= limit:
+    def _wait(self, queue: _Queue, limit: int, *, beyond_share: bool) -> int:
+        if len(self.queues) == 1:
             return self.wait_seconds
+        if len(self.queues) <= limit:
+            # Slots beyond a queue's share are lent for as long as it has messages, not for a long poll.
+            return min(TURN_SECONDS, self.wait_seconds) if beyond_share else self.wait_seconds
         # Slots are scarce: do not sit on one while another queue is known to have messages.
         if any(other.busy for other in self.queues.values() if other is not queue):
             return 0

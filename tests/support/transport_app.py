@@ -21,14 +21,23 @@ from sqs.lanes import Lane, Queue
 
 STOCK = os.environ.get("TRANSPORT_STOCK") == "1"
 QUEUE = os.environ.get("TRANSPORT_QUEUE", "work")
-LANE = Lane(Queue(QUEUE), Queue(f"{QUEUE}-dlq", max_message_bytes=1_048_576, retention_seconds=1_209_600))
+
+
+def lane(name: str) -> Lane:
+    stem, dot, suffix = name.partition(".")
+    dead = f"{stem}-dlq{dot}{suffix}"
+    return Lane(Queue(name), Queue(dead, max_message_bytes=1_048_576, retention_seconds=1_209_600))
+
+
+LANE = lane(QUEUE)
+LANES = (LANE, lane("bulk"), lane("ordered.fifo"))
 
 
 def options() -> dict[str, Any]:
     given: dict[str, Any] = json.loads(os.environ.get("TRANSPORT_OPTIONS", "{}"))
     if STOCK:
         return {"region": "us-east-1", "queue_name_prefix": "", "wait_time_seconds": 1} | given
-    base = {"region": "us-east-1", "lanes": (LANE,), "create_missing_lanes": True, "lease_seconds": 6}
+    base = {"region": "us-east-1", "lanes": LANES, "create_missing_lanes": True, "lease_seconds": 6}
     return base | given
 
 

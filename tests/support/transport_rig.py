@@ -15,6 +15,7 @@ from celery import Celery
 
 from sqs import depths
 from sqs.client import make_client
+from sqs.lanes import Lane
 from sqs.local.process import LocalServer
 from tests.support import transport_app
 
@@ -30,6 +31,7 @@ class Rig:
         self.server = server
         self.port = server.port
         self.lane = transport_app.LANE
+        self.lanes = transport_app.LANES
         self.client = make_client(endpoint_url=server.endpoint_url, region="us-east-1", access_key="k", secret_key="s")
         self.workers: list[subprocess.Popen[bytes]] = []
 
@@ -46,6 +48,7 @@ class Rig:
         stock: bool = False,
         ready: bool = True,
         loglevel: str = "info",
+        queues: str = "work",
         **options: Any,
     ) -> subprocess.Popen[bytes]:
         """Start a worker; returns when it says that it is ready."""
@@ -58,7 +61,7 @@ class Rig:
         }
         command = [sys.executable, "-m", "celery", "-A", "tests.support.transport_app", "worker"]
         command += [] if pool is None else ["-P", pool]
-        command += ["-c", str(concurrency), "-l", loglevel, "-n", f"w{len(self.workers)}@test"]
+        command += ["-c", str(concurrency), "-l", loglevel, "-Q", queues, "-n", f"w{len(self.workers)}@test"]
         with log.open("wb") as file:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file)
         self.workers.append(process)
@@ -100,8 +103,8 @@ class Rig:
         path = self.folder / name
         return path.read_text().splitlines() if path.exists() else []
 
-    def depth(self, dead: bool = False) -> depths.Depth:
-        return depths.read_depths(self.client, [self.lane])[1 if dead else 0]
+    def depth(self, dead: bool = False, lane: Lane | None = None) -> depths.Depth:
+        return depths.read_depths(self.client, [lane or self.lane])[1 if dead else 0]
 
     def empty(self) -> bool:
         return self.depth().total == 0

@@ -87,6 +87,26 @@ def test_every_queue_is_asked_though_one_could_take_all_slots() -> None:
     assert {first.queue, second.queue} == {"a", "b"}
 
 
+def test_a_second_poll_of_a_busy_queue_leaves_the_other_s_slot_alone() -> None:
+    policy = polling("a", "b", gather_seconds=0.0)
+    for _ in range(3):
+        first, second = take(policy, 0.0, 2, 2), take(policy, 0.0, 2, 2)
+        assert {first.queue, second.queue} == {"a", "b"}
+        policy.done(first, 1 if first.queue == "a" else 0)
+        policy.done(second, 1 if second.queue == "a" else 0)
+
+
+def test_slots_beyond_a_queue_s_share_are_not_lent_for_a_long_poll() -> None:
+    policy = polling("a", "b")
+    for _ in range(2):
+        poll = take(policy, 0.0, 8, 8)
+        policy.done(poll, poll.max_messages if poll.queue == "a" else 0)
+    polls = {poll.queue: poll for poll in (take(policy, 1.0, 8, 8), take(policy, 1.0, 8, 8))}
+    assert polls["b"].wait_seconds == 10
+    assert polls["b"].max_messages <= 4
+    assert polls["a"].wait_seconds == (1 if polls["a"].max_messages > 4 else 10)
+
+
 def test_weights_share_a_scarce_worker_and_starve_nobody() -> None:
     policy = Polling(wait_seconds=10, gather_seconds=0.0, max_polls=8)
     policy.add("interactive", weight=4.0)

@@ -1,0 +1,189 @@
+"""Several lanes, FIFO lanes, long delays, and lanes that are not as declared."""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sqs import dead_letters, queues
+from sqs.lanes import Lane
+from tests.support import transport_app as program
+from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.transport_rig import Rig, rig_in
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with rig_in(tmp_path) as rig:
+        for lane in rig.lanes:
+            queues.create(rig.client, lane)
+        yield rig
+
+
+def url(rig: Rig, name: str) -> str:
+    return rig.client.get_queue_url(QueueName=name)["QueueUrl"]
+
+
+def fifo(rig: Rig) -> Lane:
+    return rig.lanes[2]
+
+
+def test_a_fifo_lane_keeps_the_order_of_each_group(rig: Rig) -> None:
+    with rig.app():
+        for number in range(12):
+            program.note.apply_async((f"{number % 3}-{number:02}",), queue="ordered.fifo", tenant=f"g{number % 3}")
+    rig.worker(concurrency=6, queues="ordered.fifo")
+    rig.until(lambda: len(rig.notes()) == 12)
+    rig.until(lambda: rig.depth(lane=fifo(rig)).total == 0)
+    by_group = defaultdict(list)
+    for line in rig.notes("started"):
+        by_group[line.split("-")[0]].append(line)
+    assert all(lines == sorted(lines) for lines in by_group.values())
+    assert len(by_group) == 3
+
+
+def test_a_dead_letter_of_a_fifo_lane_keeps_its_group(rig: Rig) -> None:
+    rig.worker(queues="ordered.fifo")
+    with rig.app():
+        program.fail.apply_async(("bad",), queue="ordered.fifo", MessageGroupId="g")
+        program.note.apply_async(("good",), queue="ordered.fifo", MessageGroupId="g")
+    rig.until(lambda: rig.depth(dead=True, lane=fifo(rig)).visible == 1)
+    rig.until(lambda: len(rig.notes()) == 2)
+    (message,) = rig.client.receive_message(
+        QueueUrl=url(rig, "ordered-dlq.fifo"), MessageSystemAttributeNames=["MessageGroupId"]
+    )["Messages"]
+    assert message["Attributes"]["MessageGroupId"] == "g"
+
+
+def test_the_same_deduplication_id_is_one_task(rig: Rig) -> None:
+    with rig.app():
+        for _ in range(3):
+            program.note.apply_async(
+                ("once",), queue="ordered.fifo", MessageGroupId="g", MessageDeduplicationId="order-17"
+            )
+    assert rig.depth(lane=fifo(rig)).visible == 1
+
+
+def test_a_message_group_on_a_standard_queue_passes_through(rig: Rig) -> None:
+    with rig.app():
+        program.note.apply_async(("fair",), tenant="shop")
+    (message,) = rig.client.receive_message(QueueUrl=url(rig, "work"), MessageSystemAttributeNames=["MessageGroupId"])[
+        "Messages"
+    ]
+    assert message["Attributes"]["MessageGroupId"] == "shop"
+    assert "tenant" not in json.loads(message["Body"])["properties"]
+
+
+def test_two_lanes_share_few_slots_and_neither_starves(rig: Rig) -> None:
+    with rig.app() as app, app.producer_or_acquire() as producer, producer.batch():
+        for number in range(60):
+            program.note.apply_async((f"bulk{number}",), queue="bulk", producer=producer, retry=False)
+        for number in range(20):
+            program.note.apply_async((f"work{number}",), queue="work", producer=producer, retry=False)
+    rig.worker(concurrency=2, queues="work,bulk", weights={"work": 4.0, "bulk": 1.0})
+    rig.until(lambda: len(rig.notes()) == 80)
+    order = [line.rstrip("0123456789") for line in rig.notes("started")]
+    last_work = max(index for index, name in enumerate(order) if name == "work")
+    assert "bulk" in order[: last_work + 1]
+    assert order[: last_work + 1].count("bulk") < 40
+
+
+def test_with_one_slot_all_lanes_are_served(rig: Rig) -> None:
+    rig.worker(concurrency=1, queues="work,bulk,ordered.fifo")
+    with rig.app():
+        for name in ("work", "bulk", "ordered.fifo"):
+            program.note.apply_async((name,), queue=name)
+    rig.until(lambda: len(rig.notes()) == 3)
+
+
+def test_a_countdown_beyond_sqs_s_longest_goes_back_with_the_rest(rig: Rig) -> None:
+    with rig.app():
+        program.note.apply_async(("far",), countdown=2_000)
+        assert rig.depth().delayed == 1
+        # As it would arrive when its first 900 seconds are over:
+        eta = (datetime.now(UTC) + timedelta(seconds=1_000)).isoformat()
+        body = {
+            "body": '[["near"], {}, {}]',
+            "content-type": "application/json",
+            "content-encoding": "utf-8",
+            "headers": {"task": program.note.name, "id": "x", "eta": eta},
+            "properties": {"body_encoding": "utf-8", "delivery_info": {}},
+        }
+        rig.client.send_message(QueueUrl=url(rig, "work"), MessageBody=json.dumps(body))
+        rig.worker(concurrency=1)
+        rig.until(lambda: rig.depth().delayed == 2)
+        rig.until(lambda: rig.depth().in_flight == 0)
+        program.note.delay("now")
+        rig.until(rig.notes)
+    assert rig.depth().delayed == 2
+
+
+def test_the_declared_lane_has_no_difference(rig: Rig) -> None:
+    assert [difference for lane in rig.lanes for difference in queues.check(rig.client, lane)] == []
+    for lane in rig.lanes:
+        queues.create(rig.client, lane)  # again, which must change nothing
+    assert [difference for lane in rig.lanes for difference in queues.check(rig.client, lane)] == []
+
+
+CHANGES: dict[str, tuple[str, dict[str, Any], str]] = {
+    "visibility": ("work", {"VisibilityTimeout": "5"}, "VisibilityTimeout is 5, declared 30"),
+    "size": ("work", {"MaximumMessageSize": "2048"}, "MaximumMessageSize is 2048, declared 262144"),
+    "retention of the DLQ": (
+        "work-dlq",
+        {"MessageRetentionPeriod": "86400"},
+        "retention is 86400 s, declared more than",
+    ),
+    "size of the DLQ": ("work-dlq", {"MaximumMessageSize": "262144"}, "size limit is 262144 bytes, declared more than"),
+    "no redrive": ("work", {"RedrivePolicy": ""}, "dead-letter queue is none"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_difference_is_named_with_its_remedy_and_create_mends_it(rig: Rig, change: str) -> None:
+    queue, attributes, expected = CHANGES[change]
+    rig.client.set_queue_attributes(QueueUrl=url(rig, queue), Attributes=attributes)
+    found = [str(difference) for difference in queues.check(rig.client, rig.lane)]
+    assert any(expected in text for text in found), found
+    assert all("; " in text for text in found)
+    queues.create(rig.client, rig.lane)
+    assert queues.check(rig.client, rig.lane) == []
+
+
+def test_a_missing_queue_is_a_fatal_difference(rig: Rig) -> None:
+    rig.client.delete_queue(QueueUrl=url(rig, "bulk"))
+    rig.client.delete_queue(QueueUrl=url(rig, "bulk-dlq"))
+    found = queues.check(rig.client, rig.lanes[1])
+    assert [(each.queue, each.found, each.fatal) for each in found] == [
+        ("bulk-dlq", "missing", True),
+        ("bulk", "missing", True),
+    ]
+
+
+@pytest.mark.parametrize("operation", ["SendMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes"])
+def test_a_denied_permission_is_found_without_receiving(rig: Rig, operation: str) -> None:
+    from sqs.client import make_client
+
+    rig.client.send_message(QueueUrl=url(rig, "work"), MessageBody="x")
+    with FaultProxy(rig.port) as proxy:
+        proxy.fail(operation, Fault("status", status=403, code="AccessDeniedException"))
+        client = make_client(
+            endpoint_url=f"http://127.0.0.1:{proxy.port}", region="us-east-1", access_key="k", secret_key="s"
+        )
+        found = queues.check(client, rig.lane)
+        assert proxy.requests["ReceiveMessage"] == 0
+    assert any(each.what == f"permission sqs:{operation}" and each.fatal for each in found)
+    assert rig.depth().visible == 1
+
+
+def test_peeking_gives_back_what_it_saw(rig: Rig) -> None:
+    for number in range(13):
+        rig.client.send_message(QueueUrl=url(rig, "work-dlq"), MessageBody=f"letter {number}")
+    letters = dead_letters.peek(rig.client, rig.lane, limit=50)
+    assert {letter.body for letter in letters} == {f"letter {number}" for number in range(13)}
+    assert all(letter.reason is None and letter.sent_at > time.time() - 60 for letter in letters)
+    rig.until(lambda: rig.depth(dead=True).visible == 13, 5)
