@@ -15,6 +15,7 @@ from sqs.errors import SqsError
 from sqs.leases import LeaseKeeper, lease_end
 from sqs.message import Message
 from sqs.options import Options
+from sqs.ordering import GroupOrder
 from sqs.protocol import check_headers
 from sqs.receiving import Receiver
 from sqs.settling import Settler
@@ -60,6 +61,7 @@ class Consuming:
         self._receiver = Receiver(account, options, resolve, self._accept, lambda: self._settler.backlog)
         self._lock = threading.Lock()
         self._held: dict[str, Message] = {}
+        self._order = GroupOrder()
         self._no_ack: set[str] = set()
         self._closed = False
         self._pid = os.getpid()
@@ -99,7 +101,8 @@ class Consuming:
             with self._lock:
                 if not self._closed:
                     self._held[delivery.tag] = message
-                    self._ready.put((self, message))
+                    if self._order.may_start(message):
+                        self._ready.put((self, message))
                     continue
             self._settler.release(delivery, 0)
 
@@ -193,17 +196,28 @@ class Consuming:
 
     def reject(self, tag: str, *, requeue: bool, seconds: int | None = None) -> None:
         """Release or bury; nothing happens for a delivery that was settled before."""
+        with self._lock:
+            held = self._held.get(tag)
+            followers = self._order.behind(held) if held is not None and requeue else []
+            for follower in followers:
+                self._order.done(follower)
         message = self._pop(tag)
         if message is None:
             return
         if requeue:
             self._settler.release(message.delivery, seconds)
+            for follower in followers:
+                # SQS keeps them behind the one that is released; here they would overtake it.
+                self.reject(follower.delivery.tag, requeue=True, seconds=0)
         else:
             self._settler.bury(message.delivery)
 
     def _pop(self, tag: str) -> Message | None:
         with self._lock:
             message = self._held.pop(tag, None)
+            following = self._order.done(message) if message is not None else None
+            if following is not None:
+                self._ready.put((self, following))
         if message is not None:
             self._receiver.free_slot()
         return message

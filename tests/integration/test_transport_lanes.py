@@ -36,7 +36,7 @@ def fifo(rig: Rig) -> Lane:
 def test_a_fifo_lane_keeps_the_order_of_each_group(rig: Rig) -> None:
     with rig.app():
         for number in range(12):
-            program.note.apply_async((f"{number % 3}-{number:02}",), queue="ordered.fifo", tenant=f"g{number % 3}")
+            program.note.apply_async((f"{number % 3}-{number:02}", 0.02), queue="ordered.fifo", tenant=f"g{number % 3}")
     rig.worker(concurrency=6, queues="ordered.fifo")
     rig.until(lambda: len(rig.notes()) == 12)
     rig.until(lambda: rig.depth(lane=fifo(rig)).total == 0)
@@ -45,6 +45,17 @@ def test_a_fifo_lane_keeps_the_order_of_each_group(rig: Rig) -> None:
         by_group[line.split("-")[0]].append(line)
     assert all(lines == sorted(lines) for lines in by_group.values())
     assert len(by_group) == 3
+
+
+def test_a_released_message_of_a_group_is_not_overtaken(rig: Rig) -> None:
+    with rig.app():
+        program.release_until.apply_async(("first", 3), queue="ordered.fifo", tenant="g")
+        for number in range(3):
+            program.release_until.apply_async((f"after{number}", 1), queue="ordered.fifo", tenant="g")
+    rig.worker(concurrency=6, queues="ordered.fifo")
+    rig.until(lambda: len(rig.notes()) == 6)
+    texts = [line.split()[0] for line in rig.notes()]
+    assert texts == ["first"] * 3 + ["after0", "after1", "after2"]
 
 
 def test_a_dead_letter_of_a_fifo_lane_keeps_its_group(rig: Rig) -> None:

@@ -163,7 +163,7 @@ class FaultProxy:
                     return
                 writer.write(answer)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             pass
         finally:
             for each in (writer, upstream[1] if upstream else None):
