@@ -20,7 +20,8 @@ from tests.support.client import client_of
 
 SECONDS = 120
 LEASE_SECONDS = 5
-REQUESTS = 300
+REQUESTS = 160
+LONG = "so long a text that a batch of them takes its time, " * 12
 
 
 @pytest.fixture
@@ -32,13 +33,15 @@ def stack(tmp_path: Path, catalogue_of_one: Path) -> Iterator[Stack]:
 
 
 def send(count: int) -> list[AsyncResult]:
-    return [feature_extraction.delay(f"request number {number}, to be accounted for") for number in range(count)]
+    return [feature_extraction.delay(f"request number {number}, {LONG}") for number in range(count)]
 
 
 def wait_for_some(results: list[AsyncResult], count: int) -> None:
     until = time.monotonic() + SECONDS
-    while sum(result.ready() for result in results) < count:
+    done: set[str] = set()
+    while len(done) < count:
         assert time.monotonic() < until, "the worker does nothing"
+        done |= {result.id for result in results if result.id not in done and result.ready()}
         time.sleep(0.02)
 
 
@@ -94,7 +97,7 @@ def test_a_device_process_killed_in_mid_work_costs_its_requests_no_delivery(stac
     worker = stack.start_worker()
     assert loads(worker) == 1
     results = send(REQUESTS)
-    for done in (20, 120):
+    for done in (20, 100):
         wait_for_some(results, done)
         (device_process,) = device_processes(worker)
         os.kill(device_process, signal.SIGKILL)
