@@ -175,8 +175,8 @@ class Desk:
             if row.kills >= KILLS:
                 blamed.append(row)
         for row in blamed:
-            sentence = f"this input, run alone, ended its device process {KILLS} times: {reason}"
-            self._fail(row.owner, DeviceCrash(_named(row, f"inputs {sentence}")))
+            sentence = f"inputs ended the device process {KILLS} times when run alone: {reason}"
+            self._fail(row.owner, DeviceCrash(_named(row, sentence)))
         self.give_back([Batch(batch.number, batch.model, [row for row in batch.rows if row not in blamed])])
         return explained
 
