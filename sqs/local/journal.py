@@ -53,9 +53,11 @@ class Segment:
 
     def lines(self) -> Iterator[list[Any]]:
         """The whole lines from the start; leaves `end` behind the last one."""
-        with open(self.fd, "rb", closefd=False) as file:
+        with open(self.fd, "rb", buffering=1024 * 1024, closefd=False) as file:
             file.seek(0)
-            for line in file:
+            # The zeros behind the last line would make one long line.
+            while file.peek(1)[:1] not in (b"", b"\0"):
+                line = file.readline()
                 events = decoded(line)
                 if events is None:
                     return

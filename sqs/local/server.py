@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -72,7 +73,9 @@ async def serve(options: Options) -> int:
                 lambda: Connection(service, connections), options.host, options.port, backlog=1024
             )
         except OSError as error:
-            raise StartError(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from error
+            # asyncio words the system's errors in its own way, at length.
+            reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+            raise StartError(f"cannot listen on {options.host}:{options.port}: {reason}") from error
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, 0)
         if options.stop_with_stdin:

@@ -78,13 +78,20 @@ class Service:
     Lives on the event loop's thread.
     """
 
-    def __init__(self, journal: Journal | None, *, region: str, failed: Callable[[OSError], None]) -> None:
+    def __init__(
+        self,
+        journal: Journal | None,
+        *,
+        region: str,
+        failed: Callable[[OSError], None],
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
         """`failed` is called when the journal cannot be written any more: the store then knows more than the disk."""
         self.store = Store(new_message_id, region=region)
         self.moves = Moves(self.store)
         self.journal = journal
         self._failed = failed
-        self._clock = Clock()
+        self.now_ms = now_ms or Clock().now_ms
         self._polls = Polls(self)
         self._cleaner = Cleaner(self)
         self._sync_planned = False
@@ -110,9 +117,6 @@ class Service:
         self._sweep()
         return lost
 
-    def now_ms(self) -> int:
-        return self._clock.now_ms()
-
     def handle(self, connection: Connection, request: Request) -> None:
         """Answers the request, or lets it wait for a message."""
         if request.head.startswith(_CALLS_REQUEST):
@@ -123,7 +127,7 @@ class Service:
             self._calls[operation] += 1
             self.make_room(len(request.body) + ROOM_BYTES + (_RESERVE_BYTES if operation in _GROWING else 0))
             base_url = f"http://{request.header(b'host') or '127.0.0.1'}"
-            call = Call(self.store, self.moves, params, self._clock.now_ms(), base_url, new_message_id)
+            call = Call(self.store, self.moves, params, self.now_ms(), base_url, new_message_id)
             if operation == _RECEIVE:
                 self._polls.take(Poll(connection, ReceiveRequest.of(call)))
             else:

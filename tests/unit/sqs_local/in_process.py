@@ -1,0 +1,114 @@
+"""A whole server in this process: HTTP, protocol, store and journal, but no sockets and a clock of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from sqs.local import http
+from sqs.local.journal import Journal
+from sqs.local.service import Service
+
+START_MS = 1_700_000_000_000
+
+
+class Wire:
+    """Stands for a transport: keeps what was written."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.closed = False
+
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    abort = close
+
+
+class Refused(Exception):
+    """An answer that is an error: its shape."""
+
+
+class InProcessServer:
+    """Call `close` in the end. `kill` and `restart` leave the data directory as a crash would."""
+
+    def __init__(self, data: Path | None) -> None:
+        self.now_ms = START_MS
+        self.loop = asyncio.new_event_loop()
+        self._data = data
+        self._start()
+
+    def _start(self) -> None:
+        self._journal = Journal(self._data) if self._data else None
+        self.service = Service(self._journal, region="us-east-1", failed=lambda error: None, now_ms=lambda: self.now_ms)
+        self.lost_bytes = self.loop.run_until_complete(self._started())
+
+    async def _started(self) -> int:
+        return self.service.start()
+
+    def restart(self) -> None:
+        self.kill()
+        self._start()
+
+    def kill(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+
+    def close(self) -> None:
+        self.kill()
+        self.loop.close()
+
+    def connect(self) -> tuple[http.Connection, Wire]:
+        connection, wire = http.Connection(self.service, set()), Wire()
+        connection.connection_made(wire)  # type: ignore[arg-type]
+        return connection, wire
+
+    def call(self, operation: str, **fields: Any) -> dict[str, Any]:
+        """The answer; raises Refused."""
+        status, answer = self.exchange(request(operation, json.dumps(fields).encode()))
+        if status != 200:
+            raise Refused(answer["__type"].partition("#")[2])
+        return answer
+
+    def exchange(self, data: bytes) -> tuple[int, dict[str, Any]]:
+        """Sends bytes on a connection of their own; gives status and answer."""
+
+        async def run() -> bytes:
+            connection, wire = self.connect()
+            feed(connection, data)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            return wire.written
+
+        return parsed(self.loop.run_until_complete(run()))
+
+
+def request(operation: str, body: bytes, headers: str = "") -> bytes:
+    head = f"POST / HTTP/1.1\r\nHost: sqs\r\nX-Amz-Target: AmazonSQS.{operation}\r\n{headers}"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def feed(connection: http.Connection, data: bytes) -> None:
+    """As the event loop would: in pieces, into the buffer that the connection offers."""
+    while data:
+        buffer = connection.get_buffer(-1)
+        piece = data[: len(buffer)]
+        buffer[: len(piece)] = piece
+        connection.buffer_updated(len(piece))
+        data = data[len(piece) :]
+
+
+def parsed(answer: bytes) -> tuple[int, dict[str, Any]]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)

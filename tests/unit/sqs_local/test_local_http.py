@@ -1,0 +1,226 @@
+"""Bad input and bad clients, on sockets: an AWS-shaped error, the server lives, no message is touched."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+from in_process import parsed, request
+
+from sqs.local.process import LocalServer
+
+URL = "http://sqs/000000000000/q"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalServer]:
+    with LocalServer() as server:
+        yield server
+        assert server.said() == "", "the server reported a fault"
+
+
+@pytest.fixture(autouse=True)
+def one_message(server: LocalServer) -> Iterator[None]:
+    """In the queue before the test, and untouched after it."""
+    call(server, "CreateQueue", QueueName="q")
+    sent = call(server, "SendMessage", QueueUrl=URL, MessageBody="untouched")
+    yield
+    (message,) = call(server, "ReceiveMessage", QueueUrl=URL, AttributeNames=["All"])["Messages"]
+    assert message["MessageId"] == sent["MessageId"]
+    assert message["Attributes"]["ApproximateReceiveCount"] == "1"
+    call(server, "DeleteQueue", QueueUrl=URL)
+
+
+def connect(server: LocalServer) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+
+def read_answer(sock: socket.socket) -> tuple[int, dict]:
+    data = b""
+    while b"\r\n\r\n" not in data or len(data.partition(b"\r\n\r\n")[2]) < length_of(data):
+        piece = sock.recv(65536)
+        assert piece, f"the server hung up after {data!r}"
+        data += piece
+    return parsed(data)
+
+
+def length_of(data: bytes) -> int:
+    head = data.partition(b"\r\n\r\n")[0].lower()
+    return int(head.partition(b"content-length: ")[2].split(b"\r\n")[0])
+
+
+def exchange(server: LocalServer, data: bytes) -> tuple[int, dict]:
+    with closing(connect(server)) as sock:
+        sock.sendall(data)
+        return read_answer(sock)
+
+
+def call(server: LocalServer, operation: str, **fields: object) -> dict:
+    status, answer = exchange(server, request(operation, json.dumps(fields).encode()))
+    assert status == 200, answer
+    return answer
+
+
+def receive_request(wait_seconds: int) -> bytes:
+    fields = {"QueueUrl": URL.removesuffix("q") + "empty", "WaitTimeSeconds": wait_seconds}
+    return request("ReceiveMessage", json.dumps(fields).encode())
+
+
+def hung_up(sock: socket.socket) -> bool:
+    return bool(select.select([sock], [], [], 10)[0]) and sock.recv(65536) == b""
+
+
+@pytest.mark.parametrize(
+    ("body", "shape"),
+    [
+        (b"", "MissingParameter"),
+        (b"{", "SerializationException"),
+        (b"\xff\xfe", "SerializationException"),
+        (b"[]", "SerializationException"),
+        (b"null", "SerializationException"),
+        (b"[" * 100_000, "SerializationException"),
+        (b'{"QueueUrl": ' + b"9" * 5000 + b"}", "SerializationException"),
+        (b'{"QueueUrl": 7}', "SerializationException"),
+        (b'{"QueueUrl": "http://sqs/000000000000/none"}', "QueueDoesNotExist"),
+        (b'{"QueueUrl": "http://sqs/000000000000/q", "MaxNumberOfMessages": NaN}', "SerializationException"),
+        (b'{"QueueUrl": "http://sqs/000000000000/q", "MaxNumberOfMessages": true}', "SerializationException"),
+        (b'{"QueueUrl": "http://sqs/000000000000/q", "MaxNumberOfMessages": 1e9}', "SerializationException"),
+        (b'{"QueueUrl": "http://sqs/000000000000/q", "MessageAttributeNames": {"a": 1}}', "SerializationException"),
+        (b'{"QueueUrl": "http://sqs/000000000000/q", "AttributeNames": ["\\ud800"]}', "InvalidMessageContents"),
+    ],
+    ids=lambda value: value[-60:].decode("latin-1") if isinstance(value, bytes) else "",
+)
+def test_a_malformed_body_is_an_error_of_its_sender(server: LocalServer, body: bytes, shape: str) -> None:
+    status, answer = exchange(server, request("ReceiveMessage", body))
+    assert (status, answer["__type"]) == (400, f"com.amazonaws.sqs#{shape}")
+    assert answer["message"]
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 405),
+        (b"POST / HTTP/1.1\r\nContent-Length: many\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nX: " + b"x" * 70_000, 431),
+        (b"POST / HTTP/1.1\r\nX-Amz-Target: AmazonS3.PutObject\r\nContent-Length: 2\r\n\r\n{}", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", 400),
+        (request("NoSuchOperation", b"{}"), 404),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n", 400),
+    ],
+    ids=lambda value: str(value)[:70],
+)
+def test_what_is_no_request_of_ours_is_answered(server: LocalServer, data: bytes, status: int) -> None:
+    got, answer = exchange(server, data)
+    assert got == status
+    assert answer["__type"].startswith("com.amazonaws.sqs#")
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_sent(server: LocalServer) -> None:
+    head = b"POST / HTTP/1.1\r\nX-Amz-Target: AmazonSQS.SendMessage\r\nContent-Length: 20000000\r\n\r\n"
+    status, answer = exchange(server, head)
+    assert status == 413
+    assert "longer than" in answer["message"]
+
+
+def test_a_request_in_single_bytes_is_understood(server: LocalServer) -> None:
+    with closing(connect(server)) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in request("GetQueueUrl", b'{"QueueName": "q"}'):
+            sock.sendall(bytes([byte]))
+        assert read_answer(sock) == (200, {"QueueUrl": URL})
+
+
+def test_requests_sent_ahead_are_answered_in_order(server: LocalServer) -> None:
+    with closing(connect(server)) as sock:
+        names = ["q", "none", "q"]
+        sock.sendall(b"".join(request("GetQueueUrl", json.dumps({"QueueName": name}).encode()) for name in names))
+        data = b""
+        while data.count(b"HTTP/1.1 ") < 3 or not data.endswith(b"}"):
+            data += sock.recv(65536)
+        assert [part.split()[0] for part in data.split(b"HTTP/1.1 ")[1:]] == [b"200", b"400", b"200"]
+
+
+def test_a_client_that_wants_to_be_asked_for_its_body_is_asked(server: LocalServer) -> None:
+    data = request("GetQueueUrl", b'{"QueueName": "q"}', "Expect: 100-continue\r\n")
+    head, _, body = data.partition(b"\r\n\r\n")
+    with closing(connect(server)) as sock:
+        sock.sendall(head + b"\r\n\r\n")
+        assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        sock.sendall(body)
+        assert read_answer(sock)[0] == 200
+
+
+def test_connection_close_is_kept(server: LocalServer) -> None:
+    with closing(connect(server)) as sock:
+        sock.sendall(request("GetQueueUrl", b'{"QueueName": "q"}', "Connection: close\r\n"))
+        assert read_answer(sock)[0] == 200
+        assert hung_up(sock)
+
+
+def test_a_half_sent_send_leaves_no_message(server: LocalServer) -> None:
+    data = request("SendMessage", json.dumps({"QueueUrl": URL, "MessageBody": "half"}).encode())
+    with closing(connect(server)) as sock:
+        sock.sendall(data[:-5])
+    with closing(connect(server)) as sock:
+        sock.sendall(data[:40])
+        sock.shutdown(socket.SHUT_WR)
+        assert hung_up(sock)
+    shown = call(server, "GetQueueAttributes", QueueUrl=URL, AttributeNames=["ApproximateNumberOfMessages"])
+    assert shown["Attributes"] == {"ApproximateNumberOfMessages": "1"}
+
+
+def test_a_thousand_idle_connections_are_no_burden(server: LocalServer) -> None:
+    with ExitStack() as stack:
+        idle = [stack.enter_context(closing(connect(server))) for _ in range(1000)]
+        started = time.monotonic()
+        assert call(server, "GetQueueUrl", QueueName="q") == {"QueueUrl": URL}
+        assert time.monotonic() - started < 5
+        idle[500].sendall(request("GetQueueUrl", b'{"QueueName": "q"}'))
+        assert read_answer(idle[500])[0] == 200
+
+
+@pytest.mark.parametrize("end", ["close", "reset", "half-close"])
+def test_a_poller_that_is_gone_takes_no_message(server: LocalServer, end: str) -> None:
+    empty = URL.removesuffix("q") + "empty"
+    call(server, "CreateQueue", QueueName="empty")
+    with ExitStack() as stack:
+        for _ in range(20):
+            sock = stack.enter_context(closing(connect(server)))
+            sock.sendall(receive_request(20))
+            time.sleep(0.005)
+            # The send below reaches the server together with the end of the poller's connection.
+            if end == "reset":
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+            sock.shutdown(socket.SHUT_WR) if end == "half-close" else sock.close()
+            call(server, "SendMessage", QueueUrl=empty, MessageBody="x")
+            (message,) = call(server, "ReceiveMessage", QueueUrl=empty, AttributeNames=["All"])["Messages"]
+            assert message["Attributes"]["ApproximateReceiveCount"] == "1"
+    call(server, "DeleteQueue", QueueUrl=empty)
+
+
+def test_deleting_a_queue_answers_who_polls_it(server: LocalServer) -> None:
+    call(server, "CreateQueue", QueueName="empty")
+    with closing(connect(server)) as sock:
+        sock.sendall(receive_request(20))
+        time.sleep(0.1)
+        call(server, "DeleteQueue", QueueUrl=URL.removesuffix("q") + "empty")
+        status, answer = read_answer(sock)
+        assert (status, answer["__type"]) == (400, "com.amazonaws.sqs#QueueDoesNotExist")
+
+
+def test_the_errors_carry_what_sdks_read(server: LocalServer) -> None:
+    with closing(connect(server)) as sock:
+        sock.sendall(request("GetQueueUrl", b'{"QueueName": "none"}'))
+        head = sock.recv(65536).partition(b"\r\n\r\n")[0]
+    assert b"\r\nx-amzn-query-error: AWS.SimpleQueueService.NonExistentQueue;Sender\r\n" in head
+    assert b"\r\nContent-Type: application/x-amz-json-1.0\r\n" in head
+    assert b"\r\nx-amzn-RequestId: " in head
