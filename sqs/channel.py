@@ -121,7 +121,7 @@ class Channel(virtual.Channel):
             # Consumers keep trying, and a producer's send says it better.
             if passive:
                 raise
-            logger.warning("%s", exc)
+            logger.debug("%s", exc)
         except QueueMissingError as exc:
             if passive:
                 raise ChannelError(str(exc), (50, 10), "Channel.queue_declare", "404") from exc

@@ -17,7 +17,7 @@ from sqs.message import Message
 from sqs.options import Options
 from sqs.ordering import GroupOrder
 from sqs.protocol import check_headers
-from sqs.receiving import Receiver
+from sqs.receiving import SYSTEM_ATTRIBUTES, Receiver
 from sqs.settling import Settler
 from sqs.stopping import STOPPER
 
@@ -58,7 +58,14 @@ class Consuming:
             delete_linger_seconds=options.delete_linger_seconds,
             release_cap_seconds=options.release_cap_seconds,
         )
-        self._receiver = Receiver(account, options, resolve, self._accept, lambda: self._settler.backlog)
+        self._receiver = Receiver(
+            account,
+            options,
+            resolve=resolve,
+            accept=self._accept,
+            backlog=lambda: self._settler.backlog,
+            give_up=self._give_up,
+        )
         self._lock = threading.Lock()
         self._held: dict[str, Message] = {}
         self._order = GroupOrder()
@@ -66,6 +73,7 @@ class Consuming:
         self._closed = False
         self._pid = os.getpid()
         self.stopping = False
+        self.fatal: SqsError | None = None
         STOPPER.add(self)
 
     @property
@@ -90,6 +98,11 @@ class Consuming:
         self._no_ack.discard(name)
 
     # In receiver threads.
+
+    def _give_up(self, exc: SqsError) -> None:
+        """Let the consuming thread raise what no waiting mends."""
+        self.fatal = exc
+        self._ready.put(None)
 
     def _accept(self, received: list[Delivery]) -> None:
         self._keeper.keep(received)
@@ -168,7 +181,7 @@ class Consuming:
             WaitTimeSeconds=0,
             VisibilityTimeout=self._options.lease_seconds,
             MessageAttributeNames=["All"],
-            MessageSystemAttributeNames=["ApproximateReceiveCount", "MessageGroupId"],
+            MessageSystemAttributeNames=SYSTEM_ATTRIBUTES,
         )
         for raw in answer.get("Messages", []):
             delivery = deliveries.from_answer(raw, name, url, lease_end(self._options.lease_seconds))

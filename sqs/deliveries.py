@@ -48,6 +48,11 @@ class Delivery:
         except ValueError:
             return 1
 
+    @property
+    def sent_at(self) -> float:
+        """When SQS took the message, in seconds since the epoch; 0 if it does not say."""
+        return int(self.system_attributes.get("SentTimestamp", "0") or 0) / 1000
+
     def holds(self) -> bool:
         """Whether the lease still holds, by our own clock; SQS would accept an outdated receipt."""
         return not self.lost and time.monotonic() < self.lease_ends

@@ -14,9 +14,9 @@ class Message(kombu_message.Message):
     """A received message.
 
     `delivery_info` holds, besides exchange and routing key, `delivery_count` (SQS's own count of receives,
-    this one included), `redelivered` and `message_id`. A message that turns out unreadable, or that the
-    consumer does not take, explains itself before it is rejected; one that is acknowledged because it is
-    unreadable is rejected, because acknowledging would lose it.
+    this one included), `redelivered`, `message_id` and `sent_at` (SQS's clock, seconds since the epoch).
+    A message that turns out unreadable, or that the consumer does not take, explains itself before it is
+    rejected; one that is acknowledged because it is unreadable is rejected, because acknowledging would lose it.
     """
 
     def __init__(self, delivery: Delivery, envelope: dict[str, Any], channel: Any) -> None:
@@ -28,6 +28,7 @@ class Message(kombu_message.Message):
         info["delivery_count"] = delivery.count
         info["redelivered"] = delivery.count > 1
         info["message_id"] = delivery.message_id
+        info["sent_at"] = delivery.sent_at
         self.delivery = delivery
         self.handed_over = False
         self.in_callback = False

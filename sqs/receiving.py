@@ -13,7 +13,7 @@ from typing import Any
 
 from sqs.account import Account
 from sqs.deliveries import Delivery, from_answer
-from sqs.errors import SqsError
+from sqs.errors import DeniedError, QueueMissingError, SqsError
 from sqs.faultlog import FaultLog
 from sqs.leases import lease_end
 from sqs.options import Options
@@ -21,6 +21,7 @@ from sqs.polling import Poll, Polling
 
 logger = logging.getLogger(__name__)
 
+SYSTEM_ATTRIBUTES: list[Any] = ["ApproximateReceiveCount", "MessageGroupId", "SentTimestamp"]
 UNLIMITED_SLOTS = 100  # with a prefetch count of 0, which AMQP takes for "no limit"
 BACKLOG_LIMIT = 1_000  # unconfirmed settlements beyond which no more is received
 
@@ -33,16 +34,26 @@ class Receiver:
 
     `resolve` gives a queue's URL, and may block. `accept` is called in a receiver thread with what one
     receive brought, never an empty list. `backlog` counts the settlements that SQS has not confirmed.
+    `give_up` is told when a queue's first receives meet what no waiting mends: it is missing, or denied.
     """
 
     def __init__(
-        self, account: Account, options: Options, resolve: Resolve, accept: Accept, backlog: Callable[[], int]
+        self,
+        account: Account,
+        options: Options,
+        *,
+        resolve: Resolve,
+        accept: Accept,
+        backlog: Callable[[], int],
+        give_up: Callable[[SqsError], None],
     ) -> None:
         self._account = account
         self._options = options
         self._resolve = resolve
         self._accept = accept
         self._backlog = backlog
+        self._give_up = give_up
+        self._proven: set[str] = set()
         self._faults = FaultLog()
         self._changed = threading.Condition()
         self._polling = Polling(options.wait_time_seconds, options.gather_seconds, options.max_receives)
@@ -145,8 +156,11 @@ class Receiver:
             with self._changed:
                 pause = self._polling.failed(poll, time.monotonic())
                 self._changed.notify()
+            if isinstance(exc, QueueMissingError | DeniedError) and poll.queue not in self._proven:
+                self._give_up(exc)
             self._faults.failed(subject, exc, f"next try in about {max(pause, 0.1):.1f} s")
             return
+        self._proven.add(poll.queue)
         self._faults.succeeded(subject)
         ends = lease_end(self._options.lease_seconds)
         deliveries = [from_answer(message, poll.queue, url, ends) for message in messages]
@@ -173,7 +187,7 @@ class Receiver:
             WaitTimeSeconds=poll.wait_seconds,
             VisibilityTimeout=self._options.lease_seconds,
             MessageAttributeNames=["All"],
-            MessageSystemAttributeNames=["ApproximateReceiveCount", "MessageGroupId"],
+            MessageSystemAttributeNames=SYSTEM_ATTRIBUTES,
         )
         messages: list[dict[str, Any]] = answer.get("Messages", [])
         return messages

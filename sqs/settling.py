@@ -30,6 +30,7 @@ GIVE_UP_SECONDS = 300.0  # after so long without an answer a settlement is left 
 RELEASE_LINGER_SECONDS = 0.01
 RETRY_BASE_SECONDS = 0.2
 RETRY_CAP_SECONDS = 10.0
+FLUSH_PAUSE_SECONDS = 0.1  # between tries when a channel closes
 
 DELETE = "DeleteMessageBatch"
 RELEASE = "ChangeMessageVisibilityBatch"
@@ -45,7 +46,8 @@ class _Entry:
     parameters: dict[str, Any] | None = None  # of a copy, QueueUrl included
     since: float = field(default_factory=time.monotonic)
     not_before: float = 0.0
-    tries: int = 0
+    tries: int = 0  # calls that failed as a whole
+    refusals: int = 0  # of this entry in calls that did not
     alone: bool = False
 
 
@@ -218,11 +220,11 @@ class Settler:
             answer = self._account.call(operation, queue, function, QueueUrl=url, Entries=parameters)
         except SqsError as exc:
             self._faults.failed(subject, exc)
-            again = [(operation, self._retried(entry)) for entry in entries if self._worth_it(entry)]
+            again = [entry for entry in entries if self._worth_it(entry)]
             for entry in entries:
-                if not self._worth_it(entry):
+                if entry not in again:
                     self._keeper.drop(entry.delivery)
-            return again
+            return self._retried(operation, again)
         self._faults.succeeded(subject)
         failed = {int(failure["Id"]): failure for failure in answer.get("Failed", [])}
         again = []
@@ -231,10 +233,12 @@ class Settler:
             if failure is None:
                 self._keeper.drop(entry.delivery)
                 continue
-            entry.tries += 1
+            entry.refusals += 1
             entry.alone = True
-            if entry.tries < ENTRY_TRIES and (is_passing(str(failure.get("Code"))) or not failure.get("SenderFault")):
-                again.append((operation, self._later(entry, RETRY_BASE_SECONDS * entry.tries)))
+            if entry.refusals < ENTRY_TRIES and (
+                is_passing(str(failure.get("Code"))) or not failure.get("SenderFault")
+            ):
+                again.append((operation, self._later(entry, RETRY_BASE_SECONDS * entry.refusals)))
             else:
                 self._keeper.drop(entry.delivery)
                 self._faults.failed(subject, f"{failure.get('Code')}: {failure.get('Message')}", "left to redelivery")
@@ -278,13 +282,17 @@ class Settler:
         return _Entry(entry.delivery, seconds=release_delay(entry.delivery.count, self._release_cap_seconds))
 
     def _later(self, entry: _Entry, seconds: float) -> _Entry:
-        entry.not_before = time.monotonic() + (min(seconds, 0.1) if self._flushing else seconds)
+        entry.not_before = time.monotonic() + (min(seconds, FLUSH_PAUSE_SECONDS) if self._flushing else seconds)
         return entry
 
-    def _retried(self, entry: _Entry) -> _Entry:
-        entry.tries += 1
-        pause = full_jitter(entry.tries, base_seconds=RETRY_BASE_SECONDS, cap_seconds=RETRY_CAP_SECONDS)
-        return self._later(entry, pause)
+    def _retried(self, operation: str, entries: list[_Entry]) -> list[tuple[str, _Entry]]:
+        """The same batch again, after one pause for all, so that it stays together."""
+        tries = max((entry.tries for entry in entries), default=0) + 1
+        pause = full_jitter(tries, base_seconds=RETRY_BASE_SECONDS, cap_seconds=RETRY_CAP_SECONDS)
+        not_before = time.monotonic() + (min(pause, FLUSH_PAUSE_SECONDS) if self._flushing else pause)
+        for entry in entries:
+            entry.tries, entry.not_before = tries, not_before
+        return [(operation, entry) for entry in entries]
 
     def _worth_it(self, entry: _Entry) -> bool:
         return time.monotonic() - entry.since < GIVE_UP_SECONDS

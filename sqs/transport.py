@@ -115,8 +115,10 @@ class Transport(virtual.Transport):
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if self._stopping():
+                left = 0.0
             try:
-                item = self.ready.get(timeout=0 if self._stopping() else left)
+                item = self.ready.get(timeout=left)
             except queue.Empty:
                 raise TimeoutError from None
             if item is None:
@@ -126,8 +128,12 @@ class Transport(virtual.Transport):
                 return
 
     def _stopping(self) -> bool:
-        """Whether the process was told to stop: then there is nothing to wait for."""
-        return any(channel.consuming is not None and channel.consuming.stopping for channel in self.channels)
+        """Whether the process was told to stop, and has nothing to wait for; raises what ends a consumer."""
+        consumings = [channel.consuming for channel in self.channels if channel.consuming is not None]
+        for consuming in consumings:
+            if consuming.fatal is not None:
+                raise consuming.fatal
+        return any(consuming.stopping for consuming in consumings)
 
 
 def _endpoint(client: Any, options: Options) -> Endpoint:

@@ -1,0 +1,223 @@
+"""Settlements and leases against an SQS that is scripted, because no real one fails on demand inside a batch."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from sqs import settling
+from sqs.account import Account, Endpoint
+from sqs.deliveries import HELD, Delivery, find
+from sqs.lanes import Lane, Queue
+from sqs.leases import LeaseKeeper
+from sqs.settling import Settler
+
+LANE = Lane(Queue("work"), Queue("work-dlq", max_message_bytes=1_048_576))
+
+
+class ScriptedClient:
+    """Answers batches; `fail` says for (operation, receipt) which failure entry it gets, or an exception."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, list[str]]] = []
+        self.fail: Callable[[str, str], dict[str, Any] | Exception | None] = lambda operation, receipt: None
+        self.gate: threading.Event | None = None
+
+    def _batch(self, operation: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+        receipts = [entry["ReceiptHandle"] for entry in entries]
+        self.calls.append((operation, receipts))
+        if self.gate is not None:
+            self.gate.wait(10)
+        failed = []
+        for entry in entries:
+            failure = self.fail(operation, entry["ReceiptHandle"])
+            if isinstance(failure, Exception):
+                raise failure
+            if failure is not None:
+                failed.append({"Id": entry["Id"], **failure})
+        return {"Failed": failed}
+
+    def delete_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:
+        return self._batch("delete", Entries)
+
+    def change_message_visibility_batch(
+        self,
+        QueueUrl: str,
+        Entries: list[dict[str, Any]],
+    ) -> dict[str, Any]:
+        self.last_seconds = {entry["ReceiptHandle"]: entry["VisibilityTimeout"] for entry in Entries}
+        return self._batch("visibility", Entries)
+
+    def receipts(self, operation: str) -> list[str]:
+        return [receipt for name, receipts in self.calls if name == operation for receipt in receipts]
+
+
+class ScriptedAccount(Account):
+    def __init__(self, client: ScriptedClient) -> None:
+        super().__init__(Endpoint())
+        self.scripted = client
+
+    @property
+    def client(self) -> Any:
+        return self.scripted
+
+
+@pytest.fixture
+def client() -> ScriptedClient:
+    return ScriptedClient()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settling, "RETRY_BASE_SECONDS", 0.01)
+
+
+def keeper_of(client: ScriptedClient, lease_seconds: int = 30, cap_seconds: int = 3_600) -> LeaseKeeper:
+    return LeaseKeeper(ScriptedAccount(client), lease_seconds=lease_seconds, cap_seconds=cap_seconds)
+
+
+def settler_of(client: ScriptedClient, keeper: LeaseKeeper) -> Settler:
+    return Settler(ScriptedAccount(client), keeper, lanes=(LANE,), delete_linger_seconds=0.02, release_cap_seconds=0.0)
+
+
+def held(keeper: LeaseKeeper, count: int, lease_seconds: float = 30.0) -> list[Delivery]:
+    deliveries = [
+        Delivery("work", "url", f"id{number}", f"r{number}", "body", {}, {}, time.monotonic() + lease_seconds)
+        for number in range(count)
+    ]
+    keeper.keep(deliveries)
+    return deliveries
+
+
+def test_deletes_go_ten_a_call_and_end_their_leases(client: ScriptedClient) -> None:
+    keeper = keeper_of(client)
+    settler = settler_of(client, keeper)
+    deliveries = held(keeper, 25)
+    for delivery in deliveries:
+        settler.delete(delivery)
+    assert settler.close(10)
+    assert sorted(client.receipts("delete")) == sorted(delivery.receipt for delivery in deliveries)
+    assert len(client.calls) <= 5
+    assert all(find(delivery.tag) is None for delivery in deliveries)
+    keeper.close()
+
+
+def test_a_failed_entry_is_tried_again_alone_and_then_left(client: ScriptedClient) -> None:
+    client.fail = lambda operation, receipt: (
+        {"Code": "InternalError", "SenderFault": False} if receipt == "r3" else None
+    )
+    keeper = keeper_of(client)
+    settler = settler_of(client, keeper)
+    for delivery in held(keeper, 10):
+        settler.delete(delivery)
+    assert settler.close(10)
+    batches = [receipts for _, receipts in client.calls]
+    assert batches[0] == [f"r{number}" for number in range(10)]
+    assert batches[1:] == [["r3"], ["r3"]]
+    assert HELD._by_tag == {}
+    keeper.close()
+
+
+def test_an_entry_that_is_the_caller_s_fault_is_not_tried_again(client: ScriptedClient) -> None:
+    client.fail = lambda operation, receipt: {"Code": "ReceiptHandleIsInvalid", "SenderFault": True}
+    keeper = keeper_of(client)
+    settler = settler_of(client, keeper)
+    settler.delete(held(keeper, 1)[0])
+    assert settler.close(10)
+    assert len(client.calls) == 1
+    keeper.close()
+
+
+def test_a_failed_call_is_tried_again_whole(client: ScriptedClient) -> None:
+    error = ClientError(
+        {"Error": {"Code": "ServiceUnavailable"}, "ResponseMetadata": {"HTTPStatusCode": 503}},  # type: ignore[typeddict-item]
+        "DeleteMessageBatch",
+    )
+    client.fail = lambda operation, receipt: error if len(client.calls) < 3 else None
+    keeper = keeper_of(client)
+    settler = settler_of(client, keeper)
+    for delivery in held(keeper, 4):
+        settler.delete(delivery)
+    assert settler.close(10)
+    assert len(client.calls) == 3
+    assert client.calls[-1][1] == ["r0", "r1", "r2", "r3"]
+    keeper.close()
+
+
+def test_closing_is_bounded_when_sqs_hangs(client: ScriptedClient) -> None:
+    client.gate = threading.Event()
+    keeper = keeper_of(client)
+    settler = settler_of(client, keeper)
+    settler.delete(held(keeper, 1)[0])
+    started = time.monotonic()
+    assert not settler.close(0.3)
+    assert time.monotonic() - started < 5
+    client.gate.set()
+    keeper.close()
+
+
+def test_a_release_that_was_asked_for_keeps_its_delay(client: ScriptedClient) -> None:
+    keeper = keeper_of(client)
+    settler = settler_of(client, keeper)
+    (delivery,) = held(keeper, 1)
+    delivery.release_after_seconds = 17
+    settler.release(delivery)
+    assert settler.close(10)
+    assert client.last_seconds == {"r0": 17}
+    keeper.close()
+
+
+def test_a_release_waits_for_a_renewal_under_way_that_would_undo_it(client: ScriptedClient) -> None:
+    keeper = keeper_of(client, lease_seconds=2)
+    settler = settler_of(client, keeper)
+    client.gate = threading.Event()
+    (delivery,) = held(keeper, 1, 2.0)
+    deadline = time.monotonic() + 10
+    while not client.calls:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    settler.release(delivery, 0)
+    time.sleep(0.1)
+    assert len(client.calls) == 1  # the renewal alone
+    client.gate.set()
+    assert settler.close(10)
+    assert client.last_seconds == {"r0": 0}
+    keeper.close()
+
+
+def test_renewals_go_ten_a_call_and_stop_at_the_cap(client: ScriptedClient) -> None:
+    keeper = keeper_of(client, lease_seconds=2, cap_seconds=3)
+    lost: list[Delivery] = []
+    deliveries = held(keeper, 15, 2.0)
+    for delivery in deliveries:
+        delivery.on_lost.append(lost.append)
+    deadline = time.monotonic() + 20
+    while any(delivery.holds() for delivery in deliveries):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    renewals = [receipts for _, receipts in client.calls]
+    assert all(len(receipts) <= 10 for receipts in renewals)
+    assert set(client.receipts("visibility")) == {delivery.receipt for delivery in deliveries}
+    assert len(renewals) <= 4
+    keeper.close()
+
+
+def test_a_renewal_that_sqs_refuses_is_a_lost_lease(client: ScriptedClient) -> None:
+    refusal = {"Code": "ReceiptHandleIsInvalid", "SenderFault": True}
+    client.fail = lambda operation, receipt: refusal if receipt == "r1" else None
+    keeper = keeper_of(client, lease_seconds=2)
+    lost: list[Delivery] = []
+    deliveries = held(keeper, 3, 2.0)
+    for delivery in deliveries:
+        delivery.on_lost.append(lost.append)
+    deadline = time.monotonic() + 10
+    while not lost:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert lost == [deliveries[1]]
+    assert keeper.lost_count == 1
+    assert [delivery.holds() for delivery in deliveries] == [True, False, True]
+    keeper.close()
