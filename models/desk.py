@@ -107,12 +107,13 @@ class Desk:
         )
         spec = self._specs[model]
         group = self._group(spec, options, request_id)
+        written = options.get("max_new_tokens") or _default(spec, "max_new_tokens")
         due = math.inf if deadline is None else deadline
         with self._lock:
             self._wait_for_room(request.size_bytes, due)
             now = self._clock()
             request.rows = [
-                Row(group, value, _length(spec, value), now, due, owner=request, index=i)
+                Row(group, value, _length(spec, value) + written, now, due, owner=request, index=i)
                 for i, value in enumerate(values)
             ]
             self._open[id(request)] = request
@@ -255,6 +256,7 @@ class Desk:
         if self._open.pop(id(request), None) is None:
             return False
         self._waiting.remove(request.rows)
+        request.rows = []  # rows know their request: without this, inputs wait for the garbage collector
         self._bytes -= request.size_bytes
         self._room.notify_all()
         return True
@@ -290,8 +292,14 @@ def _length(spec: ModelSpec, value: Any) -> int:
     return 1 if spec.kind.media == "image" else 8 + checked.size_bytes(value) // CHARACTERS_PER_TOKEN
 
 
+def _default(spec: ModelSpec, option: str) -> int:
+    """What generation will add to each row's length; 0 for what generates nothing."""
+    known = spec.options.get(option)
+    return known.default if known is not None and isinstance(known.default, int) else 0
+
+
 def _named(row: Row, sentence: str) -> str:
     """The sentence with the input's place in its request, when the request has several."""
-    if len(row.owner.rows) > 1 and sentence.startswith("inputs "):
+    if len(row.owner.results) > 1 and sentence.startswith("inputs "):
         return f"inputs[{row.index}]{sentence.removeprefix('inputs')}"
     return sentence

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from models.desk import Desk
@@ -112,6 +113,18 @@ class Engine:
             raise UnknownModel.unknown("model", model, self._specs)
         local = None if deadline is None else deadline - time.time() + time.monotonic()
         return self._desk.submit(model, inputs, options or {}, local, request_id)
+
+    def describe(self, model: str) -> dict[str, Any]:
+        """What a result of this model was made with: source, revision, dtype and versions of the libraries."""
+        spec = self._specs[model]
+        versions = next((keeper.facts for keeper in self._keepers if keeper.facts), {})
+        return {
+            "model": model,
+            "source": Path(spec.source).name if spec.is_folder else spec.source,
+            "revision": spec.revision,
+            "dtype": spec.dtype,
+            **versions,
+        }
 
     def stats(self) -> dict[str, Any]:
         """Loads, batches, rows, tokens, restarts and what is held, as JSON values."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from models.adapters.base import Adapter
 from models.errors import ModelLoadError
+from models.hub import folder_of
 from models.runner import Runner
 from models.spec import ModelSpec
 
@@ -18,9 +20,10 @@ def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, dict[str, Any]]
     """The model's runner, warm, and facts for the log. Raises ModelLoadError, or what the loading raised."""
     began = time.perf_counter()
     module = import_module(f"models.adapters.{spec.kind.adapter}")
-    adapter: Adapter = module.ADAPTER(spec, device)
+    local = replace(spec, source=str(folder_of(spec)), revision=None)
+    adapter: Adapter = module.ADAPTER(local, device)
     loaded = time.perf_counter()
-    runner = Runner(spec, adapter)
+    runner = Runner(local, adapter)
     example = adapter.example if spec.example is None else spec.example
     _run(runner, [example], adapter, "its example")
     if device.type == "cuda":

@@ -29,7 +29,6 @@ class General(Adapter):
             model=spec.source,
             device=device,
             dtype=getattr(torch, spec.dtype),
-            revision=spec.revision,
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True},
         )

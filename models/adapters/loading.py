@@ -1,4 +1,4 @@
-"""Loads what a spec names, in the one allowed way: safetensors only, no code from a hub, the pinned revision."""
+"""Loads what a spec names, in the one allowed way: from a folder, safetensors only, no code from a hub."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from transformers import AutoTokenizer
 from models.errors import ModelLoadError
 from models.spec import ModelSpec
 
-
-def arguments(spec: ModelSpec) -> dict[str, Any]:
-    """What every `from_pretrained` is called with. A folder is never looked up on a hub."""
-    return {"revision": spec.revision, "trust_remote_code": False, "local_files_only": spec.is_folder}
+# What every `from_pretrained` is called with. A spec's source is a folder here, whatever it was in the catalogue.
+ARGUMENTS: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 
 
 def model(spec: ModelSpec, auto_class: Any, device: torch.device) -> Any:
     """The model, in the spec's dtype, on the device, in evaluation mode."""
     loaded = auto_class.from_pretrained(
-        spec.source, use_safetensors=True, dtype=getattr(torch, spec.dtype), **arguments(spec)
+        spec.source, use_safetensors=True, dtype=getattr(torch, spec.dtype), **ARGUMENTS
     )
     positions = getattr(loaded.config, "max_position_embeddings", None)
     if spec.kind.media != "image" and positions is not None and spec.max_tokens > positions:
@@ -29,7 +27,7 @@ def model(spec: ModelSpec, auto_class: Any, device: torch.device) -> Any:
 
 def tokenizer(spec: ModelSpec) -> Any:
     """The tokenizer, with a token to pad with."""
-    loaded = AutoTokenizer.from_pretrained(spec.source, **arguments(spec))
+    loaded = AutoTokenizer.from_pretrained(spec.source, **ARGUMENTS)
     if loaded.pad_token_id is None:
         if loaded.eos_token is None:
             raise ModelLoadError("the tokenizer has neither a padding nor an end token, so nothing can be batched")

@@ -29,6 +29,7 @@ class TextGeneration(Adapter):
         super().__init__(spec, device)
         self._tokenizer = loading.tokenizer(spec)
         self._model = loading.model(spec, AutoModelForCausalLM, device)
+        self._positions: int | None = getattr(self._model.config, "max_position_embeddings", None)
         # Sampling settings that a folder brings along would be another default than the spec's.
         own: GenerationConfig = self._model.generation_config
         ends = own.eos_token_id if own.eos_token_id is not None else self._tokenizer.eos_token_id
@@ -46,6 +47,9 @@ class TextGeneration(Adapter):
         else:
             raise InvalidInput.because("inputs", "is a chat, and this model has no chat template; give a text")
         encoding.pop("token_type_ids", None)
+        whole = len(encoding["input_ids"]) + options["max_new_tokens"]
+        if self._positions is not None and whole > self._positions:
+            raise InvalidInput.too_large("inputs", whole, self._positions, "tokens, max_new_tokens included")
         words = "\n".join(message["content"] for message in chat)
         return Prepared(row, encoding, len(encoding["input_ids"]), options, words)
 

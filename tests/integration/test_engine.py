@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from models.catalogue import load
 from models.devices import discover
 from models.engine import Engine, capacity
 from models.errors import (
@@ -187,7 +189,7 @@ def test_an_input_that_kills_its_process_fails_alone_and_others_go_on(embedder: 
         while not deadly.done():
             assert len(send(engine, embedder, "a fine text").result(SECONDS)[0]) == 32
             others += 1
-        with pytest.raises(DeviceCrash, match="ended its device process 2 times: killed by SIGKILL"):
+        with pytest.raises(DeviceCrash, match="ended the device process 2 times when run alone: killed by SIGKILL"):
             deadly.result()
         assert {len(future.result(SECONDS)[0]) for future in futures.values()} == {32}
         assert others > 10
@@ -276,6 +278,28 @@ def test_stop_does_not_wait_for_what_hangs(embedder: ModelSpec) -> None:
         with pytest.raises(EngineStopped):
             future.result(5)
         assert pids(engine) == []
+
+
+def test_a_hub_id_is_loaded_at_its_revision_and_without_network_once_it_is_cached(
+    embedder: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache is laid out as huggingface_hub does it; nothing listens where the hub would be."""
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "hub" / "models--someone--tiny" / "snapshots" / revision
+    snapshot.parent.mkdir(parents=True)
+    shutil.copytree(embedder.source, snapshot)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    path = tmp_path / "models.toml"
+    path.write_text(
+        f'[tiny]\ntask = "feature-extraction"\nsource = "someone/tiny"\nrevision = "{revision}"\nmax_tokens = 128\n'
+    )
+    (tiny,) = load(path)
+    with running(tiny) as engine:
+        assert len(send(engine, tiny, "the cat").result(SECONDS)[0]) == 32
+        described = engine.describe("tiny")
+    assert (described["source"], described["revision"], described["dtype"]) == ("someone/tiny", revision, "float32")
+    assert described["transformers"].startswith("5.")
 
 
 @pytest.mark.slow

@@ -206,6 +206,12 @@ def test_a_chat_model_answers_its_chat_and_a_plain_one_refuses_it(
     [
         ("fill-mask", "nothing to fill", {}, "inputs has no [MASK] to fill"),
         ("feature-extraction", "cat " * 300, {}, "inputs has 302 tokens; at most 128 are allowed"),
+        (
+            "text-generation",
+            "cat " * 100,
+            {"max_new_tokens": 200},
+            "has 302 tokens, max_new_tokens included; at most 256",
+        ),
         ("zero-shot-classification", "cat", {**LABELS, "hypothesis_template": "x"}, "must have {} where the label"),
         ("image-classification", base64.b64encode(b"\x89PNG\r\n\x1a\n no").decode(), {}, "no image that can be"),
         ("image-classification", noise(1)[:400], {}, "no image that can be"),
@@ -215,7 +221,7 @@ def test_what_only_the_device_process_can_see_is_the_callers_fault_too(
     runners: Callable[..., Runner], task: str, value: str, options: Options, sentence: str
 ) -> None:
     good = values_for(task, 1)[0]
-    fine = LABELS if task == "zero-shot-classification" else {}
+    fine = {"zero-shot-classification": LABELS, "text-generation": {"max_new_tokens": 5}}.get(task, {})
     before, bad, after = runners(task).run([good, value, good], [fine, options, fine])
     assert bad["error"] == "InvalidInput"
     assert sentence in bad["sentence"]

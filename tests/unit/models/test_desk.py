@@ -1,6 +1,7 @@
 """The desk resolves every request, whatever happens to its rows, to its neighbours or to the device."""
 
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -92,7 +93,7 @@ def test_a_crash_makes_every_member_run_alone_and_only_the_guilty_fails() -> Non
             bench.echo(batch)
     assert kills == 2
     assert (futures["one"].result(0), futures["two"].result(0)) == (["ONE"], ["TWO"])
-    with pytest.raises(DeviceCrash, match="run alone, ended its device process 2 times: killed by SIGKILL"):
+    with pytest.raises(DeviceCrash, match="ended the device process 2 times when run alone: killed by SIGKILL"):
         futures["boom"].result(0)
 
 
@@ -149,6 +150,26 @@ def test_when_only_cancelled_requests_wait_there_is_no_batch() -> None:
     bench.submit("cancelled").cancel()
     assert bench.desk.seal(bench.hungry) is None
     assert bench.desk.held == 0
+
+
+def test_an_input_is_let_go_when_its_request_is_answered() -> None:
+    class Text(str):
+        """A text that can be watched."""
+
+    bench, text = Bench(), Text("watched")
+    watched = weakref.ref(text)
+    future = bench.submit(text)
+    bench.echo(bench.seal())
+    del text
+    assert future.result(0) == ["WATCHED"]
+    assert watched() is None
+
+
+def test_what_generation_will_write_counts_in_the_token_budget() -> None:
+    bench = Bench(spec(task="text-generation", batch_size=8, batch_tokens=1000))
+    for _ in range(8):
+        bench.submit("prompt", max_new_tokens=240)
+    assert len(bench.seal().rows) == 4
 
 
 def test_closing_gives_back_what_waits_and_lets_what_runs_finish() -> None:
