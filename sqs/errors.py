@@ -14,6 +14,8 @@ The first four are kombu OperationalErrors, which is what `delay()` promises to 
 worth a retry, so it alone is in the transport's list of recoverable errors.
 """
 
+from typing import Any
+
 from botocore.exceptions import BotoCoreError, ClientError
 from kombu.exceptions import OperationalError
 
@@ -63,7 +65,17 @@ PASSING_STATUS = frozenset({408, 421, 425, 429})
 
 
 class SqsError(Exception):
-    """Root of everything that `sqs` raises on purpose."""
+    """Root of everything that `sqs` raises on purpose. Survives pickling, though constructors take facts."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.args, dict(self.__dict__))
+
+
+def _rebuilt(kind: type[SqsError], args: tuple[Any, ...], facts: dict[str, Any]) -> SqsError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
 
 
 class UnavailableError(SqsError, OperationalError):

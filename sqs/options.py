@@ -44,6 +44,7 @@ class Options:
     call_timeout_seconds: float = 10.0
     shutdown_seconds: float = 5.0
     release_cap_seconds: float = RELEASE_CAP_SECONDS
+    unknown_task_window_seconds: float = 0.0
     weights: Mapping[str, float] = field(default_factory=dict)
     worker_name: str | None = None
 
@@ -57,6 +58,7 @@ class Options:
         _within("call_timeout_seconds", self.call_timeout_seconds, 0.1, 60)
         _within("shutdown_seconds", self.shutdown_seconds, 0, 60)
         _within("release_cap_seconds", self.release_cap_seconds, 0, limits.MAX_VISIBILITY_SECONDS)
+        _within("unknown_task_window_seconds", self.unknown_task_window_seconds, 0, limits.MAX_VISIBILITY_SECONDS)
         for queue, weight in self.weights.items():
             _within(f"weights[{queue!r}]", weight, 0.001, 1_000)
 

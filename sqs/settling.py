@@ -220,11 +220,11 @@ class Settler:
             answer = self._account.call(operation, queue, function, QueueUrl=url, Entries=parameters)
         except SqsError as exc:
             self._faults.failed(subject, exc)
-            again = [entry for entry in entries if self._worth_it(entry)]
+            worth_it = [entry for entry in entries if time.monotonic() - entry.since < GIVE_UP_SECONDS]
             for entry in entries:
-                if entry not in again:
+                if entry not in worth_it:
                     self._keeper.drop(entry.delivery)
-            return self._retried(operation, again)
+            return self._retried(operation, worth_it)
         self._faults.succeeded(subject)
         failed = {int(failure["Id"]): failure for failure in answer.get("Failed", [])}
         again = []
@@ -293,6 +293,3 @@ class Settler:
         for entry in entries:
             entry.tries, entry.not_before = tries, not_before
         return [(operation, entry) for entry in entries]
-
-    def _worth_it(self, entry: _Entry) -> bool:
-        return time.monotonic() - entry.since < GIVE_UP_SECONDS

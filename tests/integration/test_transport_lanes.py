@@ -198,3 +198,16 @@ def test_peeking_gives_back_what_it_saw(rig: Rig) -> None:
     assert {letter.body for letter in letters} == {f"letter {number}" for number in range(13)}
     assert all(letter.reason is None and letter.sent_at > time.time() - 60 for letter in letters)
     rig.until(lambda: rig.depth(dead=True).visible == 13, 5)
+
+
+def test_an_unknown_task_is_left_to_newer_workers_for_a_while(rig: Rig) -> None:
+    rig.worker(unknown_task_window_seconds=4.0)
+    with rig.app() as app:
+        sent = time.time()
+        app.send_task("from.the.future", queue="work")
+        rig.until(lambda: rig.depth(dead=True).visible == 1)
+    assert time.time() - sent >= 3.0
+    (letter,) = dead_letters.peek(rig.client, rig.lane)
+    assert letter.reason is not None
+    assert letter.reason.error_type == "UnknownTask"
+    assert letter.deliveries <= 2
