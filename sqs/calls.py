@@ -1,5 +1,6 @@
 """How many HTTP requests this process sent to SQS, by operation; what AWS bills and benchmarks report."""
 
+import os
 import threading
 from collections import Counter
 from typing import Any
@@ -11,6 +12,11 @@ class CallCounter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
+
+    def after_fork(self) -> None:
+        """In a child: start from zero, with a lock that no thread of the parent holds."""
+        self._lock = threading.Lock()
+        self._counts = Counter()
 
     def attach(self, client: Any) -> None:
         """Count what this boto3 SQS client sends from now on."""
@@ -38,3 +44,4 @@ class CallCounter:
 
 
 CALLS = CallCounter()
+os.register_at_fork(after_in_child=CALLS.after_fork)

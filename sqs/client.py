@@ -1,5 +1,6 @@
 """boto3 clients for SQS with bounded timeouts."""
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,15 @@ READ_TIMEOUT_SECONDS = 10.0
 MAX_CONNECTIONS = 64  # of one client's pool; threads beyond it wait for a connection, they do not fail
 
 _building = threading.Lock()
+
+
+def _after_fork() -> None:
+    """A thread that is not in the child may have held it."""
+    global _building  # noqa: PLW0603
+    _building = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def make_client(

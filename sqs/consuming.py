@@ -70,7 +70,6 @@ class Consuming:
         self._held: dict[str, Message] = {}
         self._order = GroupOrder()
         self._no_ack: set[str] = set()
-        self._closed = False
         self._pid = os.getpid()
         self.stopping = False
         self.fatal: SqsError | None = None
@@ -112,7 +111,7 @@ class Consuming:
                 self._receiver.free_slot()
                 continue
             with self._lock:
-                if not self._closed:
+                if not self.stopping:
                     self._held[delivery.tag] = message
                     if self._order.may_start(message):
                         self._ready.put((self, message))
@@ -155,7 +154,7 @@ class Consuming:
             return False
         if message.delivery.queue in self._no_ack:
             self.ack(message.delivery.tag)
-        message.in_callback = True
+        message.callback_thread = threading.get_ident()
         try:
             callback(message)
         except Exception as exc:
@@ -166,7 +165,7 @@ class Consuming:
             else:
                 message.fail(exc)
         finally:
-            message.in_callback = False
+            message.callback_thread = None
         return True
 
     def get(self, name: str, *, no_ack: bool) -> Message | None:
@@ -270,8 +269,6 @@ class Consuming:
         STOPPER.discard(self)
         self.stopping = True
         self._receiver.close()
-        with self._lock:
-            self._closed = True
         self.release_all()
         self._settler.close(self._options.shutdown_seconds)
         self._keeper.close()

@@ -1,6 +1,7 @@
 """Deliveries held by this process: one receive of one message, from its receive to its settlement."""
 
 import itertools
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -76,6 +77,9 @@ class _Held:
     """The deliveries of all channels of this process, by tag."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self._lock = threading.Lock()
         self._by_tag: dict[str, Delivery] = {}
 
@@ -93,6 +97,9 @@ class _Held:
 
 
 HELD = _Held()
+
+
+os.register_at_fork(after_in_child=HELD.reset)  # what the parent holds is not the child's
 
 
 def find(message: "Message | str") -> Delivery | None:

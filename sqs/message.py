@@ -1,5 +1,6 @@
 """The kombu message of a delivery."""
 
+import threading
 import time
 from typing import Any
 
@@ -34,7 +35,7 @@ class Message(kombu_message.Message):
         info["sent_at"] = delivery.sent_at
         self.delivery = delivery
         self.handed_over = False
-        self.in_callback = False
+        self.callback_thread: int | None = None  # in which the consumer is being given this message
         self.unreadable: Exception | None = None
         super().__init__(
             body=envelope["body"],
@@ -86,7 +87,7 @@ class Message(kombu_message.Message):
 
     def reject(self, requeue: bool = False) -> None:
         """As kombu's; a rejection before the consumer's callback has returned means that it is no task of it."""
-        if not requeue and self.in_callback:
+        if not requeue and self.callback_thread == threading.get_ident():
             task = self.headers.get("task")
             if task and self.unreadable is None and (seconds := self._until_known()) is not None:
                 release_after(self, seconds)
