@@ -153,7 +153,7 @@ def _source(path: Path, source: Any, revision: Any, refuse: Any) -> str:
 
 
 def _options(known: Mapping[str, Option], given: Any, refuse: Any) -> Mapping[str, Option]:
-    """The kind's options, narrowed by the table `options`: a spec may tighten bounds and change defaults."""
+    """The kind's options with the bounds and defaults that the table `options` gives for this model."""
     options = dict(known)
     if not isinstance(given, dict):
         raise refuse("options", "must be a table of tables")
@@ -165,6 +165,8 @@ def _options(known: Mapping[str, Option], given: Any, refuse: Any) -> Mapping[st
         for key in table:
             if key not in _OPTION_KEYS:
                 raise refuse(f"options.{name}.{key}", f"unknown key. {suggestion(key, _OPTION_KEYS)}")
+            if key != "default" and (isinstance(table[key], bool) or not isinstance(table[key], (int, float))):
+                raise refuse(f"options.{name}.{key}", f"must be a number, not {table[key]!r}")
         option = replace(known[name], **table)
         problem = option.problem_with(option.default) if option.default is not None else None
         if problem:

@@ -21,6 +21,7 @@ from pathlib import Path
 DEFAULT_FOLDER = Path(__file__).resolve().parents[1] / "var" / "models"
 
 _LABELS = Path(__file__).parent / "imagenet_labels.toml"
+_LEFTOVER_SECONDS = 3600  # a folder that has been in the making for so long was left by a kill
 _GATE_BIAS = 20.0  # sigmoid(20) is 1 in float32: a squeeze-and-excite gate that lets everything through
 
 
@@ -50,6 +51,9 @@ def make(name: str, into: Path) -> bool:
     if (folder / "config.json").exists():
         return False
     into.mkdir(parents=True, exist_ok=True)
+    for leftover in into.glob(f".{name}.*"):
+        if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)
     building = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=into))
     try:
         MODELS[name](building)

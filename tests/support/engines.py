@@ -16,7 +16,7 @@ from models.engine import Engine
 from models.kinds import KINDS
 from models.spec import ModelSpec
 
-SECONDS = 60  # against hangs; nothing here takes nearly that long
+SECONDS = 120  # against hangs; nothing here takes nearly that long
 
 
 def spec(task: str, folder: Path, **values: Any) -> ModelSpec:

@@ -90,6 +90,10 @@ def test_a_spec_survives_the_way_to_a_device_process(tmp_path: Path) -> None:
             'task = "fill-mask"\nsource = "./f"\n[one.options.top_k]\ndefault = 300',
             r"options.top_k.default: is 300; at most 100",
         ),
+        (
+            'task = "fill-mask"\nsource = "./f"\n[one.options.top_k]\nmaximum = "3"',
+            r"options.top_k.maximum: must be a number, not '3'",
+        ),
         ('task = "fill-mask"\nsource = "./f"\n[one.faults]\nkil = "x"', r'faults.kil: unknown key. .*mean "kill"'),
     ],
 )

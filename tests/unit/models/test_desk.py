@@ -1,7 +1,9 @@
 """The desk resolves every request, whatever happens to its rows, to its neighbours or to the device."""
 
+import random
 import threading
 import weakref
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -251,3 +253,56 @@ def test_a_hungry_device_is_woken_by_work_and_wakes_the_next() -> None:
     assert (first.is_set(), second.is_set()) == (True, False)
     assert bench.desk.seal(first) is not None
     assert second.is_set()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_request_is_resolved_once_whatever_devices_do(seed: int) -> None:
+    """Devices answer, die, fail and never begin, in any order; poison kills; some expire, some are cancelled."""
+    fate = random.Random(seed)
+    bench = Bench(spec(), spec("n", batch_size=2))
+    futures: dict[Any, list[str]] = {}
+    resolved: Counter[int] = Counter()
+    at_devices: list[Batch] = []
+
+    def submit() -> None:
+        texts = [f"text {fate.random()}{' deadly' if fate.random() < 0.05 else ''}" for _ in range(fate.randint(1, 6))]
+        deadline = bench.now + 5 if fate.random() < 0.1 else None
+        future = bench.submit(*texts, model=fate.choice("mn"), deadline=deadline)
+        futures[future] = texts
+        future.add_done_callback(lambda done: resolved.update([id(done)]))
+
+    def step() -> None:
+        batch = at_devices.pop(fate.randrange(len(at_devices)))
+        chance = fate.random()
+        if any("deadly" in row.value for row in batch.rows) or chance < 0.1:
+            bench.desk.suspect(batch, "killed by SIGKILL")
+        elif chance < 0.2:
+            bench.desk.give_back([batch])
+        elif chance < 0.25:
+            bench.desk.release(batch, "the device failed")
+        else:
+            bench.echo(batch)
+
+    for _ in range(60):
+        bench.now += fate.random()
+        submit()
+        if fate.random() < 0.1:
+            fate.choice(list(futures)).cancel()
+        if (batch := bench.desk.seal(bench.hungry, full_only=fate.random() < 0.3)) is not None:
+            at_devices.append(batch)
+        if at_devices and fate.random() < 0.7:
+            step()
+        bench.desk.expire()
+    while at_devices or bench.desk.held:
+        if (batch := bench.desk.seal(bench.hungry)) is not None:
+            at_devices.append(batch)
+        step()
+    assert resolved == {id(future): 1 for future in futures}
+    for future, texts in futures.items():
+        if future.cancelled() or isinstance(future.exception(), Expired | DeviceLost):
+            continue
+        if isinstance(future.exception(), DeviceCrash):
+            continue
+        assert future.result() == [text.upper() for text in texts]
+        assert not any("deadly" in text for text in texts)
+    assert bench.desk.sizes == {"requests": 0, "waiting_rows": 0, "bytes": 0}
