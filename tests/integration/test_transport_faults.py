@@ -56,7 +56,7 @@ def test_a_worker_outlives_every_fault_of_every_call(rig: Rig, proxy: FaultProxy
                 program.note.delay(f"t{sent}")
                 sent += 1
             program.fail.delay(f"b{sent}")
-            time.sleep(1)
+            time.sleep(0.6)
             assert worker.poll() is None, rig.log()
             proxy.heal()
         rig.until(lambda: {line.split()[0] for line in rig.notes()} >= {f"t{number}" for number in range(sent)})
@@ -74,7 +74,7 @@ def test_a_worker_survives_the_endpoint_being_gone(rig: Rig, proxy: FaultProxy) 
         rig.until(lambda: len(rig.notes()) == 1)
         proxy.refuse()
         program.note.delay("while")
-        time.sleep(5)
+        time.sleep(3)
         assert worker.poll() is None
         proxy.listen()
         rig.until(lambda: any(line.startswith("while") for line in rig.notes()))
@@ -87,7 +87,7 @@ def test_a_worker_survives_the_endpoint_being_gone(rig: Rig, proxy: FaultProxy) 
 def test_a_worker_waits_for_an_endpoint_that_comes_later(rig: Rig, proxy: FaultProxy) -> None:
     proxy.refuse()
     worker = rig.worker(port=proxy.port, ready=False, **FAST)
-    time.sleep(4)
+    time.sleep(2)
     assert worker.poll() is None, rig.log()
     proxy.listen()
     with rig.app():
@@ -96,9 +96,9 @@ def test_a_worker_waits_for_an_endpoint_that_comes_later(rig: Rig, proxy: FaultP
 
 
 def test_renewals_that_fail_for_a_while_cost_no_second_delivery(rig: Rig, proxy: FaultProxy) -> None:
-    rig.worker(port=proxy.port, concurrency=1, **(FAST | {"lease_seconds": 5}))
+    rig.worker(port=proxy.port, concurrency=1, **(FAST | {"lease_seconds": 4}))
     with rig.app():
-        program.note.delay("long", 6.0)
+        program.note.delay("long", 5.0)
         rig.until(lambda: rig.notes("started"))
         proxy.fail("ChangeMessageVisibilityBatch", Fault("status", times=3))
         rig.until(rig.notes)

@@ -25,6 +25,15 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         yield rig
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A server for tests that leave its lanes as declared."""
+    with rig_in(tmp_path_factory.mktemp("shared")) as rig:
+        for lane in rig.lanes:
+            queues.create(rig.client, lane)
+        yield rig
+
+
 def url(rig: Rig, name: str) -> str:
     return rig.client.get_queue_url(QueueName=name)["QueueUrl"]
 
@@ -134,11 +143,11 @@ def test_a_countdown_beyond_sqs_s_longest_goes_back_with_the_rest(rig: Rig) -> N
     assert rig.depth().delayed == 2
 
 
-def test_the_declared_lane_has_no_difference(rig: Rig) -> None:
-    assert [difference for lane in rig.lanes for difference in queues.check(rig.client, lane)] == []
-    for lane in rig.lanes:
-        queues.create(rig.client, lane)  # again, which must change nothing
-    assert [difference for lane in rig.lanes for difference in queues.check(rig.client, lane)] == []
+def test_the_declared_lane_has_no_difference(shared: Rig) -> None:
+    assert [difference for lane in shared.lanes for difference in queues.check(shared.client, lane)] == []
+    for lane in shared.lanes:
+        queues.create(shared.client, lane)  # again, which must change nothing
+    assert [difference for lane in shared.lanes for difference in queues.check(shared.client, lane)] == []
 
 
 CHANGES: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -155,49 +164,49 @@ CHANGES: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_difference_is_named_with_its_remedy_and_create_mends_it(rig: Rig, change: str) -> None:
+def test_a_difference_is_named_with_its_remedy_and_create_mends_it(shared: Rig, change: str) -> None:
     queue, attributes, expected = CHANGES[change]
-    rig.client.set_queue_attributes(QueueUrl=url(rig, queue), Attributes=attributes)
-    found = [str(difference) for difference in queues.check(rig.client, rig.lane)]
+    shared.client.set_queue_attributes(QueueUrl=url(shared, queue), Attributes=attributes)
+    found = [str(difference) for difference in queues.check(shared.client, shared.lane)]
     assert any(expected in text for text in found), found
     assert all("; " in text for text in found)
-    queues.create(rig.client, rig.lane)
-    assert queues.check(rig.client, rig.lane) == []
-
-
-def test_a_missing_queue_is_a_fatal_difference(rig: Rig) -> None:
-    rig.client.delete_queue(QueueUrl=url(rig, "bulk"))
-    rig.client.delete_queue(QueueUrl=url(rig, "bulk-dlq"))
-    found = queues.check(rig.client, rig.lanes[1])
-    assert [(each.queue, each.found, each.fatal) for each in found] == [
-        ("bulk-dlq", "missing", True),
-        ("bulk", "missing", True),
-    ]
+    queues.create(shared.client, shared.lane)
+    assert queues.check(shared.client, shared.lane) == []
 
 
 @pytest.mark.parametrize("operation", ["SendMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes"])
-def test_a_denied_permission_is_found_without_receiving(rig: Rig, operation: str) -> None:
+def test_a_denied_permission_is_found_without_receiving(shared: Rig, operation: str) -> None:
     from sqs.client import make_client
 
-    rig.client.send_message(QueueUrl=url(rig, "work"), MessageBody="x")
-    with FaultProxy(rig.port) as proxy:
+    before = shared.depth().visible
+    shared.client.send_message(QueueUrl=url(shared, "work"), MessageBody="x")
+    with FaultProxy(shared.port) as proxy:
         proxy.fail(operation, Fault("status", status=403, code="AccessDeniedException"))
         client = make_client(
             endpoint_url=f"http://127.0.0.1:{proxy.port}", region="us-east-1", access_key="k", secret_key="s"
         )
-        found = queues.check(client, rig.lane)
+        found = queues.check(client, shared.lane)
         assert proxy.requests["ReceiveMessage"] == 0
     assert any(each.what == f"permission sqs:{operation}" and each.fatal for each in found)
-    assert rig.depth().visible == 1
+    assert shared.depth().visible == before + 1
 
 
-def test_peeking_gives_back_what_it_saw(rig: Rig) -> None:
+def test_peeking_gives_back_what_it_saw(shared: Rig) -> None:
     for number in range(13):
-        rig.client.send_message(QueueUrl=url(rig, "work-dlq"), MessageBody=f"letter {number}")
-    letters = dead_letters.peek(rig.client, rig.lane, limit=50)
+        shared.client.send_message(QueueUrl=url(shared, "work-dlq"), MessageBody=f"letter {number}")
+    letters = dead_letters.peek(shared.client, shared.lane, limit=50)
     assert {letter.body for letter in letters} == {f"letter {number}" for number in range(13)}
     assert all(letter.reason is None and letter.sent_at > time.time() - 60 for letter in letters)
-    rig.until(lambda: rig.depth(dead=True).visible == 13, 5)
+    shared.until(lambda: shared.depth(dead=True).visible == 13, 5)
+
+
+def test_a_missing_queue_is_a_fatal_difference(shared: Rig) -> None:
+    lane = program.lane("nowhere")
+    found = queues.check(shared.client, lane)
+    assert [(each.queue, each.found, each.fatal) for each in found] == [
+        ("nowhere-dlq", "missing", True),
+        ("nowhere", "missing", True),
+    ]
 
 
 def test_an_unknown_task_is_left_to_newer_workers_for_a_while(rig: Rig) -> None:
