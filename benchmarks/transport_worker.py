@@ -22,8 +22,8 @@ app.conf.update(
     task_default_queue=LANE.name,
     task_ignore_result=True,
     task_acks_late=True,
-    # At its best: with 1, stock kombu waits a second whenever no slot is free.
-    worker_prefetch_multiplier=1 if OURS else 4,
+    # Stock kombu waits a second whenever no slot is free: it is at its best without a limit.
+    worker_prefetch_multiplier=1 if OURS else 0,
     worker_enable_remote_control=False,
     worker_send_task_events=False,
     broker_connection_retry_on_startup=True,

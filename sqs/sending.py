@@ -66,9 +66,11 @@ class Sender:
         if groups or fifo:
             parameters["MessageGroupId"] = str(groups[0]) if groups else "default"
         if fifo:
-            # The task id, so that a retry after a lost answer is not a second message.
-            own = deduplication or properties.get("correlation_id") or uuid.uuid4()
-            parameters["MessageDeduplicationId"] = f"{own}"
+            # The task id, so that a second send after a lost answer is not a second message; Celery's retry()
+            # sends the same id anew, with one more retry.
+            identity = properties.get("correlation_id")
+            own = f"{identity}-{headers.get('retries') or 0}" if identity else uuid.uuid4()
+            parameters["MessageDeduplicationId"] = str(deduplication or own)
         return parameters
 
     def send(self, message: dict[str, Any]) -> None:
