@@ -28,6 +28,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _POSITIVE = (
     "max_inputs",
+    "max_request_bytes",
     "max_characters",
     "max_bytes",
     "max_tokens",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,7 +44,13 @@ def check(
     names = [f"inputs[{i}]" for i in range(len(rows))] if is_many(inputs) else ["inputs"]
     checks = {"text": _text, "chat": _chat_or_text}
     one = checks.get(spec.kind.media, _media)
-    return [one(spec, name, row) for name, row in zip(names, rows, strict=True)], _options(spec, options or {})
+    checked = [one(spec, name, row) for name, row in zip(names, rows, strict=True)], _options(spec, options or {})
+    # Once for the message's body, once for the envelope that carries it as a text.
+    body = json.dumps(checked, ensure_ascii=False)
+    size = len(json.dumps(body, ensure_ascii=False).encode())
+    if size > spec.max_request_bytes:
+        raise InvalidInput.too_large("inputs", size, spec.max_request_bytes, "bytes in one message")
+    return checked
 
 
 def size_bytes(row: Any) -> int:

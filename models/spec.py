@@ -27,8 +27,10 @@ class Faults:
 class ModelSpec:
     """One model. `source` is an absolute folder, or a Hugging Face id whose `revision` is 40 hex digits.
 
-    `max_inputs` bounds the inputs of one request, `max_characters` and `max_bytes` each input (media are counted
-    after base64 decoding), `max_tokens` each input once tokenized, `max_pixels` each image.
+    `max_inputs` bounds the inputs of one request, `max_request_bytes` all of them together with the options, as JSON
+    inside a message's JSON: the default leaves room for the envelope in 262,144 bytes. `max_characters` and
+    `max_bytes` bound each input (media are counted after base64 decoding), `max_tokens` each input once tokenized,
+    `max_pixels` each image.
     A batch has at most `batch_size` inputs and `batch_tokens` tokens, padding included.
     `pooling` ("mean", "cls" or "none") and `normalize` concern feature extraction.
     `time_limit_seconds` bounds one batch; past it the device process is killed.
@@ -41,6 +43,7 @@ class ModelSpec:
     dtype: str = "float32"
     default: bool = False
     max_inputs: int = 64
+    max_request_bytes: int = 240_000
     max_characters: int = 20_000
     max_bytes: int = 8_000_000
     max_tokens: int = 512
