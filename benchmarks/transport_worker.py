@@ -1,7 +1,7 @@
 """The Celery program of `transport.py`: tasks that do nothing, over our transport or stock kombu's.
 
 Set up by environment, because workers are processes of their own: BENCH_BROKER (URL), BENCH_TRANSPORT (`ours`
-or `stock`).
+or `stock`), BENCH_PREFETCH.
 """
 
 import os
@@ -22,8 +22,7 @@ app.conf.update(
     task_default_queue=LANE.name,
     task_ignore_result=True,
     task_acks_late=True,
-    # Stock kombu waits a second whenever no slot is free: it is at its best without a limit.
-    worker_prefetch_multiplier=1 if OURS else 0,
+    worker_prefetch_multiplier=int(os.environ.get("BENCH_PREFETCH", "1")),
     worker_enable_remote_control=False,
     worker_send_task_events=False,
     broker_connection_retry_on_startup=True,
