@@ -87,7 +87,13 @@ class Settler:
         self._put(DELETE, delivery.queue_url, _Entry(delivery))
 
     def release(self, delivery: Delivery, seconds: int | None = None) -> None:
-        """Make the message visible again after so many seconds; by default what was asked for, or backoff."""
+        """Make the message visible again after so many seconds; by default what was asked for, or backoff.
+
+        One whose lease was lost is visible already, or another's to release.
+        """
+        if not delivery.holds():
+            self._keeper.drop(delivery)
+            return
         if seconds is None:
             seconds = delivery.release_after_seconds
         if seconds is None:

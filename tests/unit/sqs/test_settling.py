@@ -170,6 +170,19 @@ def test_a_release_that_was_asked_for_keeps_its_delay(client: ScriptedClient) ->
     keeper.close()
 
 
+def test_a_lost_delivery_is_not_released_over_another_s_head(client: ScriptedClient) -> None:
+    keeper = keeper_of(client)
+    settler = settler_of(client, keeper)
+    deliveries = held(keeper, 2)
+    deliveries[0].lost = True
+    for delivery in deliveries:
+        settler.release(delivery, 0)
+    assert settler.close(10)
+    assert client.receipts("visibility") == ["r1"]
+    assert HELD._by_tag == {}
+    keeper.close()
+
+
 def test_a_release_waits_for_a_renewal_under_way_that_would_undo_it(client: ScriptedClient) -> None:
     keeper = keeper_of(client, lease_seconds=2)
     settler = settler_of(client, keeper)
