@@ -14,10 +14,16 @@ Message = dict[str, Any]
 
 
 class Frames:
-    """One end of the pair. `send` may be called from any thread, `receive` from one; both block."""
+    """One end of the pair. `send` may be called from any thread, `receive` from one; both block.
 
-    def __init__(self, end: socket.socket) -> None:
+    With `send_seconds`, a `send` that gets nothing away for so long raises BlockingIOError; the stream is then cut
+    in the middle of a message and of no more use.
+    """
+
+    def __init__(self, end: socket.socket, *, send_seconds: float | None = None) -> None:
         self._socket = end
+        if send_seconds is not None:  # not settimeout, which would hold for receiving as well
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", *_timeval(send_seconds)))
         self._sending = threading.Lock()
         self._stream = end.makefile("rb", buffering=256 * 1024)
 
@@ -43,3 +49,7 @@ class Frames:
         """Close this end; a `receive` that waits on the other end returns None."""
         self._stream.close()
         self._socket.close()
+
+
+def _timeval(seconds: float) -> tuple[int, int]:
+    return int(seconds), int(seconds % 1 * 1_000_000)

@@ -6,30 +6,23 @@ process to the thread that started it) and feeds it; `_read` exists once a proce
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
+from models.child import Child
 from models.desk import Batch, Desk
 from models.devices import Device
-from models.frames import Frames, Message
+from models.frames import Message
 from models.spec import ModelSpec
 
 FAILURES_TO_GIVE_UP = 5  # starts or devices that fail in a row, with no batch done in between
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 30.0
 _AT_THE_DEVICE = 2  # one batch runs, one waits
-_ROOT = Path(__file__).resolve().parents[1]
 
 State = Literal["starting", "ready", "down", "lost", "stopped"]
 
@@ -75,9 +68,8 @@ class Keeper:
         self._begun = 0  # the last batch that the process said it began
         self._failures = 0
         self._gone = False
-        self._kill_reason = ""
         self._device_failure = ""
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._thread = threading.Thread(target=self._keep, name=f"models.keeper {device.name}", daemon=True)
 
     def start(self) -> None:
@@ -92,16 +84,16 @@ class Keeper:
     def kill(self) -> None:
         """End the process now."""
         self._stopping.set()
-        process = self._process
-        if process is not None:
-            process.kill()
+        child = self._child
+        if child is not None:
+            child.kill("the engine was stopped")
         self._wake.set()
 
     def join(self, timeout_seconds: float) -> bool:
         """Wait for the end of process and threads; whether they have ended."""
-        if self._thread.ident is not None:
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(max(0.0, timeout_seconds))
-        return not self._thread.is_alive()
+        return not self._thread.is_alive() or self._thread is threading.current_thread()
 
     @property
     def batches(self) -> int:
@@ -122,29 +114,26 @@ class Keeper:
 
     def _live(self) -> None:
         """One process's life."""
-        ours, theirs = socket.socketpair()
-        link = Frames(ours)
-        with theirs:
-            self._process = process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "models.device_process", str(theirs.fileno()), str(os.getpid())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                cwd=_ROOT,  # where `-m models.…` is found, whatever the worker's own folder
-            )
-        self.pid, self._gone = process.pid, False
-        self.problem = self._kill_reason = self._device_failure = ""
+        try:
+            child = Child()
+        except OSError as error:
+            self._bury(f"it cannot be started: {error}")
+            return
+        self._child, self.pid, self._gone = child, child.pid, False
+        self.problem = self._device_failure = ""
         self.process_loads = Counter()
-        reader = threading.Thread(target=self._read, args=(link,), name=f"models.read {self.device.name}", daemon=True)
+        reader = threading.Thread(target=self._read, args=(child,), name=f"models.read {self.device.name}", daemon=True)
         reader.start()
         try:
-            self._send(link, self._setup())
-            self._feed(link)
-        finally:
-            reader.join()
-            status = process.wait()
-            link.close()
-            self.pid = self._process = None
-            self._bury(status)
+            child.send(self._setup())
+            self._feed(child)
+        except Exception:
+            _log.exception("device %s: its keeper failed; its process is started again", self.device.name)
+            child.kill("its keeper failed")
+        reader.join()
+        self.pid = self._child = None
+        ended = child.reap()
+        self._bury(self._device_failure or ended)
 
     def _setup(self) -> Message:
         return {
@@ -156,20 +145,22 @@ class Keeper:
             "log_level": _log.getEffectiveLevel(),
         }
 
-    def _feed(self, link: Frames) -> None:
+    def _feed(self, child: Child) -> None:
         """Send batches while the process lives; end it when stopping, or when it runs past a limit."""
         loading_until = time.monotonic() + self._load_seconds
-        while not self._gone:
-            self._wake.clear()
-            if self._stopping.is_set() and not self._at_device:
-                self._send(link, {"stop": True})
-                self._end_within(5.0)
+        while True:
+            self._wake.clear()  # before looking at anything: what changes from here on sets it again
+            if self._gone:
                 return
-            if self.state == "ready" and not self._stopping.is_set() and self._feed_one(link):
+            if self._stopping.is_set() and not self._at_device:
+                # One that still loads has nothing to lose.
+                child.end() if self.state == "ready" else child.kill("the engine was stopped")
+                return
+            if self.state == "ready" and not self._stopping.is_set() and self._feed_one(child):
                 continue
-            self._wake.wait(self._check_time(loading_until))
+            self._wake.wait(self._check_time(child, loading_until))
 
-    def _feed_one(self, link: Frames) -> bool:
+    def _feed_one(self, child: Child) -> bool:
         busy = len(self._at_device)
         if busy >= _AT_THE_DEVICE:
             return False
@@ -181,16 +172,17 @@ class Keeper:
             if self._running is None:  # a process that does not even begin is held to the limit as well
                 self._running = (batch.number, time.monotonic())
         try:
-            self._send(link, batch.message())
+            child.send(batch.message())
         except (TypeError, ValueError) as error:  # values that `models.inputs.check` never saw
             with self._lock:
                 del self._at_device[batch.number]
-                self._running = None
+                if self._running is not None and self._running[0] == batch.number:
+                    self._running = None
             sentence = f"inputs cannot be written as JSON: {error}"
             self._desk.answer(batch, [{"error": "InvalidInput", "sentence": sentence}] * len(batch.rows))
         return True
 
-    def _check_time(self, loading_until: float) -> float | None:
+    def _check_time(self, child: Child, loading_until: float) -> float | None:
         """Kill what has run too long; seconds until the next look, None for no need."""
         running = self._running
         if running is not None:
@@ -202,25 +194,12 @@ class Keeper:
             left, reason = loading_until - time.monotonic(), f"it did not load in {self._load_seconds:g} s"
         else:
             return None
-        if left <= 0 and not self._kill_reason and self._process is not None:
-            self._kill_reason = reason
-            self._process.kill()
+        if left <= 0:
+            child.kill(reason)
         return max(0.05, left)
 
-    def _end_within(self, seconds: float) -> None:
-        if self._process is not None:
-            try:
-                self._process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-
-    def _send(self, link: Frames, message: Message) -> None:
-        # A dead one is not news here: the reader sees the end of its socket, and then its batches are settled.
-        with contextlib.suppress(OSError):
-            link.send(message)
-
-    def _read(self, link: Frames) -> None:
-        while (message := link.receive()) is not None:
+    def _read(self, child: Child) -> None:
+        while (message := child.receive()) is not None:
             try:
                 self._receive(message)
             except Exception:
@@ -260,9 +239,13 @@ class Keeper:
         total = self.totals[batch.model]
         total["batches"] += 1
         total.update(message["figures"])
-        self._desk.answer(batch, message["answers"])
+        try:
+            self._desk.answer(batch, message["answers"])
+        except Exception:
+            self._desk.release(batch, "the device process gave an answer that cannot be read")
+            raise
 
-    def _bury(self, status: int) -> None:
+    def _bury(self, reason: str) -> None:
         """Settle what was at the device when its process ended, and decide whether it is started again."""
         self._desk.leave(self._wake)
         batches = list(self._at_device.values())
@@ -272,7 +255,6 @@ class Keeper:
         if self._stopping.is_set():
             self._desk.give_back(batches)
             return
-        reason = self._device_failure or self._kill_reason or _death(status)
         if not was_ready and not self.problem:
             self.problem = f"the device process ended while it loaded: {reason}"
         elif was_ready:
@@ -301,9 +283,3 @@ class Keeper:
         self.state = state
         self._wake.set()
         self._changed()
-
-
-def _death(status: int) -> str:
-    if status < 0:
-        return f"killed by {signal.Signals(-status).name}"
-    return f"exit status {status}"

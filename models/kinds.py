@@ -40,13 +40,17 @@ class Option:
             return f"must be {article.get(self.type, 'a list of texts')}, not {type(value).__name__}"
         if self.choices and value not in self.choices:
             return f'"{value}" is not one of {", ".join(self.choices)}. {suggestion(str(value), self.choices)}'
+        texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        if any("\ud800" <= letter <= "\udfff" for text in texts for letter in text):
+            return "has half a surrogate pair, which is no text"
         size: float
         if isinstance(value, (str, list)):
             size, what = len(value), "characters" if isinstance(value, str) else "texts"
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            size, what = value, ""
         else:
-            return None
+            size, what = value if isinstance(value, (int, float)) else 0, ""
+        return None if isinstance(value, bool) else self._problem_with_size(size, what)
+
+    def _problem_with_size(self, size: float, what: str) -> str | None:
         if self.minimum is not None and size < self.minimum:
             return f"must have at least {self.minimum} {what}" if what else f"is {size}; at least {self.minimum}"
         if self.maximum is not None and size > self.maximum:

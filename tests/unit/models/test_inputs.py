@@ -95,6 +95,8 @@ def test_labels_are_needed_for_zero_shot_and_bounded() -> None:
         inputs.check(ZERO_SHOT, "a text")
     with pytest.raises(InvalidInput, match="option candidate_labels has 65 texts; at most 64"):
         inputs.check(ZERO_SHOT, "a text", {"candidate_labels": ["x"] * 65})
+    with pytest.raises(InvalidInput, match="option candidate_labels has half a surrogate pair"):
+        inputs.check(ZERO_SHOT, "a text", {"candidate_labels": ["cat", "\udfff"]})
     _, options = inputs.check(ZERO_SHOT, "a text", {"candidate_labels": ("cat", "dog")})
     assert options == {"candidate_labels": ["cat", "dog"]}
 

@@ -1,0 +1,79 @@
+"""A device process as its parent sees it: start it, talk to it, end it, and learn how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from models.frames import Frames, Message
+
+SEND_SECONDS = 30.0  # a process reads within milliseconds, unless it is stopped or native code never lets go
+_END_SECONDS = 5.0
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+class Child:
+    """Construct it on a thread that lives longer: the kernel kills the process when that thread ends.
+
+    `send`, `kill` and `end` may be called from any thread, `receive` from one. Raises OSError when no process can
+    be started.
+    """
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
+                    [sys.executable, "-m", "models.device_process", str(theirs.fileno()), str(os.getpid())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    cwd=_ROOT,  # where `-m models.…` is found, whatever the worker's own folder
+                )
+            except OSError:
+                ours.close()
+                raise
+        self._link = Frames(ours, send_seconds=SEND_SECONDS)
+        self._killed_because = ""
+        self.pid = self._process.pid
+
+    def send(self, message: Message) -> None:
+        """Send a message. A dead process is no error: `receive` tells of it. One that does not read is killed."""
+        try:
+            self._link.send(message)
+        except BlockingIOError:
+            self.kill(f"it read nothing for {SEND_SECONDS:g} s")
+        except OSError:
+            pass
+
+    def receive(self) -> Message | None:
+        """The next message; None once the process has ended. Blocks."""
+        return self._link.receive()
+
+    def kill(self, because: str) -> None:
+        """End it now."""
+        self._killed_because = self._killed_because or because
+        self._process.kill()
+
+    def end(self) -> None:
+        """Let an idle process end by itself, and kill it when it does not."""
+        self.send({"stop": True})
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
+        self.kill("it did not end when it was told to")
+
+    def reap(self) -> str:
+        """Wait for its end, let go of what it held, and say how it ended."""
+        status = self._process.wait()
+        self._link.close()
+        return self._killed_because or _death(status)
+
+
+def _death(status: int) -> str:
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"exit status {status}"
