@@ -38,17 +38,17 @@ class Request(NamedTuple):
     body: bytes
 
     def header(self, name: bytes) -> str:
-        """The value of a header given in lower case; "" where there is none."""
+        """The value of a header named like b"\\r\\nhost:"; "" where there is none."""
         return _header(self.head, self.lowered, name)
 
 
 def _header(head: bytes, lowered: bytes, name: bytes) -> str:
-    start = lowered.find(b"\r\n%b:" % name)
+    start = lowered.find(name)
     if start < 0:
         return ""
-    start += len(name) + 3
+    start += len(name)
     end = head.find(b"\r\n", start)
-    return head[start : end if end >= 0 else None].decode("latin-1").strip()
+    return (head[start:end] if end >= 0 else head[start:]).decode("latin-1").strip()
 
 
 class Handler(Protocol):
@@ -150,7 +150,7 @@ class Connection(asyncio.BufferedProtocol):
         if b"\r\ntransfer-encoding:" in lowered:
             self._refuse(501, "Transfer-Encoding is not supported: send a Content-Length.")
             return False
-        length = _header(head, lowered, b"content-length") or "0"
+        length = _header(head, lowered, b"\r\ncontent-length:") or "0"
         if not (length.isascii() and length.isdigit()):
             self._refuse(400, "The Content-Length is malformed.")
             return False
@@ -164,11 +164,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def _note_options(self, head: bytes, lowered: bytes, request_line: bytes) -> None:
         if b"\r\nconnection:" in lowered or request_line.endswith(b"1.0"):
-            wish = _header(head, lowered, b"connection").lower()
+            wish = _header(head, lowered, b"\r\nconnection:").lower()
             self._keep_alive = wish != "close" and (wish == "keep-alive" or not request_line.endswith(b"1.0"))
         if len(self._buffer) < self._body_bytes:
             self._start_clock()
-            if _header(head, lowered, b"expect").lower() == "100-continue":
+            if _header(head, lowered, b"\r\nexpect:").lower() == "100-continue":
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _refuse(self, status: int, reason: str) -> None:

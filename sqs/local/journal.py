@@ -11,6 +11,7 @@ group, and handing the work to a thread costs more processor time than the sync.
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -53,8 +54,8 @@ class Segment:
 
     def lines(self) -> Iterator[list[Any]]:
         """The whole lines from the start; leaves `end` behind the last one."""
-        with open(self.fd, "rb", buffering=1024 * 1024, closefd=False) as file:
-            file.seek(0)
+        os.lseek(self.fd, 0, os.SEEK_SET)
+        with io.BufferedReader(io.FileIO(self.fd, closefd=False), 1024 * 1024) as file:
             # The zeros behind the last line would make one long line.
             while file.peek(1)[:1] not in (b"", b"\0"):
                 line = file.readline()

@@ -11,6 +11,7 @@ from sqs.local import fields
 from sqs.local.attributes import COUNTS, SETTABLE
 from sqs.local.errors import SqsError, invalid, invalid_value, unknown_attribute
 from sqs.local.fields import Params
+from sqs.local.http import Request
 from sqs.local.moves import Moves
 from sqs.local.queue import Queue
 from sqs.local.store import Store
@@ -23,20 +24,22 @@ _ALL_ATTRIBUTES: Final = frozenset((*SETTABLE, *COUNTS, "CreatedTimestamp", "Las
 
 @dataclass(slots=True)
 class Call:
-    """One request: `base_url` is how its sender reaches us, `now_ms` the time at which it takes effect."""
+    """One request, and the time at which it takes effect."""
 
     store: Store
     moves: Moves
     params: Params
     now_ms: int
-    base_url: str
+    request: Request
     new_id: Callable[[], str]
 
     def queue(self) -> Queue:
         return self.store.queue(fields.queue_of_url(self.params), self.now_ms)
 
     def url(self, name: str) -> str:
-        return f"{self.base_url}/{self.store.account}/{name}"
+        """As who sent the request reaches us."""
+        host = self.request.header(b"\r\nhost:") or "127.0.0.1"
+        return f"http://{host}/{self.store.account}/{name}"
 
 
 def create_queue(call: Call) -> Answer:

@@ -137,11 +137,22 @@ class FifoOrder:
             group = self._groups.get(name)
             if group is None or group.in_flight or not group.entries or group.entries[0][0] != sequence:
                 continue
-            message = self._next_of(name)
-            if message is not None:
+            if group.entries[0][1].state == READY:
                 self._taking = name
-                return message
+                return self._next_of(name)
+            self._skip_dead(name, group)
         return None
+
+    def _skip_dead(self, name: str | None, group: _FifoGroup) -> None:
+        """The head of a free group is gone: it takes its place again by its next message."""
+        while group.entries and group.entries[0][1].state != READY:
+            heappop(group.entries)
+            self._entries -= 1
+            self._dead -= 1
+        if group.entries:
+            heappush(self._heads, (group.entries[0][0], name))
+        else:
+            del self._groups[name]
 
     def _next_of(self, name: str | None) -> Message | None:
         group = self._groups.get(name)

@@ -74,7 +74,8 @@ async def serve(options: Options) -> int:
             )
         except OSError as error:
             # asyncio words the system's errors in its own way, at length.
-            reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+            number = error.errno or 0
+            reason = os.strerror(number) if number > 0 else error.strerror
             raise StartError(f"cannot listen on {options.host}:{options.port}: {reason}") from error
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, 0)

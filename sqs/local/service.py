@@ -126,8 +126,7 @@ class Service:
             operation, params = _parsed(request)
             self._calls[operation] += 1
             self.make_room(len(request.body) + ROOM_BYTES + (_RESERVE_BYTES if operation in _GROWING else 0))
-            base_url = f"http://{request.header(b'host') or '127.0.0.1'}"
-            call = Call(self.store, self.moves, params, self.now_ms(), base_url, new_message_id)
+            call = Call(self.store, self.moves, params, self.now_ms(), request, new_message_id)
             if operation == _RECEIVE:
                 self._polls.take(Poll(connection, ReceiveRequest.of(call)))
             else:
@@ -257,7 +256,7 @@ class Service:
 def _parsed(request: Request) -> tuple[str, dict[str, Any]]:
     if not request.head.startswith(b"POST "):
         raise SqsError("InvalidAction", "Only POST is supported.", status=405)
-    target = request.header(b"x-amz-target")
+    target = request.header(b"\r\nx-amz-target:")
     operation = target[len(_TARGET) :]
     if not target.startswith(_TARGET):
         raise SqsError("InvalidAction", "The header X-Amz-Target must name an operation of AmazonSQS.")

@@ -59,7 +59,11 @@ def test_fifo_messages_carry_group_deduplication_id_and_sequence(sqs, fifo):
         assert attributes["MessageDeduplicationId"] == number
         assert attributes["SequenceNumber"] == answer["SequenceNumber"]
         assert len(answer["SequenceNumber"]) == 20
-    assert answers[0]["SequenceNumber"] < answers[1]["SequenceNumber"]
+
+
+def test_sequence_numbers_grow(sqs, fifo):
+    numbers = [send(sqs, fifo, str(n), MessageGroupId="g")["SequenceNumber"] for n in range(10)]
+    assert sorted(set(numbers)) == numbers
 
 
 def test_a_repeated_deduplication_id_sends_nothing(sqs, make_queue):
