@@ -63,7 +63,7 @@ class Option:
         if self.type == "strings":
             return isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value)
         if self.type == "float":
-            return isinstance(value, (int, float)) and math.isfinite(value)
+            return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
         return isinstance(value, int if self.type == "int" else str)
 
 

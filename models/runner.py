@@ -15,6 +15,8 @@ from models.spec import ModelSpec
 
 Answer = dict[str, Any]
 
+_CEILING_GROWTH = 1.01  # a pass: a batch size that ran out of memory is tried again some 70 passes later
+
 _MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 _DEVICE_IS_GONE = ("cuda error", "cudnn_status", "cublas_status", "device-side assert", "nccl")
 
@@ -29,7 +31,7 @@ class Runner:
     def __init__(self, spec: ModelSpec, adapter: Adapter) -> None:
         self.spec = spec
         self._adapter = adapter
-        self._limits = Limits(spec.batch_size, spec.batch_tokens, 0)
+        self._ceiling_tokens = float(spec.batch_tokens)
         self.figures: dict[str, float] = {}
 
     def run(self, values: Sequence[Any], options: Sequence[dict[str, Any]]) -> list[Answer]:
@@ -49,7 +51,8 @@ class Runner:
             "padded_tokens": 0,
             "prepare_seconds": time.perf_counter() - began,
         }
-        for part in split([item.length for item in prepared], self._limits):
+        limits = Limits(self.spec.batch_size, int(self._ceiling_tokens), 0)
+        for part in split([item.length for item in prepared], limits):
             self._forward([prepared[i] for i in part], answers)
         self.figures["seconds"] = time.perf_counter() - began
         return answers
@@ -59,8 +62,9 @@ class Runner:
 
     def _forward(self, items: list[Prepared], answers: list[Answer]) -> None:
         """One pass; when it raises, its halves, down to single rows, which fail by themselves."""
+        tokens = len(items) * max(item.length for item in items)
         self.figures["passes"] += 1
-        self.figures["padded_tokens"] += len(items) * max(item.length for item in items)
+        self.figures["padded_tokens"] += tokens
         failure: Exception
         try:
             self._misbehave(items)
@@ -69,6 +73,7 @@ class Runner:
                     answers[item.row] = {"ok": self._adapter.finish(output, item)}
                 except Exception as error:
                     answers[item.row] = _failure(error)
+            self._ceiling_tokens = min(self.spec.batch_tokens, self._ceiling_tokens * _CEILING_GROWTH)
             return
         except Exception as error:
             if _is_the_devices(error):
@@ -80,6 +85,7 @@ class Runner:
         # Outside the except block, so that the traceback, and with it the pass's tensors, can be freed.
         if _is_memory(failure):
             del failure
+            self._ceiling_tokens = tokens / 2
             self._adapter.free_memory()
         half = len(items) // 2
         self._forward(items[:half], answers)

@@ -263,8 +263,9 @@ class Fussy:
         self.freed += 1
 
 
-def fussy(adapter: Fussy) -> Runner:
-    return Runner(ModelSpec("one", "feature-extraction", "/one", options=KINDS["feature-extraction"].options), adapter)  # type: ignore[arg-type]
+def fussy(adapter: Fussy, **values: Any) -> Runner:
+    one = ModelSpec("one", "feature-extraction", "/one", options=KINDS["feature-extraction"].options, **values)
+    return Runner(one, adapter)  # type: ignore[arg-type]
 
 
 def test_out_of_memory_halves_the_batch_until_it_fits() -> None:
@@ -272,6 +273,22 @@ def test_out_of_memory_halves_the_batch_until_it_fits() -> None:
     answers = fussy(adapter).run([f"text {i}" for i in range(16)], [{}] * 16)
     assert results(answers) == [f"TEXT {i}" for i in range(16)]
     assert adapter.freed == 3
+
+
+def test_a_size_that_ran_out_of_memory_is_remembered_and_slowly_tried_again() -> None:
+    adapter = Fussy(room=8)
+    runner = fussy(adapter, batch_tokens=160)
+
+    def passes() -> list[int]:
+        adapter.passes.clear()
+        assert len(results(runner.run(["ten of it."] * 16, [{}] * 16))) == 16
+        return list(adapter.passes)
+
+    assert passes() == [16, 8, 8]
+    assert passes() == [8, 8]
+    later = [passes() for _ in range(60)]
+    assert later[0] == [8, 8]
+    assert any(sizes[0] > 8 for sizes in later)
 
 
 def test_a_row_that_does_not_fit_even_alone_is_the_rows_fault() -> None:

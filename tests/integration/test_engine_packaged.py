@@ -114,6 +114,15 @@ packaged.make("all-minilm-l6-v2", Path({str(tmp_path)!r}))
     assert (tmp_path / "all-minilm-l6-v2" / "model.safetensors").stat().st_size > 80_000_000
 
 
+def test_what_an_old_kill_left_is_swept_and_what_is_in_the_making_is_not(tmp_path: Path) -> None:
+    old, fresh = tmp_path / ".all-minilm-l6-v2.old", tmp_path / ".all-minilm-l6-v2.fresh"
+    old.mkdir()
+    fresh.mkdir()
+    os.utime(old, (0, 0))
+    assert make("all-minilm-l6-v2", tmp_path)
+    assert (old.exists(), fresh.exists()) == (False, True)
+
+
 def test_a_package_that_is_missing_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
