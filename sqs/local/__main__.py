@@ -26,6 +26,8 @@ def main() -> int:
     options = Options(given.host, given.port, data, given.region, given.stop_with_stdin)
     try:
         return asyncio.run(serve(options))
+    except KeyboardInterrupt:
+        return 0  # while it was still reading its journal
     except StartError as error:
         say(str(error), error=True)
         return 2

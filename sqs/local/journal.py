@@ -22,6 +22,9 @@ from zlib import crc32
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
 ALLOCATION_BYTES: Final = 4 * 1024 * 1024
 ROOM_BYTES: Final = 128 * 1024  # for the lines of one request, besides what it carries itself
+# Linux has both; elsewhere a full disk is met at the sync, which ends the server.
+_allocate = getattr(os, "posix_fallocate", lambda fd, offset, length: os.ftruncate(fd, offset + length))
+_sync_data = getattr(os, "fdatasync", os.fsync)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 Write = tuple["Segment", int, list[bytes]]
@@ -49,7 +52,7 @@ class Segment:
         """Makes the file long enough; raises OSError where the disk is too full."""
         if end > self.allocated:
             wanted = -(-end // ALLOCATION_BYTES) * ALLOCATION_BYTES
-            os.posix_fallocate(self.fd, self.allocated, wanted - self.allocated)
+            _allocate(self.fd, self.allocated, wanted - self.allocated)
             self.allocated = wanted
 
     def lines(self) -> Iterator[list[Any]]:
@@ -65,15 +68,18 @@ class Segment:
                 self.end += len(line)
                 yield events
 
+    def unread_bytes(self) -> int:
+        """How much there is behind the last line, the zeros at the end left out."""
+        return len(os.pread(self.fd, self.allocated - self.end, self.end).rstrip(b"\0"))
+
     def cut(self) -> int:
-        """Zeroes whatever is behind the last line; gives how many bytes of it were not zero."""
-        rest = os.pread(self.fd, self.allocated - self.end, self.end)
-        lost = len(rest.rstrip(b"\0"))
-        if lost:
+        """Removes what is behind the last line; gives how much there was."""
+        lost_bytes = self.unread_bytes()
+        if lost_bytes:
             os.ftruncate(self.fd, self.end)
             os.fsync(self.fd)
             self.allocated = self.end
-        return lost
+        return lost_bytes
 
 
 def encoded(events: Any) -> bytes:
@@ -106,26 +112,33 @@ class Journal:
         paths = sorted(directory.glob("journal-*.log"))
         self.segments = [Segment(path, int(path.stem.removeprefix("journal-"))) for path in paths]
         self._pending: list[Write] = []
+        self._failure: OSError | None = None
 
     def read(self) -> Iterator[tuple[int, list[Any]]]:
         """Segment number and events of every line, oldest first.
 
-        Raises JournalError for damage that is not a crash's.
+        Raises JournalError for damage that is not a crash's: what a crash cuts short has no whole line behind it.
         """
+        damaged: Segment | None = None
         for segment in self.segments:
             for events in segment.lines():
+                if damaged is not None:
+                    raise JournalError(f"{damaged.path} is damaged at byte {damaged.end}")
                 yield segment.number, events
-            if segment is not self.segments[-1]:
-                rest = os.pread(segment.fd, segment.allocated - segment.end, segment.end)
-                if rest.strip(b"\0"):
-                    raise JournalError(f"{segment.path} is damaged at byte {segment.end}")
+            if segment.unread_bytes():
+                damaged = segment
 
     def start(self, header: list[Any]) -> int:
         """Opens the journal for writing, after `read`. Gives how many bytes of an unfinished write were dropped."""
-        lost = self.segments[-1].cut() if self.segments else 0
+        lost_bytes = sum(segment.cut() for segment in self.segments)
         if not self.segments:
             self._new_segment(header)
-        return lost
+        elif not self.segments[-1].end:
+            # A crash came between the file and its first line, which no segment is without.
+            line = encoded(header)
+            self.segments[-1].allocate(len(line))
+            self._append(line)
+        return lost_bytes
 
     @property
     def number(self) -> int:
@@ -191,10 +204,17 @@ class Journal:
 
     def sync(self) -> None:
         """Writes what is pending and waits for the disk. Raises OSError, after which nothing more can be written."""
+        if self._failure is not None:
+            raise self._failure
         group, self._pending = self._pending, []
-        for segment, offset, lines in group:
-            _write_at(segment.fd, b"".join(lines), offset)
-            os.fdatasync(segment.fd)
+        try:
+            for segment, offset, lines in group:
+                _write_at(segment.fd, b"".join(lines), offset)
+                _sync_data(segment.fd)
+        except OSError as error:
+            # After a failed sync the next one may succeed without what was lost: there is no next one.
+            self._failure = error
+            raise
 
     def close(self) -> None:
         """Gives the directory free. What is pending is not written: nobody has had an answer for it."""

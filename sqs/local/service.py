@@ -139,6 +139,7 @@ class Service:
             asyncio.get_running_loop().call_exception_handler(context)
             self.answer_error(connection, SqsError("InternalFailure", "An internal error occurred.", status=500))
         self._polls.wake()
+        self.commit()
         if self.moves.running and not self._stepping:
             self._plan_step()
 
@@ -149,6 +150,7 @@ class Service:
         """Raises SqsError (503) where the disk has no room for this many bytes."""
         if self.journal is None or self.journal.has_room(room_bytes):
             return
+        self.commit()
         try:
             self.journal.make_room(room_bytes, self._header)
         except JournalFull as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import select
 import socket
@@ -10,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 import pytest
-from in_process import parsed, request
+from in_process import InProcessServer, feed, parsed, request
 
+from sqs.local import http
 from sqs.local.process import LocalServer
 
 URL = "http://sqs/000000000000/q"
@@ -176,6 +178,24 @@ def test_a_half_sent_send_leaves_no_message(server: LocalServer) -> None:
         assert hung_up(sock)
     shown = call(server, "GetQueueAttributes", QueueUrl=URL, AttributeNames=["ApproximateNumberOfMessages"])
     assert shown["Attributes"] == {"ApproximateNumberOfMessages": "1"}
+
+
+def test_a_request_that_is_never_whole_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "REQUEST_SECONDS", 0.05)
+    in_process = InProcessServer(None)
+    try:
+        for data in (b"POST / HT", request("GetQueueUrl", b"{}")[:-1]):
+            connection, wire = in_process.connect()
+            in_process.loop.run_until_complete(fed(connection, data))
+            assert parsed(wire.written)[0] == 408
+            assert wire.closed
+    finally:
+        in_process.close()
+
+
+async def fed(connection: http.Connection, data: bytes) -> None:
+    feed(connection, data)
+    await asyncio.sleep(0.2)
 
 
 def test_a_thousand_idle_connections_are_no_burden(server: LocalServer) -> None:

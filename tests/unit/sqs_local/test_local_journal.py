@@ -80,6 +80,29 @@ def test_damage_that_no_crash_leaves_stops_the_start(
         server._start()
 
 
+def test_a_crash_at_the_turn_of_a_segment_loses_nothing_that_was_answered(
+    server: InProcessServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old segment ends in half a line, the new one is there and empty; later the old one is cleaned away."""
+    server.call("CreateQueue", QueueName="q")
+    sent = send(server)
+    server.kill()
+    old = segments(tmp_path)[-1]
+    data = old.read_bytes()
+    end = len(data.rstrip(b"\0"))
+    old.write_bytes(data[:end] + b"0123abcd [[" + data[end + 11 :])
+    (tmp_path / "journal-00000002.log").write_bytes(bytes(4096))
+    server._start()
+    assert server.lost_bytes == 11
+    (queue,) = server.service.store.queues.values()
+    server.service.store.note_message(queue, queue.messages[sent])
+    send(server)
+    server.kill()
+    old.unlink()
+    server._start()
+    assert len(receive(server)) == 2
+
+
 def test_another_journal_cannot_use_the_directory(server: InProcessServer, tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="in use by another server"):
         Journal(tmp_path)
@@ -263,12 +286,19 @@ def test_a_disk_that_fails_ends_the_server_with_an_error(
     def broken(fd: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("os.fdatasync", broken)
+    monkeypatch.setattr(journal, "_sync_data", broken)
     failures: list[OSError] = []
     server.service._failed = failures.append
     with pytest.raises(Refused, match="InternalFailure"):
         send(server)
     assert failures[0].errno == 5
+    monkeypatch.undo()
+    # A sync that works again would not bring back what was lost, so nothing is answered from here on.
+    with pytest.raises(Refused, match="InternalFailure"):
+        send(server, "second")
+    server.restart()
+    # Whether the first had reached the disk is open, as its error says.
+    assert "second" not in [message["Body"] for message in receive(server)]
 
 
 def test_reading_a_large_journal_is_quick(server: InProcessServer) -> None:
