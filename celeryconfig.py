@@ -57,7 +57,7 @@ def _variable(name: str, default: str) -> str:
 
 def _broker_url() -> str:
     value = _variable("CELERY_BROKER_URL", "sqs://local:local@127.0.0.1:9324//")
-    allowed = "it must be sqs:// for AWS, or sqs://KEY:SECRET@HOST:PORT// for another endpoint"
+    allowed = "it must be sqs:// for AWS, or sqs://KEY:SECRET@HOST:PORT//, a / in SECRET written %2F"
     try:
         parts = _urlsplit(value)
         port = parts.port
@@ -70,7 +70,8 @@ def _broker_url() -> str:
 
 def _without_secret(url: str) -> str:
     scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else url
+    host = rest.rpartition("@")[2] if "@" in rest else rest.partition(":")[0]
+    return f"{scheme}{separator}***@{host}" if "@" in rest or ":" in rest else url
 
 
 def _result_backend() -> str:
@@ -83,7 +84,8 @@ def _result_backend() -> str:
             _without_secret(value),
             f"it must be sqlite:///FILE or a URL of one of Celery's result backends ({', '.join(known)})",
         )
-    if scheme == "sqlite" and not value.startswith("sqlite:///"):
+    file = value.removeprefix("sqlite:///")
+    if scheme == "sqlite" and (file == value or not file or _Path(file).is_dir()):
         raise SettingError("CELERY_RESULT_BACKEND", value, "a SQLite file is written sqlite:///FILE")
     return value
 
@@ -146,15 +148,15 @@ result_accept_content = ["json"]
 
 # Results.
 result_backend = _result_backend()
+if result_backend.startswith("s3://"):  # Celery's S3 backend takes bucket and prefix as settings of their own
+    s3_bucket = _urlsplit(result_backend).netloc
+    s3_base_path = _urlsplit(result_backend).path.strip("/")
 override_backends = {"sqlite": "tasks.results:SQLiteBackend"}
 result_expires = 86_400
 # The extended form would keep each request's inputs a second time.
 result_extended = False
 # Ours is; Celery's own backends are used one a thread.
 result_backend_thread_safe = result_backend.startswith("sqlite:")
-# A result is the work of a GPU: a store that is down is waited for, not answered by losing it.
-result_backend_always_retry = True
-result_backend_max_retries = 1_000_000
 
 # Deliveries are acknowledged after their result is stored, and what fails for good is rejected, which the
 # transport turns into a dead letter. With Celery's defaults neither ever reaches a dead-letter queue.
@@ -180,4 +182,4 @@ inference_catalogue = _catalogue()
 inference_models = _models()
 inference_devices = _devices()
 inference_visible_devices = _os.environ.get("CUDA_VISIBLE_DEVICES")
-inference_stop_seconds = 25.0  # of running work at SIGTERM, within the usual 30 s of container platforms
+inference_stop_seconds = 15.0  # of running work at SIGTERM; container platforms kill after 30

@@ -28,6 +28,7 @@ normalize = true
 
 [fragile.faults]
 kill = "divide by zero"
+hang = "hang for ever"
 """
 
 

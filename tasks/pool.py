@@ -1,21 +1,28 @@
 """The worker's pool: Celery's threads, which wait for the engine, and the device processes behind it."""
 
-from concurrent.futures import wait
+import os
+import threading
+from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any
 
 from celery.app.base import Celery
 from celery.concurrency.thread import ApplyResult, TaskPool
 from celery.utils.log import get_logger
 from celery.worker import state
+from celery.worker.request import Request
 
+from models.engine import Engine
 from models.errors import ModelsError
 from tasks import serving
 from tasks.engines import build
+from tasks.results import PATIENCE
 
 logger = get_logger(__name__)
 
 LOAD_SECONDS = 1_800.0  # a cold host fetches weights first
 SETTLE_SECONDS = 5.0  # for storing results and acknowledging, after the engine has ended
+EXIT_SECONDS = 10.0  # for the rest of Celery's shutdown, when a thread of the pool hangs
 
 
 def stop_the_worker(reason: str) -> None:
@@ -31,38 +38,91 @@ class EnginePool(TaskPool):
     device processes end last of all, when no thread waits for them any more.
     """
 
+    engine: Engine | None = None
+
     def __init__(self, *args: Any, app: Celery, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.app = app
-        self._running: set[Any] = set()
+        self._running: dict[Future[Any], Request | None] = {}
 
     def on_start(self) -> None:
-        """Load every model on every device; blocks until that is done. Ends the worker if it cannot be."""
+        """Load every model on every device; blocks until that is done, or until the worker is told to stop."""
+        failures: list[ModelsError] = []
         try:
-            engine = build(self.app.conf, on_lost=stop_the_worker)
-            engine.start(timeout_seconds=LOAD_SECONDS)
+            self.engine = engine = build(self.app.conf, on_lost=stop_the_worker)
         except ModelsError as error:
-            logger.critical("%s", error)
-            raise SystemExit(1) from error
-        self.engine = engine
+            failures.append(error)
+        else:
+            loading = threading.Thread(target=_start, args=(engine, failures), name="engine-start")
+            loading.start()
+            try:
+                while loading.is_alive():
+                    loading.join(0.1)
+                    state.maybe_shutdown()
+            except SystemExit:
+                # Celery does not stop what has not wholly started.
+                engine.stop(timeout_seconds=0.0)
+                raise
+        if failures:
+            logger.critical("%s", failures[0])
+            raise SystemExit(1) from failures[0]
         serving.use(engine)
+        PATIENCE.set()
 
     def on_apply(self, *args: Any, **kwargs: Any) -> ApplyResult:
-        """Run one task's tracer in a thread, and remember it until it ends."""
+        """Run one task's tracer in a thread, and see that its delivery is settled whatever becomes of it."""
         result = super().on_apply(*args, **kwargs)
-        self._running.add(result.f)
-        result.f.add_done_callback(self._running.discard)
+        request = getattr(kwargs.get("callback"), "__self__", None)
+        self._running[result.f] = request
+        result.f.add_done_callback(partial(self._settle, request))
         return result
+
+    def _settle(self, request: Request | None, future: Future[Any]) -> None:
+        """Celery settles a delivery when its tracer returns. It does not when it raises, as when a store is away."""
+        self._running.pop(future, None)
+        error = None if future.cancelled() else future.exception()
+        if request is None or (error is None and not future.cancelled()):
+            return
+        if error is not None:
+            logger.error("request %s could not be settled, and is released: %r", request.id, error)
+        state.task_ready(request)
+        request.reject(requeue=True)
 
     def on_stop(self) -> None:
         """Release what has not begun, and let the devices finish what has, within `inference_stop_seconds`."""
+        self._end(float(self.app.conf.inference_stop_seconds), SETTLE_SECONDS)
+
+    def on_terminate(self) -> None:
+        """End at once; what runs is released by the transport."""
+        self._end(0.0, 0.5)
+
+    def terminate_job(self, pid: int, signal: int | None = None) -> None:
+        """Nothing to do: a thread cannot be ended, and its request is released when the engine stops."""
+
+    def _end(self, engine_seconds: float, settle_seconds: float) -> None:
         serving.use(None)
-        self.engine.stop(timeout_seconds=float(self.app.conf.inference_stop_seconds))
-        # Every request is resolved now, so these threads only settle their deliveries.
-        wait(list(self._running), timeout=SETTLE_SECONDS)
+        if self.engine is not None:
+            self.engine.stop(timeout_seconds=engine_seconds)
+        # Every request is resolved now: these threads only settle their deliveries, and those whose store is away
+        # wait for it no longer.
+        PATIENCE.clear()
         self.executor.shutdown(wait=False, cancel_futures=True)
+        if wait(list(self._running), timeout=settle_seconds).not_done:
+            # Python joins the pool's threads before it exits, without a bound.
+            logger.error("%d threads of the pool hang; the worker ends without them", len(self._running))
+            exiting = threading.Timer(EXIT_SECONDS, os._exit, (1,))
+            exiting.daemon = True
+            exiting.start()
 
     def _get_info(self) -> dict[str, Any]:
         info: dict[str, Any] = dict(super()._get_info())
-        info["engine"] = self.engine.stats()
+        if self.engine is not None:
+            info["engine"] = self.engine.stats()
         return info
+
+
+def _start(engine: Engine, failures: list[ModelsError]) -> None:
+    try:
+        engine.start(timeout_seconds=LOAD_SECONDS)
+    except ModelsError as error:
+        failures.append(error)

@@ -5,19 +5,22 @@ connection a thread, commits the stores of many threads together, and holds JSON
 that is stored for a task stays: a redelivered request cannot replace it.
 """
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Self
 
 from celery.backends.base import KeyValueStoreBackend
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.states import READY_STATES
+from celery.utils.log import get_logger
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -44,11 +47,46 @@ FIRST_POLL_SECONDS = 0.005
 MAX_POLL_SECONDS = 0.1
 SWEEP_SECONDS = 600.0
 
+RETRY_SECONDS = 0.5
+SAY_SECONDS = 60.0
+
 Write = Callable[[sqlite3.Connection], Any]
+
+logger = get_logger(__name__)
+
+# Set while this process is a worker: a result that it holds is the work of a GPU, and a store that is full or away is
+# waited for. Others, and a worker that is ending, get the error.
+PATIENCE = threading.Event()
+
+
+@dataclass(frozen=True, slots=True)
+class Inode:
+    """Which file a path named when it was opened."""
+
+    device: int
+    number: int
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """The file that the path names now; raises OSError if it names none."""
+        status = os.stat(path)
+        return cls(status.st_dev, status.st_ino)
+
+    def is_still(self, path: Path) -> bool:
+        """Whether the path names the same file: SQLite goes on writing into one that was deleted."""
+        try:
+            return Inode.of(path) == self
+        except OSError:
+            return False
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection in WAL mode, where readers and the writer do not wait for each other."""
+    """A connection in WAL mode, where readers and the writer do not wait for each other.
+
+    Raises:
+        sqlite3.Error, OSError: the file cannot be opened, or is none of SQLite's.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     # In WAL mode NORMAL loses the last commits at a power cut, and a lost result would be a lost outcome.
@@ -78,14 +116,18 @@ class Writer:
 
     def _run(self) -> None:
         connection: sqlite3.Connection | None = None
+        opened = Inode(0, 0)
         while True:
             batch = [self._waiting.get()]
             while not self._waiting.empty():
                 batch.append(self._waiting.get())
             try:
-                connection = connection or connect(self._path)
+                if connection is None or not opened.is_still(self._path):
+                    connection = connect(self._path)
+                    opened = Inode.of(self._path)
                 results = self._commit(connection, [operation for operation, _ in batch])
             except Exception as error:
+                connection = None
                 for _, future in batch:
                     future.set_exception(error)
                 continue
@@ -115,31 +157,54 @@ class SQLiteBackend(KeyValueStoreBackend):
 
     def __init__(self, url: str | None = None, **kwargs: Any) -> None:
         self._path = Path((url or "").removeprefix("sqlite:///"))
+        self._begin()
+        super().__init__(url=url, **kwargs)
+
+    def _begin(self) -> None:
+        """What one process opens, and a fork of it must open anew."""
+        self._process = os.getpid()
         self._local = threading.local()
         self._lock = threading.Lock()
         self._writer: Writer | None = None
-        super().__init__(url=url, **kwargs)
+        self._said_at = 0.0
 
     def as_uri(self, include_password: bool = True) -> str:
         """The URL of this store; it has no password."""
         return f"sqlite:///{self._path}"
 
-    def exception_safe_to_retry(self, exc: Exception) -> bool:
-        """Whether a failed operation may be tried again: none of ours is half done."""
-        return isinstance(exc, sqlite3.Error)
+    def _ensure_retryable(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run one of Celery's operations; a worker tries its stores again until they succeed. None is half done."""
+        for option in ("fallback_exc", "fallback_msg", "max_retries"):
+            kwargs.pop(option, None)
+        while True:
+            try:
+                return func(*args, **kwargs)
+            except (sqlite3.Error, OSError) as error:
+                if func.__name__ != "_store_result" or not PATIENCE.is_set():
+                    raise
+                self._say(error)
+            time.sleep(RETRY_SECONDS)
+
+    def _say(self, error: Exception) -> None:
+        if time.monotonic() - self._said_at > SAY_SECONDS:
+            self._said_at = time.monotonic()
+            logger.error("results cannot be stored in %s, and are held until they can: %s", self._path, error)
 
     def _read(self, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = self._local.connection = connect(self._path)
-        rows: list[tuple[Any, ...]] = connection.execute(sql, parameters).fetchall()
+        if self._process != os.getpid():
+            self._begin()
+        opened: tuple[sqlite3.Connection, Inode] | None = getattr(self._local, "opened", None)
+        if opened is None or not opened[1].is_still(self._path):
+            connection = connect(self._path)
+            self._local.opened = opened = (connection, Inode.of(self._path))
+        rows: list[tuple[Any, ...]] = opened[0].execute(sql, parameters).fetchall()
         return rows
 
     def _write(self, operation: Write) -> Any:
+        if self._process != os.getpid():
+            self._begin()
         with self._lock:
             if self._writer is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._writer = Writer(self._path)
         return self._writer.write(operation)
 

@@ -6,11 +6,16 @@ from datetime import datetime
 from typing import Any
 
 from models.engine import Engine
-from models.errors import EngineStopped
+from models.errors import EngineStopped, Transient, UnknownModel
 
 # The engine answers every request that it accepts. This bound is for the case that it does not: the request is
 # then released, while its thread would otherwise be lost for good.
 MAX_WAIT_SECONDS = 3_600.0
+
+
+class NotServedHere(Transient):
+    """This worker has not loaded the model; another worker of the lane may have."""
+
 
 _engine: Engine | None = None
 _lock = threading.Lock()
@@ -48,6 +53,7 @@ def run(
 
     Raises:
         EngineStopped: there is no engine here, or it is ending.
+        NotServedHere: the model is none of those that this worker has loaded.
         models.errors.ModelsError: as the engine resolves the request.
         TimeoutError: it did not within MAX_WAIT_SECONDS.
     """
@@ -56,7 +62,10 @@ def run(
     deadline = datetime.fromisoformat(expires).timestamp() if expires else None
     _count(model, 1, len(inputs))
     try:
-        future = _engine.submit(model, inputs, options, deadline=deadline, request_id=request_id or "")
+        try:
+            future = _engine.submit(model, inputs, options, deadline=deadline, request_id=request_id or "")
+        except UnknownModel as error:
+            raise NotServedHere(f'this worker does not serve "{model}": see CELERY_MODELS') from error
         try:
             return future.result(timeout=MAX_WAIT_SECONDS)
         finally:

@@ -74,15 +74,26 @@ class InferenceTask(LaneTask):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """One attempt, in a thread of the worker's pool. Transient errors release the delivery."""
         try:
+            self._check_arguments(args, kwargs)
             return self.run(*args, **kwargs)
         except (Reject, Retry):
             raise
         except Exception as error:
-            if self.request.called_directly or fate_of(error) is not Fate.TRANSIENT:
+            here = self.request.called_directly or self.request.is_eager
+            if here or fate_of(error) is not Fate.TRANSIENT:
                 raise
             if not isinstance(error, EngineStopped):
                 self._note_failed_attempt(error)
             raise Reject(error, requeue=True) from error
+
+    def _check_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Refuse arguments that do not fit, as messages of others may carry them. Raises InvalidInput."""
+        try:
+            if "self" in kwargs:
+                raise TypeError("got an unexpected keyword argument 'self'")
+            inspect.signature(self.run).bind(*args, **kwargs)
+        except TypeError as error:
+            raise InvalidInput.because("arguments", f"do not fit {self.name}: {error}") from None
 
     def _note_failed_attempt(self, error: Exception) -> None:
         """Let the caller see that there will be another attempt; if there will not, raise the error."""

@@ -7,7 +7,7 @@ import click
 from sqs import queues as sqs_queues
 from sqs.depths import read_depths
 from sqs.lanes import LANES
-from tasks.commands.client import client_of
+from tasks.commands.client import client_of, one_sentence
 
 
 @click.group()
@@ -19,18 +19,20 @@ def queues() -> None:
 @click.pass_context
 def create(context: Any) -> None:
     """Create what is missing: each lane's queue and its dead-letter queue."""
-    client = client_of(context)
-    for lane in LANES:
-        sqs_queues.create(client, lane)
-        click.echo(f"{lane.queue.name}: ready, dead letters go to {lane.dead_letter_queue.name}")
+    with one_sentence():
+        client = client_of(context)
+        for lane in LANES:
+            sqs_queues.create(client, lane)
+            click.echo(f"{lane.queue.name}: ready, dead letters go to {lane.dead_letter_queue.name}")
 
 
 @queues.command()
 @click.pass_context
 def check(context: Any) -> None:
     """Print each difference between the queues and their declaration; status 1 if there is one."""
-    client = client_of(context)
-    differences = [difference for lane in LANES for difference in sqs_queues.check(client, lane)]
+    with one_sentence():
+        client = client_of(context)
+        differences = [difference for lane in LANES for difference in sqs_queues.check(client, lane)]
     for difference in differences:
         click.echo(str(difference))
     if differences:
@@ -42,6 +44,8 @@ def check(context: Any) -> None:
 @click.pass_context
 def list_(context: Any) -> None:
     """Print how many messages each queue holds."""
+    with one_sentence():
+        depths = read_depths(client_of(context), LANES)
     click.echo(f"{'queue':<32}{'visible':>9}{'in flight':>11}{'delayed':>9}")
-    for depth in read_depths(client_of(context), LANES):
+    for depth in depths:
         click.echo(f"{depth.queue:<32}{depth.visible:>9}{depth.in_flight:>11}{depth.delayed:>9}")

@@ -1,0 +1,200 @@
+"""A worker's start and end, and stores that fail under it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.processes import ROOT, Process
+from demo.stack import Stack
+from sqs.client import make_client
+from sqs.depths import Depth, read_depths
+from sqs.lanes import INFERENCE
+from tasks import feature_extraction, infer
+from tests.support.client import client_of
+
+SECONDS = 60
+
+
+@pytest.fixture
+def stack(tmp_path: Path, catalogue_of_one: Path) -> Iterator[Stack]:
+    with Stack(tmp_path / "stack", catalogue=catalogue_of_one, CELERY_LEASE_SECONDS="5") as stack, client_of(stack):
+        stack.start_server()
+        yield stack
+
+
+def eventually(true: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < until, what
+        time.sleep(0.05)
+
+
+def lane(stack: Stack) -> Depth:
+    client = make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
+    return read_depths(client, [INFERENCE])[0]
+
+
+def start_worker(stack: Stack, *options: str, **environment: str) -> Process:
+    """A worker that is not waited for."""
+    stack.environment |= environment
+    return stack.start("unready", "celery", "-A", "tasks", "worker", *options)
+
+
+def test_sigterm_while_models_load_ends_the_worker_and_its_device_process(stack: Stack) -> None:
+    worker = start_worker(stack)
+    time.sleep(3.0)
+    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.wait(15) == 0
+    assert " ready." not in worker.text()
+
+
+def test_a_second_signal_ends_a_worker_that_is_busy_and_releases_what_it_holds(stack: Stack) -> None:
+    worker = stack.start_worker()
+    held = [feature_extraction.delay("please hang for ever") for _ in range(3)]
+    eventually(lambda: lane(stack).in_flight == len(held), "the worker takes no requests")
+    os.kill(worker.pid, signal.SIGTERM)
+    time.sleep(1.0)
+    os.kill(worker.pid, signal.SIGQUIT)
+    worker.wait(20)
+    assert "Traceback" not in worker.text()
+    assert lane(stack).visible == len(held)
+
+
+def test_a_store_that_cannot_be_written_is_waited_for_and_nothing_is_lost(stack: Stack) -> None:
+    store = Path(stack.environment["CELERY_RESULT_BACKEND"].removeprefix("sqlite:///"))
+    worker = stack.start_worker()
+    assert len(feature_extraction.delay("before").get(timeout=SECONDS)) == 384
+    hidden = store.parent / "hidden"
+    hidden.mkdir()
+    for file in store.parent.glob("results.sqlite*"):
+        file.rename(hidden / file.name)
+    store.mkdir()
+    sent = [feature_extraction.delay(f"while it is away, {number}") for number in range(5)]
+    eventually(lambda: "cannot be stored" in worker.text(), "the worker says nothing of its store")
+    assert worker.text().count("cannot be stored") == 1
+    store.rmdir()
+    for file in hidden.iterdir():
+        file.rename(store.parent / file.name)
+    assert [len(result.get(timeout=SECONDS)) for result in sent] == [384] * 5
+
+
+def test_a_worker_whose_store_stays_away_ends_when_it_is_told_to(stack: Stack) -> None:
+    store = Path(stack.environment["CELERY_RESULT_BACKEND"].removeprefix("sqlite:///"))
+    worker = stack.start_worker()
+    store.unlink(missing_ok=True)
+    store.mkdir()
+    for number in range(5):
+        feature_extraction.delay(f"never to be stored, {number}")
+    eventually(lambda: "cannot be stored" in worker.text(), "the worker says nothing of its store")
+    os.kill(worker.pid, signal.SIGTERM)
+    worker.wait(30)
+    assert lane(stack).total == 5
+
+
+def test_a_result_file_that_is_deleted_is_made_again(stack: Stack) -> None:
+    stack.start_worker()
+    assert feature_extraction.delay("before").get(timeout=SECONDS)
+    for file in stack.folder.glob("results.sqlite*"):
+        file.unlink()
+    assert len(feature_extraction.delay("after").get(timeout=SECONDS)) == 384
+
+
+def test_a_model_that_this_worker_does_not_serve_is_left_to_others(tmp_path: Path, catalogue_of_one: Path) -> None:
+    table = catalogue_of_one.read_text(encoding="utf-8").partition("[fragile.faults]")[0]
+    catalogue_of_one.write_text(table + table.replace("[fragile]", "[second]"), encoding="utf-8")
+    with Stack(tmp_path / "stack", catalogue=catalogue_of_one, CELERY_MODELS="fragile") as stack, client_of(stack):
+        stack.start_server()
+        first = stack.start_worker("first")
+        elsewhere = infer.delay("second", "for the other worker")
+        eventually(lambda: elsewhere.state == "RETRY", "the first worker did not say that another should have it")
+        first.stop()
+        stack.environment["CELERY_MODELS"] = "second"
+        stack.start_worker("second")
+        assert len(elsewhere.get(timeout=SECONDS)) == 384
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "sentence"),
+    [
+        (["-P", "threads"], {}, "needs its own pool"),
+        ([], {"CELERY_MODELS": "nonsense"}, 'model "nonsense" is not known'),
+        ([], {"CELERY_DEVICES": "tpu"}, "CELERY_DEVICES is 'tpu'"),
+    ],
+)
+def test_a_worker_that_cannot_start_says_why_in_one_sentence(
+    stack: Stack, options: list[str], environment: dict[str, str], sentence: str
+) -> None:
+    worker = start_worker(stack, *options, **environment)
+    assert worker.wait(SECONDS) != 0
+    assert sentence in worker.text()
+    assert "Traceback" not in worker.text()
+
+
+def test_a_missing_model_folder_is_one_sentence(stack: Stack, tmp_path: Path) -> None:
+    catalogue = tmp_path / "missing.toml"
+    catalogue.write_text('[gone]\ntask = "feature-extraction"\nsource = "./nowhere"\n', encoding="utf-8")
+    worker = start_worker(stack, CELERY_CATALOGUE=str(catalogue))
+    assert worker.wait(SECONDS) != 0
+    assert 'model "gone": the folder' in worker.text()
+    assert "Traceback" not in worker.text()
+
+
+def test_polling_for_a_result_may_be_the_first_thing_that_a_program_does(stack: Stack) -> None:
+    program = "from tasks import app; print(app.AsyncResult('unknown').state)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={"PATH": "", **stack.environment},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert ended.stdout.strip() == "PENDING", ended.stderr
+
+
+def test_children_that_fork_after_the_first_use_work_on(stack: Stack) -> None:
+    stack.start_worker()
+    program = """
+import os
+from tasks import feature_extraction
+first = feature_extraction.delay("in the parent")
+first.get(timeout=60); first.forget()
+child = os.fork()
+if child == 0:
+    result = feature_extraction.delay("in the child")
+    assert len(result.get(timeout=60)) == 384
+    result.forget()
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        cwd=ROOT,
+        env={"PATH": "", **stack.environment},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert ended.stdout.strip() == "7", ended.stderr
+
+
+def test_a_store_that_is_none_is_an_error_and_not_a_wait(stack: Stack, tmp_path: Path) -> None:
+    noise = tmp_path / "noise.sqlite"
+    noise.write_bytes(os.urandom(8192))
+    program = "from tasks import app; app.AsyncResult('x').get(timeout=2)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={"PATH": "", **stack.environment, "CELERY_RESULT_BACKEND": f"sqlite:///{noise}"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert ended.returncode == 1
+    assert "not a database" in ended.stderr
