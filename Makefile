@@ -34,8 +34,10 @@ check: setup ## Format, lint, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Many tests wait, for leases and for processes to load models, so more of them run than there are cores; those of
+# one file stay together, because they share servers and workers.
 test: check browser ## All of it: `check`, then every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 format: setup ## Put the sources in shape
 	$(BIN)/ruff format .
