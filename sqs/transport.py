@@ -26,7 +26,11 @@ worker_name             named in the reasons of dead letters
 
 Acknowledging deletes, rejecting with requeue releases with backoff, rejecting without requeue makes a dead
 letter. Task options: `countdown`/`eta` become DelaySeconds, `delay_seconds=N` is one directly,
-`MessageGroupId=…` or `tenant=…` sets the message group, `MessageDeduplicationId=…` that of FIFO queues.
+`MessageGroupId=…` or `tenant=…` sets the message group, `MessageDeduplicationId=…` the id of FIFO queues. A FIFO
+group runs one message at a time; a released one blocks its group until it is visible again.
+
+A worker's signal handlers call `stop_receiving` at the first signal, and `release_everything` when its time to
+finish is over. What a callback raises ends its message and is logged; it does not reach `drain_events`.
 """
 
 import contextlib
