@@ -2,7 +2,7 @@
 
 `python -m benchmarks.embedded_server [--rounds 3] [--bin DIR ...] [--output FILE]` prints JSON. Peers (ministack and
 roto-server from PyPI, fauxqs from npm) are looked for on PATH and in each DIR, and left out where they are absent. Ours
-runs with its journal, synced to disk before every answer; the peers run as they come, which is without.
+runs with its journal, sends synced to disk before they are answered; the peers run as they come, which is without.
 """
 
 from __future__ import annotations
@@ -359,7 +359,7 @@ def targets(folders: list[str]) -> list[Target]:
         Target(
             "embedded",
             "this checkout",
-            "journal, synced before each answer",
+            "journal, sends synced before they are answered",
             lambda port, data: [sys.executable, "-m", "sqs.local", "--port", str(port), "--data", str(data)],
             lambda port: {},
         )

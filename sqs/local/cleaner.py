@@ -91,7 +91,9 @@ class Cleaner:
         assert journal is not None
         service.store.note_deduplications(number, service.now_ms())
         service.commit()
-        service.sync()
+        service.sync(must_sync=True)
+        if journal.failed:
+            return
         journal.drop_oldest()
         self._running = False
         self.plan()

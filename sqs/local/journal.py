@@ -10,11 +10,13 @@ group, and handing the work to a thread costs more processor time than the sync.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
@@ -112,6 +114,7 @@ class Journal:
         paths = sorted(directory.glob("journal-*.log"))
         self.segments = [Segment(path, int(path.stem.removeprefix("journal-"))) for path in paths]
         self._pending: list[Write] = []
+        self._unsynced: list[Segment] = []  # oldest first: no line is on disk before the lines ahead of it
         self._failure: OSError | None = None
 
     def read(self) -> Iterator[tuple[int, list[Any]]]:
@@ -198,19 +201,25 @@ class Journal:
         segment.end += len(line)
 
     @property
-    def pending(self) -> bool:
-        """Whether there are lines that are not on disk yet."""
-        return bool(self._pending)
+    def failed(self) -> bool:
+        return self._failure is not None
 
-    def sync(self) -> None:
-        """Writes what is pending and waits for the disk. Raises OSError, after which nothing more can be written."""
+    def write(self, *, sync: bool) -> None:
+        """Hands what is pending to the system, which keeps it when the server is killed; with `sync`, to the disk.
+
+        Raises OSError, after which nothing more can be written.
+        """
         if self._failure is not None:
             raise self._failure
         group, self._pending = self._pending, []
         try:
             for segment, offset, lines in group:
                 _write_at(segment.fd, b"".join(lines), offset)
-                _sync_data(segment.fd)
+                if segment not in self._unsynced:
+                    self._unsynced.append(segment)
+            while sync and self._unsynced:
+                _sync_data(self._unsynced[0].fd)
+                del self._unsynced[0]
         except OSError as error:
             # After a failed sync the next one may succeed without what was lost: there is no next one.
             self._failure = error
@@ -218,6 +227,12 @@ class Journal:
 
     def close(self) -> None:
         """Gives the directory free. What is pending is not written: nobody has had an answer for it."""
+        if self._failure is None:
+            with suppress(OSError):
+                for segment in self._unsynced:
+                    _sync_data(segment.fd)
+        self._pending = []
+        self._failure = OSError(errno.EBADF, "the journal is closed")
         for segment in self.segments:
             os.close(segment.fd)
         os.close(self._lock)

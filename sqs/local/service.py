@@ -36,6 +36,9 @@ _GROWING: Final = frozenset(("SendMessage", "SendMessageBatch", "CreateQueue", "
 CALLS_PATH: Final = "/_local/calls"
 _CALLS_REQUEST: Final = f"GET {CALLS_PATH} ".encode()
 _MOVE_STEP_SECONDS: Final = 0.02
+# Events that a kill must not undo, but a power failure may for a moment: messages are then delivered once more.
+_REPEATABLE: Final = frozenset(("recv", "lease", "undo", "del"))
+_LATE_SYNC_SECONDS: Final = 0.1
 _SWEEP_SECONDS: Final = 30.0  # how late an expired message may leave the memory where nobody asks for its queue
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
@@ -94,7 +97,7 @@ class Service:
         self.now_ms = now_ms or Clock().now_ms
         self._polls = Polls(self)
         self._cleaner = Cleaner(self)
-        self._sync_planned = False
+        self._sync_planned = self._must_sync = self._late_sync_planned = False
         self._stepping = False
         self._unsent: list[Reply] = []
         self._request_ids = itertools.count(1)
@@ -155,8 +158,9 @@ class Service:
             self.journal.make_room(room_bytes, self._header)
         except JournalFull as error:
             raise unavailable(f"The request was not carried out: nothing can be written to disk: {error}") from error
-        self._plan_sync()
         if self.journal.number != self.store.segment:
+            self._must_sync = True
+            self._plan_sync()
             self.store.segment = self.journal.number
             self._cleaner.plan()
 
@@ -174,6 +178,7 @@ class Service:
         events = self.store.take_events()
         if self.journal is not None:
             self.journal.append(events)
+            self._must_sync = self._must_sync or any(event[0] not in _REPEATABLE for event in events)
             self._plan_sync()
 
     def _plan_sync(self) -> None:
@@ -181,13 +186,14 @@ class Service:
             self._sync_planned = True
             asyncio.get_running_loop().call_soon(self.sync)
 
-    def sync(self) -> None:
-        """Ends a group: what was decided since the last one goes to disk, and the answers out."""
+    def sync(self, *, must_sync: bool = False) -> None:
+        """Ends a group: what was decided since the last one goes to the journal, and the answers out."""
         assert self.journal is not None
         self._sync_planned = False
         unsent, self._unsent = self._unsent, []
+        must_sync, self._must_sync = must_sync or self._must_sync, False
         try:
-            self.journal.sync()
+            self.journal.write(sync=must_sync)
         except OSError as error:
             self._failed(error)
             body = _encode({"__type": "com.amazonaws.sqs#InternalFailure", "message": str(error)}).encode()
@@ -195,6 +201,13 @@ class Service:
         for reply in unsent:
             self._send(reply)
         self._polls.wake()
+        if not must_sync and not self._late_sync_planned:
+            self._late_sync_planned = True
+            asyncio.get_running_loop().call_later(_LATE_SYNC_SECONDS, self._late_sync)
+
+    def _late_sync(self) -> None:
+        self._late_sync_planned = False
+        self.sync(must_sync=True)
 
     def answer(self, connection: Connection, answer: Answer) -> None:
         self._reply(connection, 200, b"", _encode(answer).encode())

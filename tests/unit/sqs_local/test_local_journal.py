@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import resource
 import time
@@ -178,6 +179,7 @@ def test_an_answer_that_nobody_gets_is_undone(server: InProcessServer) -> None:
         feed(connection, request("ReceiveMessage", json.dumps({"QueueUrl": URL}).encode()))
         connection.connection_lost(None)
         server.service.sync()
+        await asyncio.sleep(0)
         return wire.written
 
     assert server.loop.run_until_complete(receive_and_go()) == b""
