@@ -35,9 +35,9 @@ check: setup ## Format, lint, types and import contracts
 	$(BIN)/lint-imports
 
 # Many tests wait, for leases and for processes to load models, so more of them run than there are cores; those of
-# one file stay together, because they share servers and workers.
+# one file stay together, because they share servers and workers, and the long ones come first, in the order of folders.
 test: check browser ## All of it: `check`, then every test
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 format: setup ## Put the sources in shape
 	$(BIN)/ruff format .
