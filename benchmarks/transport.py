@@ -196,7 +196,7 @@ def depth(client: Any) -> depths.Depth:
 def cpu_seconds(pid: int) -> float:
     parent = psutil.Process(pid)
     processes = [parent, *parent.children(recursive=True)]
-    return sum(times.user + times.system for times in (process.cpu_times() for process in processes))
+    return float(sum(times.user + times.system for times in (process.cpu_times() for process in processes)))
 
 
 def latencies(broker: str, transport: str, count: int) -> dict[str, float]:

@@ -8,6 +8,7 @@ import botocore.session
 from botocore.config import Config
 
 from sqs.calls import CALLS
+from sqs.errors import NoRegionError
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
@@ -44,6 +45,8 @@ def make_client(
     Without keys, credentials come from the usual places of AWS and are read anew. One call blocks for at
     most `attempts` times (connect + read timeout) and a pause of botocore's between the attempts. The second
     attempt is there for kept connections that the other side has closed.
+
+    Raises NoRegionError when neither the caller nor AWS's usual places name a region and there is no endpoint.
     """
     config = Config(
         connect_timeout=connect_timeout_seconds,
@@ -54,9 +57,12 @@ def make_client(
     )
     with _building:  # botocore's loaders are not thread-safe
         session = botocore.session.get_session()
+        found = region or session.get_config_variable("region") or (endpoint_url and DEFAULT_REGION)
+        if not found:
+            raise NoRegionError
         client: SQSClient = session.create_client(  # type: ignore[assignment]  # named by a string
             "sqs",
-            region_name=region or session.get_config_variable("region") or (endpoint_url and DEFAULT_REGION),
+            region_name=found,
             endpoint_url=endpoint_url,
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,

@@ -5,12 +5,13 @@ SqsError
 ├── QueueMissingError      the queue does not exist; says how to make it
 ├── DeniedError            IAM refuses the action; says which one
 ├── RefusedError           SQS does not accept the call as it is
+├── NoRegionError          nobody says which AWS region is meant
 ├── MessageTooLargeError   the caller's fault: says the encoded size and the limit
 ├── DelayRefusedError      the caller's fault: FIFO queues take no delay for one message
 ├── UndecodableError       a body that is no kombu envelope, or no task; its message becomes a dead letter
 └── OptionError            a transport option that does not exist or cannot be
 
-The first four are kombu OperationalErrors, which is what `delay()` promises to raise. Only the first is
+The first five are kombu OperationalErrors, which is what `delay()` promises to raise. Only the first is
 worth a retry, so it alone is in the transport's list of recoverable errors.
 """
 
@@ -111,6 +112,13 @@ class RefusedError(SqsError, OperationalError):
     def __init__(self, operation: str, queue: str, code: str, cause: str) -> None:
         super().__init__(f"{operation} on queue {queue!r} was refused: {code}: {cause}")
         self.operation, self.queue, self.code = operation, queue, code
+
+
+class NoRegionError(SqsError, OperationalError):
+    """AWS is meant, and no region is named anywhere."""
+
+    def __init__(self) -> None:
+        super().__init__("no AWS region is set: name one in AWS_DEFAULT_REGION or in AWS's configuration file")
 
 
 class MessageTooLargeError(SqsError, ValueError):

@@ -49,6 +49,9 @@ def test_a_worker_outlives_every_fault_of_every_call(rig: Rig, proxy: FaultProxy
     worker = rig.worker(port=proxy.port, **FAST)
     sent = 0
     with rig.app():
+        # A denial before anything was ever received would rightly end the worker.
+        program.note.delay("first")
+        rig.until(rig.notes)
         for fault in FAULTS.values():
             for operation in ("ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "SendMessage"):
                 proxy.fail(operation, fault)

@@ -84,3 +84,20 @@ def test_the_command_line_prints_the_sentence_and_no_traceback() -> None:
     assert ended.returncode != 0
     assert "CELERY_DEVICES is 'tpu'" in ended.stderr
     assert "Traceback" not in ended.stderr + ended.stdout
+
+
+def test_aws_without_a_region_is_one_sentence_at_delay_and_on_the_command_line() -> None:
+    environment = {"CELERY_BROKER_URL": "sqs://", "PATH": "", "AWS_CONFIG_FILE": "/nonexistent"}
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+        )
+
+    program = "from kombu.exceptions import OperationalError\nfrom tasks import feature_extraction\ntry:\n"
+    program += "    feature_extraction.delay('text')\nexcept OperationalError as error:\n    print(error)"
+    assert "no AWS region is set" in run("-c", program).stdout
+    listed = run("-m", "celery", "-A", "tasks", "queues", "list")
+    assert listed.returncode == 1
+    assert "no AWS region is set" in listed.stderr
+    assert "Traceback" not in listed.stderr
