@@ -87,7 +87,7 @@ def through_a_worker(
         begun = time.perf_counter()
         delay(text).get(timeout=60)
         latencies.append(time.perf_counter() - begun)
-    worker.stop()
+    worker.stop(timeout_seconds=5.0)
     return {
         "texts_per_second": rate,
         "sqs_requests_per_task": calls / len(inputs),
@@ -117,7 +117,8 @@ def stock(folder: Path, inputs: list[str], one_by_one: int, children: int, threa
             "STOCK_MODEL": str(MODEL),
             "STOCK_THREADS": str(threads),
         }
-        os.environ.update(stack.environment)
+        # Its own variables alone: Celery would take CELERY_RESULT_BACKEND for our application's, too.
+        os.environ.update({name: value for name, value in stack.environment.items() if name.startswith("STOCK_")})
         sys.modules.pop("benchmarks.stock_worker", None)
         from benchmarks.stock_worker import embed
 
@@ -156,7 +157,8 @@ def main() -> None:
             rounds["ours"].append(ours(base / "ours", inputs, arguments.one_by_one))
             for c, t in settings:
                 rounds[f"stock {c}x{t}"].append(stock(base / f"stock-{c}", inputs, arguments.one_by_one, c, t))
-            print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr)
+            so_far = {name: figures[-1] for name, figures in rounds.items()}
+            print(f"round {number + 1} of {arguments.rounds}: {json.dumps(so_far)}", file=sys.stderr)
     best = max((f"stock {c}x{t}" for c, t in settings), key=lambda name: median(rounds[name], "texts_per_second"))
     mine = median(rounds["ours"], "texts_per_second")
     report = {
