@@ -55,14 +55,14 @@ def run_requests(console: Console, stack: Stack, worker: Process) -> None:
         NotReady: results are missing after RESULT_SECONDS, or the worker has ended.
     """
     from demo import report
-    from demo.work import Sent, lines, send_all
+    from demo.work import IMAGES, Sent, lines, send_all
 
     before = sqs_calls(stack)
     begun = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     sent: list[Sent] = []
     with Progress(*columns, console=console) as progress:
-        expected = len(lines("texts.txt")) + len(lines("prompts.txt")) + 36
+        expected = len(lines("texts.txt")) + len(lines("prompts.txt")) + IMAGES
         sending = progress.add_task("sent", total=expected)
         answered = progress.add_task("answered", total=expected)
         for request in send_all():
@@ -86,7 +86,11 @@ def run_requests(console: Console, stack: Stack, worker: Process) -> None:
 
 
 def run_bad_requests(console: Console, stack: Stack) -> None:
-    """A request that is refused, one that is poison, one that crashes its model; then the dead-letter queue."""
+    """A request that is refused, one that is poison, one that crashes its model; then the dead-letter queue.
+
+    Raises:
+        NotReady: one of them did not end as it should.
+    """
     from demo import report
     from models.errors import InvalidInput
     from sqs.client import make_client
@@ -106,8 +110,12 @@ def run_bad_requests(console: Console, stack: Stack) -> None:
     for what, result in (("poison, sent past the check", poison), ("crashes its device process", crashing)):
         result.get(timeout=RESULT_SECONDS, propagate=False)
         report.outcome(console, what, result.state, result.result)
+        if result.state != "FAILURE":
+            raise NotReady(f"{what}: it should have failed")
     states = [neighbour.get(timeout=RESULT_SECONDS, propagate=False) and neighbour.state for neighbour in neighbours]
     report.outcome(console, "its 8 neighbours in the same batch", "SUCCESS", f"{states.count('SUCCESS')} of 8")
+    if states.count("SUCCESS") != len(neighbours):
+        raise NotReady("a neighbour of the crashing request did not succeed")
 
     client: Any = make_client(
         endpoint_url=stack.endpoint,
@@ -120,6 +128,8 @@ def run_bad_requests(console: Console, stack: Stack) -> None:
     while len(letters) < 2 and time.monotonic() < until:
         letters = peek(client, INFERENCE, 10)
     report.dead_letters(console, INFERENCE.dead_letter_queue.name, letters)
+    if {letter.reason.task_id for letter in letters if letter.reason} != {poison.id, crashing.id}:
+        raise NotReady("the dead-letter queue should hold the poison and the crashing request, and nothing else")
 
 
 def main() -> int:
