@@ -27,13 +27,22 @@ class Faults:
 class ModelSpec:
     """One model. `source` is an absolute folder, or a Hugging Face id whose `revision` is 40 hex digits.
 
-    `max_inputs` bounds the inputs of one request, `max_request_bytes` all of them together with the options, as JSON
-    inside a message's JSON: the default leaves room for the envelope in 262,144 bytes. `max_characters` and
-    `max_bytes` bound each input (media are counted after base64 decoding), `max_tokens` each input once tokenized,
-    `max_pixels` each image.
-    A batch has at most `batch_size` inputs and `batch_tokens` tokens, padding included.
+    Limits of one request: `max_inputs`; `max_request_bytes` for all inputs together with the options, as JSON inside
+    a message's JSON (the default leaves room for the envelope in 262,144 bytes); `max_pairs` for its texts times its
+    labels; `max_result_bytes` for its result as JSON.
+    Limits of one input: `max_characters`, `max_bytes` (media are counted after base64 decoding), `max_tokens`
+    once tokenized, `max_pixels` of an image or a frame, `max_seconds` of sound, `max_beam_tokens` for beams times
+    new tokens.
+    A batch has at most `batch_size` inputs and `batch_tokens` tokens, padding included; `continuous` ("auto", "on"
+    or "off") says whether text generation lets requests join a batch that runs. `time_limit_seconds` bounds one
+    batch; past it the device process is killed.
+    `lane` is the queue that its requests go to, None the default one. A request without an expiry of its own expires
+    `deadline_seconds` after it was sent.
+    `memory_bytes` is the device memory that weights, batches and caches may take together; None: not bounded.
+    `isolate`: it has a device process of its own, so that its crashes and its memory are not its neighbours'.
     `pooling` ("mean", "cls" or "none") and `normalize` concern feature extraction.
-    `time_limit_seconds` bounds one batch; past it the device process is killed.
+    `example` with `example_options` is what warms it up and what `models check` runs; None: its kind's own.
+    `allow_unsafe` is no key of the catalogue: who runs a process may allow it there.
     """
 
     name: str
@@ -42,20 +51,31 @@ class ModelSpec:
     revision: str | None = None
     dtype: str = "float32"
     default: bool = False
+    lane: str | None = None
+    deadline_seconds: float | None = None
     max_inputs: int = 64
     max_request_bytes: int = 240_000
+    max_pairs: int = 1024
+    max_result_bytes: int = 16_000_000
     max_characters: int = 20_000
     max_bytes: int = 8_000_000
     max_tokens: int = 512
     max_pixels: int = 40_000_000
+    max_seconds: float = 60.0
+    max_beam_tokens: int = 2048
     batch_size: int = 16
     batch_tokens: int = 8192
+    continuous: str = "auto"
+    time_limit_seconds: float = 120.0
+    memory_bytes: int | None = None
+    isolate: bool = False
     pooling: str = "mean"
     normalize: bool = False
-    time_limit_seconds: float = 120.0
     options: Mapping[str, Option] = field(default_factory=dict)
     example: Any = None
+    example_options: Mapping[str, Any] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
+    allow_unsafe: bool = False
 
     @property
     def kind(self) -> Kind:

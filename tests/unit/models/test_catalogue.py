@@ -7,7 +7,9 @@ import pytest
 from models.catalogue import DEFAULT_PATH, Catalogue, load
 from models.errors import CatalogueError, UnknownModel
 from models.spec import ModelSpec
+from models.table import KEYS
 
+FILL_MASK = 'task = "fill-mask"\nsource = "./f"\n'
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -27,7 +29,7 @@ def test_the_default_catalogue_serves_three_kinds() -> None:
     assert catalogue.tasks == ("feature-extraction", "text-generation", "image-classification")
     minilm = catalogue.get("all-minilm-l6-v2")
     assert (minilm.pooling, minilm.normalize) == ("mean", True)
-    assert minilm.source == str(DEFAULT_PATH.parents[1] / "var" / "models" / "all-minilm-l6-v2")
+    assert minilm.source == str((DEFAULT_PATH.parents[1] / "var" / "models" / "all-minilm-l6-v2").resolve())
 
 
 def test_a_folder_is_relative_to_the_catalogue(tmp_path: Path) -> None:
@@ -50,6 +52,31 @@ def test_the_kind_gives_the_defaults_and_the_spec_narrows_them(tmp_path: Path) -
     option = one.options["max_new_tokens"]
     assert (option.default, option.minimum, option.maximum) == (7, 1, 9)
     assert one.kind.options["max_new_tokens"].maximum == 512
+
+
+def test_what_an_operator_may_say_of_a_model_is_read(tmp_path: Path) -> None:
+    one = spec(
+        tmp_path,
+        FILL_MASK + 'lane = "bulk.fifo"\ndeadline_seconds = 90\nmemory_bytes = 2_000_000_000\nisolate = true\n'
+        'max_seconds = 12.5\nmax_pairs = 9\nmax_beam_tokens = 7\nmax_result_bytes = 1_000\ncontinuous = "off"\n'
+        'example = "a [MASK]"\nexample_options = {top_k = 2}',
+    )
+    assert (one.lane, one.deadline_seconds, one.memory_bytes, one.isolate) == ("bulk.fifo", 90, 2_000_000_000, True)
+    assert (one.max_seconds, one.max_pairs, one.max_beam_tokens, one.max_result_bytes) == (12.5, 9, 7, 1000)
+    assert (one.continuous, one.example, one.example_options) == ("off", "a [MASK]", {"top_k": 2})
+    assert not one.allow_unsafe
+
+
+def test_more_new_tokens_raise_the_limit_on_beams_times_new_tokens(tmp_path: Path) -> None:
+    source = 'task = "text-generation"\nsource = "./g"\n'
+    assert spec(tmp_path, source).max_beam_tokens == 2048
+    assert spec(tmp_path, source + "[one.options.max_new_tokens]\nmaximum = 9000").max_beam_tokens == 9000
+
+
+def test_every_key_is_described(tmp_path: Path) -> None:
+    page = (DEFAULT_PATH.parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
+    described = {name for row in page.splitlines() if row.startswith("| `") for name in row.split("|")[1].split("`")}
+    assert KEYS - described == set()
 
 
 def test_faults_are_read_by_their_names(tmp_path: Path) -> None:
@@ -78,8 +105,31 @@ def test_a_spec_survives_the_way_to_a_device_process(tmp_path: Path) -> None:
         ('task = "fill-mask"\nsource = "https://x/y"', r"\[one\] source: .*no Hugging Face id"),
         ('task = "fill-mask"\nsource = "./f"\ndtype = "float31"', r'\[one\] dtype: .*mean "float32"'),
         ('task = "fill-mask"\nsource = "./f"\npooling = "men"', r'\[one\] pooling: .*mean "mean"'),
-        ('task = "fill-mask"\nsource = "./f"\nbatch_size = 0', r"\[one\] batch_size: must be a number above 0"),
-        ('task = "fill-mask"\nsource = "./f"\nbatch_size = true', r"\[one\] batch_size: must be a number above 0"),
+        ('task = "fill-mask"\nsource = "./f"\nbatch_size = 0', r"\[one\] batch_size: must be a whole number above 0"),
+        (
+            'task = "fill-mask"\nsource = "./f"\nbatch_size = true',
+            r"\[one\] batch_size: must be a whole number above 0",
+        ),
+        (FILL_MASK + 'memory_bytes = "2 GiB"', r"\[one\] memory_bytes: must be a whole number above 0, as 2_000_000"),
+        (FILL_MASK + "max_result_bytes = 1.5", r"\[one\] max_result_bytes: must be a whole number"),
+        (FILL_MASK + "max_bytes = 9223372036854775807", r"\[one\] max_bytes: must be a whole number"),
+        (FILL_MASK + "max_seconds = inf", r"\[one\] max_seconds: must be a number above 0 and at most 1,209,600"),
+        (FILL_MASK + "time_limit_seconds = nan", r"\[one\] time_limit_seconds: must be a number above 0"),
+        (FILL_MASK + "deadline_second = 5", r'\[one\] deadline_second: .*mean "deadline_seconds"'),
+        (FILL_MASK + "deadline_seconds = -1", r"\[one\] deadline_seconds: must be a number above 0"),
+        (FILL_MASK + 'lane = "no queue!"', r"\[one\] lane: must be the name of a queue, not 'no queue!'"),
+        (FILL_MASK + 'isolate = "yes"', r"\[one\] isolate: must be true or false"),
+        (FILL_MASK + "continuous = true", r'\[one\] continuous: "True" is not served'),
+        (FILL_MASK + 'continuous = "of"', r'\[one\] continuous: "of" is not served. Did you mean "off"'),
+        (FILL_MASK + "task = 5", "cannot be read"),
+        ('task = ["fill-mask"]\nsource = "./f"', r"\[one\] task: .* is not served"),
+        (FILL_MASK + "allow_unsafe = true", r"\[one\] allow_unsafe: is no key of a catalogue"),
+        (FILL_MASK + 'example = ""', r"\[one\] example: inputs is an empty text"),
+        (FILL_MASK + 'example = ["a", "b"]', r"\[one\] example: must be one input, not a list"),
+        (FILL_MASK + "example = 1979-05-27", r"\[one\] example: inputs must be a text, not date"),
+        (FILL_MASK + 'example = "a"\nexample_options = {top_q = 5}', r'\[one\] example: option "top_q" is not known'),
+        (FILL_MASK + "example_options = 5", r"\[one\] example_options: must be a table"),
+        (FILL_MASK + "options = 5", r"\[one\] options: must be a table"),
         ('task = "fill-mask"\nsource = "./f"\nnormalize = 1', r"\[one\] normalize: must be true or false"),
         ('task = "fill-mask"\nsource = "./f"\n[one.options.topk]', r'options.topk: unknown option. .*mean "top_k"'),
         (
