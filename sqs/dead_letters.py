@@ -1,12 +1,19 @@
 """Dead letters: messages that failed for good, kept byte for byte in their lane's DLQ, with the reason.
 
-The reason is one message attribute, `celery-inference.reason`, a JSON object with the fields of `Reason`.
-All other attributes of the message stay as they were.
+The reason is one message attribute, `celery-inference.reason`, a JSON object with the fields of `Reason`. One and
+not ten, because SQS takes ten in all and applications may use theirs, which stay as they were.
+
+The same attribute carries a request's generation when its letter is sent back to a lane: there it holds a `Mark`, or
+the reason itself where SQS moved the letter, which then began the generation after that of its failure.
 """
 
 import dataclasses
 import json
+import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from sqs import limits
@@ -21,12 +28,39 @@ if TYPE_CHECKING:
 
 REASON_ATTRIBUTE = "celery-inference.reason"
 REASON_LIMIT_BYTES = 3_072  # of the JSON; with name and type well inside the 4 KiB kept free for it
+_FAR = 2**40  # beyond any honest count or time
 PEEK_SECONDS = 5  # how long a message that is looked at stays invisible if it cannot be given back
+
+logger = logging.getLogger(__name__)
+
+
+class Cause(StrEnum):
+    """The class of a reason: what people group dead letters by."""
+
+    INVALID_INPUT = "invalid-input"  # the caller's fault
+    CRASH = "crash"  # its input, run alone, ends the device process
+    ATTEMPTS_USED_UP = "attempts-used-up"
+    UNREADABLE = "unreadable"
+    UNKNOWN_TASK = "unknown-task"
+    REJECTED = "rejected"  # by a task's own code, or without a stated reason
+    LOST = "lost"  # every host that had it died without a word; SQS's own redrive brought it
+
+
+# For reasons that state no cause.
+_CAUSES = {
+    "UndecodableMessage": Cause.UNREADABLE,
+    "UnknownTask": Cause.UNKNOWN_TASK,
+    "NotATask": Cause.UNKNOWN_TASK,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a message is a dead letter."""
+    """Why a message is a dead letter. What is known only when it is buried is filled in then.
+
+    `message` is the error's first line, `message_id` SQS's id of the message that failed (its dead letter has
+    another), `failed_at` in seconds since the epoch, `group` the message group on a FIFO lane.
+    """
 
     error_type: str
     message: str
@@ -34,6 +68,13 @@ class Reason:
     worker: str | None = None
     model: str | None = None
     task_id: str | None = None
+    cause: Cause | None = None
+    revision: str | None = None
+    lane: str | None = None
+    generation: int = 0
+    failed_at: float | None = None
+    message_id: str | None = None
+    group: str | None = None
 
     def to_json(self, limit_bytes: int = REASON_LIMIT_BYTES) -> str:
         """As the attribute's value: ASCII, the message shortened until it fits into the limit."""
@@ -52,15 +93,81 @@ class Reason:
         """Read an attribute's value, of this or another version; unknown fields are dropped."""
         try:
             fields = json.loads(value)
-            known = {field.name for field in dataclasses.fields(cls)}
-            return cls(**{name: field for name, field in fields.items() if name in known})
-        except (TypeError, ValueError, AttributeError):
+            given = {name: field for name, field in fields.items() if _fits(name, field)}
+            if "cause" in given:
+                given["cause"] = Cause(given["cause"])
+            return cls(**given)
+        except (TypeError, ValueError, AttributeError, RecursionError):
             return cls(error_type="Unknown", message=value[:200], attempts=0)
+
+    @property
+    def stated_cause(self) -> Cause:
+        """The cause, or what the error's type says of it."""
+        return self.cause or _CAUSES.get(self.error_type, Cause.REJECTED)
+
+
+_NUMBERS = ("attempts", "generation", "failed_at")
+_TEXTS = tuple(field.name for field in dataclasses.fields(Reason) if field.name not in _NUMBERS)
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether a field of an attribute, which anybody may have written, can be the reason's."""
+    if name == "cause":
+        return value in list(Cause)
+    if name in _NUMBERS:
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _FAR
+    return name in _TEXTS and isinstance(value, str)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the attribute says of a message on its way back to a lane: its generation, and how often the sweep has
+    brought it back because it had attempts to spare."""
+
+    generation: int
+    returns: int = 0
+
+    def attribute(self) -> dict[str, str]:
+        """As a message attribute."""
+        fields = {"generation": self.generation} | ({"returns": self.returns} if self.returns else {})
+        return {"DataType": "String", "StringValue": json.dumps(fields, separators=(",", ":"))}
+
+
+def mark_of(attributes: dict[str, Any]) -> Mark:
+    """The mark of a message on a lane; generation 0 for one that was never a dead letter, or whose mark is foreign."""
+    value = attributes.get(REASON_ATTRIBUTE, {}).get("StringValue")
+    try:
+        fields = json.loads(value) if value else {}
+        generation, returns = int(fields.get("generation", 0)), int(fields.get("returns", 0))
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
+        return Mark(0)
+    if not (0 <= generation < _FAR and 0 <= returns < _FAR):
+        return Mark(0)
+    # StartMessageMoveTask moves a letter as it is.
+    return Mark(generation + 1 if "error_type" in fields else generation, returns)
+
+
+def reason_of(attributes: dict[str, Any]) -> Reason | None:
+    """The reason of a message in a DLQ; None when SQS's own redrive brought it, marked or not."""
+    attribute = attributes.get(REASON_ATTRIBUTE)
+    if attribute is None:
+        return None
+    value = attribute.get("StringValue") or ""
+    try:
+        fields = json.loads(value)
+        if isinstance(fields, dict) and "generation" in fields and "error_type" not in fields:
+            return None
+    except (ValueError, RecursionError):
+        pass
+    return Reason.from_json(value)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message in a DLQ; `reason` is None when SQS's own redrive brought it."""
+    """A message in a DLQ; `reason` is None when SQS's own redrive brought it.
+
+    `attributes` are the message's own, without the reason or mark.
+    """
 
     message_id: str
     body: str
@@ -68,6 +175,8 @@ class DeadLetter:
     reason: Reason | None
     deliveries: int
     sent_at: float  # seconds since the epoch, of the first send on a standard queue
+    mark: Mark = Mark(0)  # of a letter without a reason
+    group: str | None = None  # the message group that SQS says it has
 
 
 def explain(message: "Message | str", reason: Reason) -> None:
@@ -91,7 +200,7 @@ def bury_parameters(
     attributes = {name: value for name, value in delivery.attributes.items() if name != REASON_ATTRIBUTE}
     if len(attributes) >= limits.MAX_MESSAGE_ATTRIBUTES:
         return None
-    reason = delivery.reason or Reason("Rejected", "rejected without a stated reason", delivery.count)
+    reason = _complete(delivery)
     fixed_bytes = message_bytes(delivery.body, attributes) + len(REASON_ATTRIBUTE) + len("String")
     room = min(REASON_LIMIT_BYTES, dead_letter_limit_bytes - fixed_bytes)
     value = reason.to_json(room)
@@ -103,10 +212,63 @@ def bury_parameters(
     if group is not None:
         parameters["MessageGroupId"] = group
     if dead_letter_queue.endswith(".fifo"):
-        parameters.setdefault("MessageGroupId", "dead-letters")
+        # A group of its own, because SQS shows only the first ten messages of a group to who takes none away. The
+        # real one is in the reason.
+        parameters["MessageGroupId"] = delivery.message_id
         # The same delivery buried twice is one dead letter; a later generation of it is another.
         parameters["MessageDeduplicationId"] = f"{delivery.message_id}-{delivery.count}"
     return parameters
+
+
+def _complete(delivery: "Delivery") -> Reason:
+    """The reason of a delivery, with what its task need not know."""
+    reason = delivery.reason or Reason("Rejected", "rejected without a stated reason", delivery.count)
+    return dataclasses.replace(
+        reason,
+        message=first_line(reason.message),
+        cause=reason.stated_cause,
+        lane=reason.lane or delivery.queue,
+        generation=mark_of(delivery.attributes).generation,
+        failed_at=reason.failed_at or round(time.time(), 3),
+        message_id=delivery.message_id or None,
+        group=delivery.system_attributes.get("MessageGroupId"),
+    )
+
+
+def first_line(text: str) -> str:
+    """The first line that says something."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+_listeners: list[Callable[[DeadLetter], None]] = []
+
+
+def listen(listener: Callable[[DeadLetter], None]) -> None:
+    """Hear of each letter that this process buries, once SQS has it and before its original is deleted.
+
+    Called in a thread that settles deliveries, which must not be kept waiting.
+    """
+    if listener not in _listeners:
+        _listeners.append(listener)
+
+
+def note_buried(parameters: dict[str, Any], message_id: str) -> None:
+    """Tell the listeners of a letter that was sent with these parameters and has this message id."""
+    attributes = dict(parameters.get("MessageAttributes", {}))
+    letter = DeadLetter(
+        message_id=message_id,
+        body=parameters["MessageBody"],
+        attributes={name: value for name, value in attributes.items() if name != REASON_ATTRIBUTE},
+        reason=reason_of(attributes),
+        deliveries=0,
+        sent_at=time.time(),
+        group=parameters.get("MessageGroupId"),
+    )
+    for listener in _listeners:
+        try:
+            listener(letter)
+        except Exception:
+            logger.exception("a dead letter is in its queue, and could not be noted")
 
 
 def message_bytes(body: str, attributes: dict[str, Any]) -> int:
@@ -141,7 +303,7 @@ def peek(client: "SQSClient", lane: Lane, limit: int = 10) -> list[DeadLetter]:
                 break
             receipts.extend(message["ReceiptHandle"] for message in messages)
             for message in messages:
-                letter = _letter(dict(message))
+                letter = letter_in(dict(message))
                 seen[letter.message_id] = letter
     finally:
         for start in range(0, len(receipts), limits.MAX_BATCH_ENTRIES):
@@ -155,15 +317,17 @@ def peek(client: "SQSClient", lane: Lane, limit: int = 10) -> list[DeadLetter]:
     return list(seen.values())
 
 
-def _letter(message: dict[str, Any]) -> DeadLetter:
+def letter_in(message: dict[str, Any]) -> DeadLetter:
+    """The letter in one entry of ReceiveMessage's answer."""
     attributes = dict(message.get("MessageAttributes", {}))
-    reason = attributes.pop(REASON_ATTRIBUTE, None)
     system = message.get("Attributes", {})
     return DeadLetter(
         message_id=message["MessageId"],
         body=message["Body"],
-        attributes=attributes,
-        reason=None if reason is None else Reason.from_json(reason.get("StringValue", "")),
+        attributes={name: value for name, value in attributes.items() if name != REASON_ATTRIBUTE},
+        reason=reason_of(attributes),
         deliveries=int(system.get("ApproximateReceiveCount", 0)),
         sent_at=int(system.get("SentTimestamp", 0)) / 1000,
+        mark=mark_of(attributes),
+        group=system.get("MessageGroupId"),
     )

@@ -8,7 +8,7 @@ from kombu import message as kombu_message
 from kombu.exceptions import ContentDisallowed, DecodeError
 
 from sqs.backoff import release_after
-from sqs.dead_letters import Reason, explain
+from sqs.dead_letters import Reason, explain, mark_of
 from sqs.deliveries import Delivery
 from sqs.lanes import lane_of
 from sqs.protocol import check_payload
@@ -18,7 +18,8 @@ class Message(kombu_message.Message):
     """A received message.
 
     `delivery_info` holds, besides exchange and routing key, `delivery_count` (SQS's own count of receives,
-    this one included), `redelivered`, `message_id` and `sent_at` (SQS's clock, seconds since the epoch).
+    this one included), `redelivered`, `message_id`, `generation` (0, or one more for each time that it was redriven)
+    and `sent_at` (SQS's clock, seconds since the epoch).
     A message that turns out unreadable, or that the consumer does not take, explains itself before it is
     rejected; one that is acknowledged because it is unreadable is rejected, because acknowledging would lose it.
     """
@@ -32,6 +33,7 @@ class Message(kombu_message.Message):
         info["delivery_count"] = delivery.count
         info["redelivered"] = delivery.count > 1
         info["message_id"] = delivery.message_id
+        info["generation"] = mark_of(delivery.attributes).generation
         info["sent_at"] = delivery.sent_at
         self.delivery = delivery
         self.handed_over = False

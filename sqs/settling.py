@@ -15,7 +15,7 @@ from typing import Any
 from sqs import limits
 from sqs.account import Account
 from sqs.backoff import full_jitter, release_delay
-from sqs.dead_letters import bury_parameters
+from sqs.dead_letters import bury_parameters, note_buried
 from sqs.deliveries import Delivery
 from sqs.errors import RefusedError, SqsError, is_passing
 from sqs.faultlog import FaultLog
@@ -257,7 +257,7 @@ class Settler:
             parameters = entry.parameters or self._bury_parameters(delivery)
             if parameters is None:
                 return [(RELEASE, self._released(entry))]
-            self._account.call(COPY, delivery.queue, self._account.client.send_message, **parameters)
+            answer = self._account.call(COPY, delivery.queue, self._account.client.send_message, **parameters)
         except RefusedError as exc:
             self._faults.failed(subject, exc, "left to the redrive of SQS")
             return [(RELEASE, self._released(entry))]
@@ -266,6 +266,8 @@ class Settler:
             self._faults.failed(subject, exc, "the message is released")
             return [(RELEASE, self._released(entry))]
         self._faults.succeeded(subject)
+        if entry.parameters is None:
+            note_buried(parameters, answer.get("MessageId", ""))
         return [(DELETE, _Entry(delivery))]
 
     def _bury_parameters(self, delivery: Delivery) -> dict[str, Any] | None:

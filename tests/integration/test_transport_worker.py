@@ -47,7 +47,12 @@ def test_a_rejected_task_is_buried_byte_for_byte_with_its_reason(fresh: Rig) -> 
     fresh.until(lambda: fresh.depth(dead=True).visible == 1)
     fresh.until(fresh.empty)
     (letter,) = dead_letters.peek(fresh.client, fresh.lane)
-    assert letter.reason == dead_letters.Reason("ValueError", "broken", attempts=1)
+    reason = letter.reason
+    assert reason is not None
+    assert (reason.error_type, reason.message, reason.attempts) == ("ValueError", "broken", 1)
+    assert (reason.cause, reason.lane, reason.generation) == ("rejected", "work", 0)
+    assert reason.failed_at is not None
+    assert abs(reason.failed_at - time.time()) < 60
     assert letter.attributes == attribute
     body = json.loads(letter.body)
     assert body["headers"]["id"] == result.id
