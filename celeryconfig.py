@@ -151,7 +151,7 @@ result_backend = _result_backend()
 if result_backend.startswith("s3://"):  # Celery's S3 backend takes bucket and prefix as settings of their own
     s3_bucket = _urlsplit(result_backend).netloc
     s3_base_path = _urlsplit(result_backend).path.strip("/")
-override_backends = {"sqlite": "tasks.results:SQLiteBackend"}
+override_backends = {"sqlite": "tasks.store.backend:SQLiteBackend"}
 result_expires = 86_400
 # The extended form would keep each request's inputs a second time.
 result_extended = False

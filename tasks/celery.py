@@ -4,5 +4,5 @@ from celery import Celery
 
 app = Celery("tasks", task_cls="tasks.task:LaneTask", include=["tasks.inference", "tasks.lifecycle"])
 # Celery may open the result store before it has read celeryconfig, where this stands too.
-app.loader.override_backends = {"sqlite": "tasks.results:SQLiteBackend"}
+app.loader.override_backends = {"sqlite": "tasks.store.backend:SQLiteBackend"}
 app.config_from_object("celeryconfig")

@@ -16,7 +16,7 @@ from models.engine import Engine
 from models.errors import ModelsError
 from tasks import serving
 from tasks.engines import build
-from tasks.results import PATIENCE
+from tasks.store.backend import PATIENCE
 
 logger = get_logger(__name__)
 

@@ -11,7 +11,7 @@ from celery.exceptions import Reject
 from models.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InvalidInput, ModelsError
 from tasks import app, feature_extraction, infer, serving
 from tasks.fates import Fate, fate_of
-from tasks.results import SQLiteBackend
+from tasks.store.backend import SQLiteBackend
 
 
 class BrokenEngine:

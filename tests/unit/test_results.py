@@ -11,7 +11,8 @@ import pytest
 from celery import Celery
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
-from tasks.results import SQLiteBackend
+from tasks.store.backend import SQLiteBackend
+from tasks.store.protocol import StoreUnavailable
 
 
 @pytest.fixture
@@ -75,7 +76,8 @@ def test_stores_survive_kill_9_of_the_process_that_stored(tmp_path: Path) -> Non
     program = f"""
 import os, signal
 from celery import Celery
-from tasks.results import SQLiteBackend
+from tasks.store.backend import SQLiteBackend
+from tasks.store.protocol import StoreUnavailable
 app = Celery("x", set_as_current=False)
 backend = SQLiteBackend(app=app, url="sqlite:///{path}")
 for number in range(50):
@@ -109,18 +111,18 @@ def test_waiting_ends_with_the_result_or_with_the_time(backend: SQLiteBackend) -
 
 def test_a_store_that_cannot_be_written_says_so_and_recovers(backend: SQLiteBackend) -> None:
     backend.store_result("a", 1, "SUCCESS")
-    with sqlite3.connect(backend._path) as connection:
+    with sqlite3.connect(backend.database.path) as connection:
         connection.execute("ALTER TABLE entries RENAME TO hidden")
-    with pytest.raises(sqlite3.Error):
+    with pytest.raises(StoreUnavailable):
         backend.store_result("b", 1, "SUCCESS")
-    with sqlite3.connect(backend._path) as connection:
+    with sqlite3.connect(backend.database.path) as connection:
         connection.execute("ALTER TABLE hidden RENAME TO entries")
     backend.store_result("b", 2, "SUCCESS")
     assert backend.get_result("b") == 2
 
 
 def test_groups_are_kept_and_forgotten(backend: SQLiteBackend, app: Celery) -> None:
-    app.loader.override_backends = {"sqlite": "tasks.results:SQLiteBackend"}
+    app.loader.override_backends = {"sqlite": "tasks.store.backend:SQLiteBackend"}
     app.conf.result_backend = backend.as_uri()
     group = app.GroupResult("g", [app.AsyncResult("a", backend=backend)])
     backend.save_group("g", group)

@@ -1,0 +1,187 @@
+"""One SQLite file, shared by the threads and processes of a machine.
+
+Each thread reads with a connection of its own; one thread writes: it commits the writes of all others, as many as are
+waiting in one transaction.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Self
+
+from tasks.store.protocol import StoreUnavailable
+from tasks.store.schema import sweep, upgrade
+
+BUSY_TIMEOUT_SECONDS = 30.0
+SWEEP_SECONDS = 600.0
+
+Write = Callable[[sqlite3.Connection], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Inode:
+    """Which file a path named when it was opened."""
+
+    device: int
+    number: int
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """The file that the path names now; raises OSError if it names none."""
+        status = os.stat(path)
+        return cls(status.st_dev, status.st_ino)
+
+    def is_still(self, path: Path) -> bool:
+        """Whether the path names the same file: SQLite goes on writing into one that was deleted."""
+        try:
+            return Inode.of(path) == self
+        except OSError:
+            return False
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection in WAL mode, where readers and the writer do not wait for each other; makes the file.
+
+    Raises:
+        sqlite3.Error, OSError: the file cannot be opened, or is none of SQLite's.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    # In WAL mode NORMAL loses the last commits at a power cut, and a lost result would be a lost outcome.
+    connection.execute("PRAGMA synchronous=FULL")
+    upgrade(connection)
+    return connection
+
+
+def _unavailable(path: Path, error: Exception) -> Exception:
+    """What callers are told: statements that are wrong stay as they are, trouble with the file becomes one class."""
+    if isinstance(error, sqlite3.OperationalError | OSError) or type(error) is sqlite3.DatabaseError:
+        return StoreUnavailable(f"{path}: {error}")
+    return error
+
+
+class Database:
+    """The file at a path. All methods may be called from any thread, and after a fork."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._begin()
+
+    def _begin(self) -> None:
+        """What one process opens, and a fork of it must open anew."""
+        self._process = os.getpid()
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._writer: Writer | None = None
+
+    def read(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a SELECT.
+
+        Raises:
+            StoreUnavailable: the file cannot be read.
+        """
+        if self._process != os.getpid():
+            self._begin()
+        try:
+            opened: tuple[sqlite3.Connection, Inode] | None = getattr(self._local, "opened", None)
+            if opened is None or not opened[1].is_still(self.path):
+                connection = connect(self.path)
+                self._local.opened = opened = (connection, Inode.of(self.path))
+            rows: list[tuple[Any, ...]] = opened[0].execute(sql, parameters).fetchall()
+        except (sqlite3.Error, OSError) as error:
+            self._local.opened = None
+            raise _unavailable(self.path, error) from error
+        return rows
+
+    def read_for(self, sql: str, keys: list[Any], *rest: Any) -> list[tuple[Any, ...]]:
+        """The rows of a SELECT whose `{marks}` stand for any number of keys, followed by other parameters."""
+        found: list[tuple[Any, ...]] = []
+        for start in range(0, len(keys), 500):
+            part = keys[start : start + 500]
+            found += self.read(sql.replace("{marks}", ",".join("?" * len(part))), (*part, *rest))
+        return found
+
+    def write(self, operation: Write) -> Any:
+        """Run the operation inside a transaction; returns, with its result, when it is on disk.
+
+        Raises:
+            StoreUnavailable: nothing was written.
+        """
+        return self.write_soon(operation).result()
+
+    def write_soon(self, operation: Write) -> "Future[Any]":
+        """As `write`, without waiting: the future has its result, or its error."""
+        if self._process != os.getpid():
+            self._begin()
+        with self._lock:
+            if self._writer is None:
+                self._writer = Writer(self.path)
+            return self._writer.put(operation)
+
+
+class Writer:
+    """One thread that commits the writes of all others."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._waiting: SimpleQueue[tuple[Write, Future[Any]]] = SimpleQueue()
+        self._swept_at = time.monotonic()
+        self._connection: sqlite3.Connection | None = None
+        self._opened = Inode(0, 0)
+        threading.Thread(target=self._run, name="result-writer", daemon=True).start()
+
+    def put(self, operation: Write) -> "Future[Any]":
+        """Take an operation; the future is resolved when it is on disk, or has failed."""
+        future: Future[Any] = Future()
+        self._waiting.put((operation, future))
+        return future
+
+    def _run(self) -> None:
+        while True:
+            batch = [self._waiting.get()]
+            while not self._waiting.empty():
+                batch.append(self._waiting.get())
+            error = self._settle(batch)
+            if error is None:
+                continue
+            alone = len(batch) > 1 and _unavailable(self._path, error) is error
+            for operation, future in batch:
+                # One wrong operation must not cost its neighbours their writes.
+                own = self._settle([(operation, future)]) if alone else error
+                if own is not None:
+                    future.set_exception(_unavailable(self._path, own))
+
+    def _settle(self, batch: "list[tuple[Write, Future[Any]]]") -> Exception | None:
+        try:
+            if self._connection is None or not self._opened.is_still(self._path):
+                self._connection = connect(self._path)
+                self._opened = Inode.of(self._path)
+            results = self._commit(self._connection, [operation for operation, _ in batch])
+        except Exception as error:
+            self._connection = None
+            return error
+        for (_, future), result in zip(batch, results, strict=True):
+            future.set_result(result)
+        return None
+
+    def _commit(self, connection: sqlite3.Connection, operations: list[Write]) -> list[Any]:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            results = [operation(connection) for operation in operations]
+            if time.monotonic() - self._swept_at > SWEEP_SECONDS:
+                sweep(connection, time.time())
+                self._swept_at = time.monotonic()
+            connection.execute("COMMIT")
+        except Exception:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+        return results

@@ -1,0 +1,211 @@
+"""The store in one SQLite file, for one machine; see `tasks.store.protocol` for what each method promises."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from tasks.store.database import Database
+from tasks.store.entries import Entry, open_entry
+from tasks.store.protocol import Attempts, Parts, Start, Submission
+
+# Longer than SQS keeps a message: no delivery of the request can come after it.
+KEEP_SECONDS = 15 * 86_400.0
+
+
+class SQLiteStore:
+    """`key_of` and `pending_of` give the backend's key for a task id, and the encoded state of a pending one."""
+
+    def __init__(
+        self, database: Database, *, key_of: Callable[[str], bytes], pending_of: Callable[[str], bytes]
+    ) -> None:
+        self.database = database
+        self._key_of = key_of
+        self._pending_of = pending_of
+
+    def begin_attempts(self, starts: Sequence[Start]) -> list[int]:
+        """See Store."""
+        now = time.time()
+
+        def write(connection: sqlite3.Connection) -> list[int]:
+            for host in {start.host for start in starts}:
+                connection.execute("INSERT OR REPLACE INTO hosts VALUES (?, ?)", (host, now))
+            return [_begin(connection, start, now) for start in starts]
+
+        numbers: list[int] = self.database.write(write)
+        return numbers
+
+    def take_back_attempts(self, starts: Sequence[Start]) -> None:
+        """See Store."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            for start in starts:
+                row = connection.execute(
+                    "SELECT hosts FROM attempts WHERE task_id = ? AND generation = ? AND delivery = ?",
+                    (start.task_id, start.generation, start.delivery),
+                ).fetchone()
+                if row is not None:
+                    connection.execute(
+                        "UPDATE attempts SET count = count - 1, delivery = '', hosts = ?"
+                        " WHERE task_id = ? AND generation = ?",
+                        (json.dumps(json.loads(row[0])[:-1]), start.task_id, start.generation),
+                    )
+
+        self.database.write(write)
+
+    def attempts(self, requests: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], Attempts]:
+        """See Store."""
+        rows = self.database.read_for(
+            "SELECT task_id, generation, count, hosts FROM attempts WHERE task_id IN ({marks})",
+            [task_id for task_id, _ in requests],
+        )
+        wanted = set(requests)
+        return {
+            (task_id, generation): Attempts(count, tuple(json.loads(hosts)))
+            for task_id, generation, count, hosts in rows
+            if (task_id, generation) in wanted
+        }
+
+    def hosts(self, since: float) -> set[str]:
+        """See Store."""
+        return {name for (name,) in self.database.read("SELECT name FROM hosts WHERE seen_at >= ?", (since,))}
+
+    def open_generations(self, requests: Sequence[tuple[str, int]]) -> None:
+        """See Store."""
+        now = time.time()
+        rows = [
+            Entry(self._key_of(task_id), self._pending_of(task_id), False, generation, now, now + KEEP_SECONDS)
+            for task_id, generation in requests
+        ]
+
+        def write(connection: sqlite3.Connection) -> None:
+            for row in rows:
+                open_entry(connection, row)
+
+        self.database.write(write)
+
+    def generations(self, task_ids: Sequence[str]) -> Mapping[str, int]:
+        """See Store."""
+        keys = {self._key_of(task_id): task_id for task_id in task_ids}
+        rows = self.database.read_for("SELECT key, generation FROM entries WHERE key IN ({marks})", list(keys))
+        return {keys[key]: generation for key, generation in rows}
+
+    def past_outcomes(self, task_id: str) -> Mapping[int, bytes]:
+        """See Store."""
+        sql = "SELECT generation, value FROM past_outcomes WHERE key = ? ORDER BY generation"
+        return dict(self.database.read(sql, (self._key_of(task_id),)))
+
+    def cancel(self, task_ids: Collection[str], keep_seconds: float) -> None:
+        """See Store."""
+        rows = [(task_id, time.time() + keep_seconds) for task_id in task_ids]
+        self.database.write(
+            lambda connection: connection.executemany("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", rows)
+        )
+
+    def cancelled(self, task_ids: Collection[str]) -> set[str]:
+        """See Store."""
+        sql = "SELECT task_id FROM tombstones WHERE task_id IN ({marks}) AND expires_at > ?"
+        return {task_id for (task_id,) in self.database.read_for(sql, list(task_ids), time.time())}
+
+    def hold(self, name: str, holder: str, seconds: float) -> bool:
+        """See Store."""
+
+        def write(connection: sqlite3.Connection) -> bool:
+            now = time.time()
+            connection.execute(
+                "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE"
+                " SET holder = excluded.holder, expires_at = excluded.expires_at"
+                " WHERE leases.holder = excluded.holder OR leases.expires_at < ?",
+                (name, holder, now + seconds, now),
+            )
+            row = connection.execute("SELECT holder FROM leases WHERE name = ?", (name,)).fetchone()
+            return bool(row[0] == holder)
+
+        held: bool = self.database.write(write)
+        return held
+
+    def let_go(self, name: str, holder: str) -> None:
+        """See Store."""
+        row = (name, holder)
+        self.database.write(
+            lambda connection: connection.execute("DELETE FROM leases WHERE name = ? AND holder = ?", row)
+        )
+
+    def note_killer(self, digest: str, sentence: str, keep_seconds: float) -> None:
+        """See Store."""
+        row = (digest, sentence, time.time() + keep_seconds)
+        self.database.write(
+            lambda connection: connection.execute("INSERT OR REPLACE INTO killers VALUES (?, ?, ?)", row)
+        )
+
+    def killers(self, digests: Collection[str]) -> Mapping[str, str]:
+        """See Store."""
+        sql = "SELECT digest, sentence FROM killers WHERE digest IN ({marks}) AND expires_at > ?"
+        return dict(self.database.read_for(sql, list(digests), time.time()))
+
+    def end_part(self, group_id: str, task_id: str) -> Parts:
+        """See Store."""
+        expires_at = time.time() + KEEP_SECONDS
+
+        def write(connection: sqlite3.Connection) -> Parts:
+            connection.execute("INSERT OR IGNORE INTO chord_parts VALUES (?, ?, ?)", (group_id, task_id, expires_at))
+            rows = connection.execute("SELECT task_id FROM chord_parts WHERE group_id = ?", (group_id,)).fetchall()
+            closed = connection.execute("SELECT 1 FROM closed_chords WHERE group_id = ?", (group_id,)).fetchone()
+            return Parts(frozenset(ended for (ended,) in rows), closed is not None)
+
+        parts: Parts = self.database.write(write)
+        return parts
+
+    def close_chord(self, group_id: str) -> None:
+        """See Store."""
+        row = (group_id, time.time() + KEEP_SECONDS)
+        self.database.write(
+            lambda connection: connection.execute("INSERT OR IGNORE INTO closed_chords VALUES (?, ?)", row)
+        )
+
+    def claim_submission(self, task_id: str, submitter: str, seconds: float) -> Submission:
+        """See Store."""
+
+        def write(connection: sqlite3.Connection) -> Submission:
+            now = time.time()
+            connection.execute(
+                "INSERT INTO submissions VALUES (?, ?, ?, 0, ?) ON CONFLICT (task_id) DO UPDATE"
+                " SET submitter = excluded.submitter, claimed_until = excluded.claimed_until, sent = 0,"
+                " expires_at = excluded.expires_at"
+                " WHERE submissions.expires_at < ? OR (NOT submissions.sent AND submissions.claimed_until < ?)",
+                (task_id, submitter, now + seconds, now + KEEP_SECONDS, now, now),
+            )
+            row = connection.execute("SELECT submitter, sent FROM submissions WHERE task_id = ?", (task_id,)).fetchone()
+            if row[1]:
+                return Submission.SENT
+            return Submission.OURS if row[0] == submitter else Submission.ANOTHERS
+
+        submission: Submission = self.database.write(write)
+        return submission
+
+    def confirm_submission(self, task_id: str) -> None:
+        """See Store."""
+        sql = "UPDATE submissions SET sent = 1 WHERE task_id = ?"
+        self.database.write(lambda connection: connection.execute(sql, (task_id,)))
+
+
+def _begin(connection: sqlite3.Connection, start: Start, now: float) -> int:
+    key = (start.task_id, start.generation)
+    row = connection.execute(
+        "SELECT count, delivery, hosts FROM attempts WHERE task_id = ? AND generation = ?", key
+    ).fetchone()
+    count, delivery, hosts = row or (0, None, "[]")
+    if delivery == start.delivery:
+        return int(count)
+    connection.execute(
+        "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?)",
+        (*key, count + 1, start.delivery, json.dumps([*json.loads(hosts), start.host]), now + KEEP_SECONDS),
+    )
+    return int(count) + 1
+
+
+def forget_attempts(connection: sqlite3.Connection, task_id: str, generation: int | None) -> None:
+    """Drop the attempts of a generation that has ended, and of those before; None means all."""
+    connection.execute(
+        "DELETE FROM attempts WHERE task_id = ? AND (generation <= ? OR ? IS NULL)", (task_id, generation, generation)
+    )

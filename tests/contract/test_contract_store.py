@@ -1,0 +1,182 @@
+"""What every store promises; run against each implementation at hand."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.app.task import Context
+
+from tasks.store.access import store_of
+from tasks.store.backend import SQLiteBackend
+from tasks.store.protocol import Start, Store, Submission
+
+Make = Callable[[], Any]
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Any:
+    app = Celery("store-contract", set_as_current=False)
+    app.conf.update(result_serializer="json", accept_content=["json"])
+    return SQLiteBackend(app=app, url=f"sqlite:///{tmp_path / 'results.sqlite'}")
+
+
+@pytest.fixture
+def store(backend: Any) -> Store:
+    found: Store = backend.store
+    return found
+
+
+def start(task_id: str, delivery: str, *, generation: int = 0, host: str = "one") -> Start:
+    return Start(task_id, generation, delivery, host)
+
+
+def of_generation(generation: int) -> Context:
+    return Context({"generation": generation})
+
+
+def test_attempts_are_counted_once_a_delivery_and_by_generation(store: Store) -> None:
+    assert store.begin_attempts([start("a", "m.1"), start("b", "n.1")]) == [1, 1]
+    assert store.begin_attempts([start("a", "m.1")]) == [1], "told twice"
+    assert store.begin_attempts([start("a", "m.2", host="two"), start("a", "m.2", generation=1)]) == [2, 1]
+    found = store.attempts([("a", 0), ("a", 1), ("b", 0), ("c", 0)])
+    assert {key: attempts.count for key, attempts in found.items()} == {("a", 0): 2, ("a", 1): 1, ("b", 0): 1}
+    assert found["a", 0].hosts == ("one", "two")
+    assert store.hosts(0) == {"one", "two"}
+    assert store.hosts(2e10) == set()
+
+
+def test_an_attempt_that_was_cut_off_is_uncounted_once(store: Store) -> None:
+    store.begin_attempts([start("a", "m.1"), start("b", "n.1")])
+    store.begin_attempts([start("a", "m.2", host="two")])
+    store.take_back_attempts([start("a", "m.1"), start("never", "x")])
+    assert store.attempts([("a", 0)])["a", 0].count == 2, "that delivery's is not the last one"
+    store.take_back_attempts([start("a", "m.2")])
+    store.take_back_attempts([start("a", "m.2")])
+    assert store.attempts([("a", 0)])["a", 0].hosts == ("one",)
+    assert store.begin_attempts([start("a", "m.2")]) == [2]
+
+
+def test_a_final_state_ends_the_account_of_attempts(store: Store, backend: Any) -> None:
+    store.begin_attempts([start("a", "m.1")])
+    backend.store_result("a", ValueError("busy"), "RETRY", request=of_generation(0))
+    assert store.attempts([("a", 0)])
+    backend.store_result("a", 1, "SUCCESS", request=of_generation(0))
+    assert not store.attempts([("a", 0)])
+
+
+def test_many_threads_count_one_request_without_a_gap(store: Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        numbers = list(pool.map(lambda n: store.begin_attempts([start("a", f"m.{n}")])[0], range(24)))
+    assert sorted(numbers) == list(range(1, 25))
+
+
+def test_a_new_generation_begins_pending_and_keeps_the_old_outcome(store: Store, backend: Any) -> None:
+    backend.store_result("a", ValueError("bad"), "FAILURE", request=of_generation(0))
+    store.open_generations([("a", 1), ("unknown", 3)])
+    backend._cache.clear()
+    assert (backend.get_state("a"), backend.get_state("unknown")) == ("PENDING", "PENDING")
+    assert store.generations(["a", "unknown", "never"]) == {"a": 1, "unknown": 3}
+    (old,) = store.past_outcomes("a").items()
+    assert (old[0], json.loads(old[1])["status"]) == (0, "FAILURE")
+    store.open_generations([("a", 1), ("a", 0)])
+    assert store.generations(["a"]) == {"a": 1}
+
+
+def test_what_comes_late_from_an_old_generation_changes_nothing(store: Store, backend: Any) -> None:
+    backend.store_result("a", ValueError("bad"), "FAILURE", request=of_generation(0))
+    store.open_generations([("a", 1)])
+    backend.store_result("a", "late", "SUCCESS", request=of_generation(0))
+    assert backend.get_state("a") == "PENDING"
+    backend.store_result("a", "new", "SUCCESS", request=of_generation(1))
+    store.open_generations([("a", 1)])
+    backend._cache.clear()
+    assert backend.get_result("a") == "new"
+
+
+def test_a_generation_that_nobody_opened_begins_with_its_first_state(store: Store, backend: Any) -> None:
+    """As when SQS moved the letter by itself."""
+    backend.store_result("a", ValueError("bad"), "FAILURE", request=of_generation(0))
+    backend.store_result("a", 5, "SUCCESS", request=of_generation(1))
+    assert backend.get_result("a") == 5
+    assert list(store.past_outcomes("a")) == [0]
+
+
+def test_who_knows_no_generation_means_the_present_one(store: Store, backend: Any) -> None:
+    store.open_generations([("a", 2)])
+    backend.store_result("a", 1, "SUCCESS")
+    backend.store_result("a", 2, "SUCCESS")
+    assert backend.get_result("a") == 1
+    assert store.generations(["a"]) == {"a": 2}
+
+
+def test_a_tombstone_stays_until_its_time_is_over(store: Store) -> None:
+    store.cancel(["a", "b"], 60)
+    store.cancel(["over"], -1)
+    assert store.cancelled(["a", "b", "c", "over"]) == {"a", "b"}
+    assert store.cancelled([]) == set()
+
+
+def test_a_lease_is_one_holders_until_it_ends(store: Store) -> None:
+    assert store.hold("sweep", "first", 60)
+    assert not store.hold("sweep", "second", 60)
+    assert store.hold("sweep", "first", 60)
+    store.let_go("sweep", "second")
+    assert not store.hold("sweep", "second", 60)
+    store.let_go("sweep", "first")
+    assert store.hold("sweep", "second", -1)
+    assert store.hold("sweep", "third", 60), "the second's has ended"
+
+
+def test_of_many_that_want_a_lease_one_gets_it(store: Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(lambda n: store.hold("sweep", str(n), 60), range(24))) == 1
+
+
+def test_killers_are_known_by_their_digest(store: Store) -> None:
+    store.note_killer("d1", "it ended the device process", 60)
+    store.note_killer("d2", "long ago", -1)
+    assert store.killers(["d1", "d2", "d3"]) == {"d1": "it ended the device process"}
+
+
+def test_a_chords_parts_are_a_set(store: Store) -> None:
+    assert store.end_part("g", "a").ended == {"a"}
+    parts = store.end_part("g", "b")
+    assert parts == store.end_part("g", "a")
+    assert parts.ended == {"a", "b"}
+    assert not parts.closed
+    store.close_chord("g")
+    store.close_chord("g")
+    assert store.end_part("g", "b").closed
+
+
+def test_every_part_sees_itself_and_one_sees_all(store: Store) -> None:
+    names = [str(number) for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        seen = list(pool.map(lambda name: store.end_part("g", name).ended, names))
+    assert all(name in ended for name, ended in zip(names, seen, strict=True))
+    assert set(names) in seen
+
+
+def test_one_submitter_sends_and_a_dead_one_blocks_nobody(store: Store) -> None:
+    assert store.claim_submission("a", "first", 60) is Submission.OURS
+    assert store.claim_submission("a", "second", 60) is Submission.ANOTHERS
+    store.confirm_submission("a")
+    assert store.claim_submission("a", "second", 60) is Submission.SENT
+    assert store.claim_submission("b", "dead", -1) is Submission.OURS
+    assert store.claim_submission("b", "second", 60) is Submission.OURS
+
+
+def test_many_keys_are_asked_for_at_once(store: Store) -> None:
+    store.begin_attempts([start(f"t{number}", "m") for number in range(1_200)])
+    assert len(store.attempts([(f"t{number}", 0) for number in range(1_200)])) == 1_200
+
+
+def test_the_application_reaches_its_store(store: Store, backend: Any) -> None:
+    app = Celery("reach", backend="cache+memory://", set_as_current=False)
+    assert store_of(app) is None
+    app._local.backend = backend
+    assert store_of(app) is store
