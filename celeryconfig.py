@@ -13,6 +13,9 @@ CELERY_CATALOGUE (models/catalogue.toml)
     The TOML file of models.
 CELERY_MODELS (all of the catalogue)
     Names of the models that this worker loads, separated by commas.
+CELERY_ALLOW_UNSAFE (none)
+    Names of models, separated by commas, that this host may load from pickle files and with code that they bring
+    along; `celery -A tasks models check --help` says what that means.
 CELERY_DEVICES (auto)
     `auto`, `cpu`, or `cpu:N` for N processes on the CPU.
 CELERY_LEASE_SECONDS (30)
@@ -98,11 +101,11 @@ def _catalogue() -> str:
     return str(path)
 
 
-def _models() -> tuple[str, ...]:
-    value = _variable("CELERY_MODELS", "")
+def _model_names(variable: str) -> tuple[str, ...]:
+    value = _variable(variable, "")
     names = tuple(name.strip() for name in value.split(",") if name.strip())
     if value and not names:
-        raise SettingError("CELERY_MODELS", value, "it must be names of models, separated by commas")
+        raise SettingError(variable, value, "it must be names of models, separated by commas")
     return names
 
 
@@ -179,7 +182,8 @@ event_queue_ttl = 60.0
 
 # Ours.
 inference_catalogue = _catalogue()
-inference_models = _models()
+inference_models = _model_names("CELERY_MODELS")
+inference_allow_unsafe = _model_names("CELERY_ALLOW_UNSAFE")
 inference_devices = _devices()
 inference_visible_devices = _os.environ.get("CUDA_VISIBLE_DEVICES")
 inference_stop_seconds = 15.0  # of running work at SIGTERM; container platforms kill after 30

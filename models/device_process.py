@@ -21,6 +21,7 @@ import socket
 import sys
 import threading
 import time
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from models.errors import ModelLoadError
@@ -112,7 +113,9 @@ def _load(link: Frames, specs: list[ModelSpec], setup: Message) -> dict[str, Run
             link.send({"load_failed": f'model "{spec.name}" from {spec.source} cannot be loaded: {reason[:600]}'})
             os._exit(1)
         link.send({"loaded": spec.name, **facts})
-    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    versions = {name: version(name) for name in ("torch", "transformers", "tokenizers", "safetensors")}
+    if torch.version.cuda is not None and setup["kind"] == "cuda":
+        versions["cuda"] = torch.version.cuda
     link.send({"ready": versions, "pid": os.getpid()})
     return runners
 

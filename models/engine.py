@@ -123,8 +123,12 @@ class Engine:
             "source": Path(spec.source).name if spec.is_folder else spec.source,
             "revision": spec.revision,
             "dtype": spec.dtype,
-            **versions,
+            "versions": versions,
         }
+
+    def loaded(self, model: str) -> dict[str, dict[str, Any]]:
+        """What each device told of the model when it was loaded last: `models.warmup.load` names the facts."""
+        return {keeper.device.name: keeper.loaded[model] for keeper in self._keepers if model in keeper.loaded}
 
     def stats(self) -> dict[str, Any]:
         """Loads, batches, rows, tokens, restarts and what is held, as JSON values."""

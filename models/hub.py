@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
-import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+from models import checkpoint
+from models.errors import ModelLoadError
 from models.spec import ModelSpec
 
 # No .bin, .pt or .pkl, which are pickles, and no .py.
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+_UNSAFE_FILES = ["*.bin", "*.py"]
 
 _log = logging.getLogger("models.device")
 
 
 def folder_of(spec: ModelSpec) -> Path:
-    """The folder that the spec's model is loaded from. Without network once it has been fetched."""
-    if spec.is_folder:
-        return Path(spec.source)
+    """The folder that the spec's model is loaded from. Without network once it has been fetched.
+
+    Raises ModelLoadError when it is neither here nor to be had, or when its folder may not be loaded.
+    """
+    folder = Path(spec.source) if spec.is_folder else _snapshot(spec)
+    checkpoint.check(folder, allow_unsafe=spec.allow_unsafe)
+    return folder
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Nothing is fetched inside, whatever a configuration names: as with HF_HUB_OFFLINE, in the whole process."""
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _snapshot(spec: ModelSpec) -> Path:
+    files = _FILES + (_UNSAFE_FILES if spec.allow_unsafe else [])
     try:
         folder = Path(
-            snapshot_download(spec.source, revision=spec.revision, allow_patterns=_FILES, local_files_only=True)
+            snapshot_download(spec.source, revision=spec.revision, allow_patterns=files, local_files_only=True)
         )
-        if _has_weights(folder):
+        if not checkpoint.missing_weights(folder) or (spec.allow_unsafe and list(folder.glob("*.bin"))):
             return folder
     except LocalEntryNotFoundError:
         pass
+    if constants.is_offline_mode():
+        raise ModelLoadError(
+            f"revision {spec.revision} is not whole in {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set"
+        )
     _log.info("fetching %s at %s", spec.source, spec.revision)
-    return Path(snapshot_download(spec.source, revision=spec.revision, allow_patterns=_FILES))
-
-
-def _has_weights(folder: Path) -> bool:
-    """Whether a snapshot is there to the last shard; a fetch that was cut off leaves some of its files."""
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        return all((folder / name).exists() for name in names)
-    return (folder / "model.safetensors").exists()
+    try:
+        return Path(snapshot_download(spec.source, revision=spec.revision, allow_patterns=files))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelLoadError(
+            f"revision {spec.revision} cannot be fetched from {constants.ENDPOINT}: {reason}"
+        ) from error

@@ -54,6 +54,7 @@ class Keeper:
         self.loads: Counter[str] = Counter()
         self.process_loads: Counter[str] = Counter()
         self.facts: dict[str, Any] = {}
+        self.loaded: dict[str, Message] = {}  # what the process told of each model when it had loaded it
         self.totals: dict[str, Counter[str]] = {spec.name: Counter() for spec in specs}
         self._specs = {spec.name: spec for spec in specs}
         self._desk = desk
@@ -217,6 +218,7 @@ class Keeper:
             logging.getLogger(name).log(level, "%s: %s", self.device.name, text)
         elif "loaded" in message:
             name = message["loaded"]
+            self.loaded[name] = message
             self.loads[name] += 1
             self.process_loads[name] += 1
             seconds = message["load_seconds"], message["warm_seconds"]

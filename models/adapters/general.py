@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import pipeline
 
-from models.adapters import text
+from models.adapters import loading, text
 from models.adapters.base import Adapter, Prepared
 from models.adapters.plain import plain
 from models.errors import InvalidInput
@@ -29,8 +29,8 @@ class General(Adapter):
             model=spec.source,
             device=device,
             dtype=getattr(torch, spec.dtype),
-            trust_remote_code=False,
-            model_kwargs={"use_safetensors": True},
+            trust_remote_code=spec.allow_unsafe,
+            model_kwargs={"use_safetensors": loading.safetensors(spec)},
         )
         self._tokenizer = self._pipeline.tokenizer
         if spec.task == "fill-mask":

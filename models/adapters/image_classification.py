@@ -22,7 +22,7 @@ class ImageClassification(Adapter):
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         super().__init__(spec, device)
         # The PIL backend needs no torchvision, and gives the same pixels on every machine.
-        self._processor = AutoImageProcessor.from_pretrained(spec.source, backend="pil", **loading.ARGUMENTS)
+        self._processor = AutoImageProcessor.from_pretrained(spec.source, backend="pil", **loading.arguments(spec))
         self._model = loading.model(spec, AutoModelForImageClassification, device)
 
     def prepare(self, row: int, value: str, options: dict[str, Any]) -> Prepared:

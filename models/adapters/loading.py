@@ -10,14 +10,21 @@ from transformers import AutoTokenizer
 from models.errors import ModelLoadError
 from models.spec import ModelSpec
 
-# What every `from_pretrained` is called with. A spec's source is a folder here, whatever it was in the catalogue.
-ARGUMENTS: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+
+def arguments(spec: ModelSpec) -> dict[str, Any]:
+    """What every `from_pretrained` is called with. A spec's source is a folder here, whatever the catalogue says."""
+    return {"trust_remote_code": spec.allow_unsafe, "local_files_only": True}
+
+
+def safetensors(spec: ModelSpec) -> bool | None:
+    """`use_safetensors` of every `from_pretrained` that reads weights: None also takes what torch can read."""
+    return None if spec.allow_unsafe else True
 
 
 def model(spec: ModelSpec, auto_class: Any, device: torch.device) -> Any:
     """The model, in the spec's dtype, on the device, in evaluation mode."""
     loaded = auto_class.from_pretrained(
-        spec.source, use_safetensors=True, dtype=getattr(torch, spec.dtype), **ARGUMENTS
+        spec.source, use_safetensors=safetensors(spec), dtype=getattr(torch, spec.dtype), **arguments(spec)
     )
     positions = getattr(loaded.config, "max_position_embeddings", None)
     if spec.kind.media != "image" and positions is not None and spec.max_tokens > positions:
@@ -27,7 +34,7 @@ def model(spec: ModelSpec, auto_class: Any, device: torch.device) -> Any:
 
 def tokenizer(spec: ModelSpec) -> Any:
     """The tokenizer, with a token to pad with."""
-    loaded = AutoTokenizer.from_pretrained(spec.source, **ARGUMENTS)
+    loaded = AutoTokenizer.from_pretrained(spec.source, **arguments(spec))
     if loaded.pad_token_id is None:
         if loaded.eos_token is None:
             raise ModelLoadError("the tokenizer has neither a padding nor an end token, so nothing can be batched")

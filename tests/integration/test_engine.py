@@ -299,7 +299,7 @@ def test_a_hub_id_is_loaded_at_its_revision_and_without_network_once_it_is_cache
         assert len(send(engine, tiny, "the cat").result(SECONDS)[0]) == 32
         described = engine.describe("tiny")
     assert (described["source"], described["revision"], described["dtype"]) == ("someone/tiny", revision, "float32")
-    assert described["transformers"].startswith("5.")
+    assert described["versions"]["transformers"].startswith("5.")
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ OURS = "inference_"
 def read(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, object]:
     for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "CELERY_CATALOGUE", "CELERY_MODELS"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("CELERY_DEVICES", "CELERY_LEASE_SECONDS"):
+    for name in ("CELERY_DEVICES", "CELERY_LEASE_SECONDS", "CELERY_ALLOW_UNSAFE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -49,6 +49,7 @@ def test_aws_is_one_variable_away_and_its_queues_are_not_created_by_themselves(
         ("CELERY_RESULT_BACKEND", "rpc://", "result backend"),
         ("CELERY_CATALOGUE", "does/not/exist.toml", "exists"),
         ("CELERY_MODELS", ",", "names of models"),
+        ("CELERY_ALLOW_UNSAFE", ",", "names of models"),
         ("CELERY_DEVICES", "gpu", "cpu:N"),
         ("CELERY_DEVICES", "cpu:0", "cpu:N"),
         ("CELERY_DEVICES", "cpu:³", "cpu:N"),

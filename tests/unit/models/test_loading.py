@@ -24,27 +24,6 @@ def test_a_model_is_loaded_and_warm(folder: Path) -> None:
     assert runner.figures["rows"] == 1
 
 
-def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
-    folder = tiny_models.make("feature-extraction", tmp_path)
-    (folder / "model.safetensors").unlink()
-    torch.save({}, folder / "pytorch_model.bin")
-    with pytest.raises(OSError, match="safetensors"):
-        load(spec("feature-extraction", folder), CPU)
-
-
-def test_code_in_a_folder_is_not_run(tmp_path: Path) -> None:
-    folder = tiny_models.make("feature-extraction", tmp_path)
-    config = (folder / "config.json").read_text()
-    (folder / "config.json").write_text(
-        config.replace('"bert"', '"own"').replace(
-            "{", '{"auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Own"},', 1
-        )
-    )
-    (folder / "own.py").write_text("raise SystemExit('code of the folder was run')")
-    with pytest.raises(ValueError, match=r"trust_remote_code|own"):
-        load(spec("feature-extraction", folder), CPU)
-
-
 def test_a_limit_beyond_the_models_positions_is_refused(folder: Path) -> None:
     with pytest.raises(ModelLoadError, match="max_tokens is 4096, and the model has 128 positions"):
         load(spec("feature-extraction", folder, max_tokens=4096), CPU)
