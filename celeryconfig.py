@@ -34,6 +34,7 @@ from click import ClickException as _ClickException
 from kombu import Queue as _Queue
 
 from sqs import limits as _limits
+from sqs.lanes import GENERAL as _GENERAL
 from sqs.lanes import LANES as _LANES
 
 _ROOT = _Path(__file__).resolve().parent
@@ -137,10 +138,12 @@ broker_transport_options = {
 }
 broker_connection_retry_on_startup = True
 
-# Queues: the declared lanes and no others.
+# Queues: the declared lanes and no others; a worker takes from all of them, or from those that `-Q` names. Requests go
+# to the lane of their model, everything else to the lane that takes no slot from them.
 task_queues = [_Queue(lane.queue.name, routing_key=lane.queue.name) for lane in _LANES]
-task_default_queue = _LANES[0].queue.name
-task_default_routing_key = _LANES[0].queue.name
+task_default_queue = _GENERAL.name
+task_default_routing_key = _GENERAL.name
+task_routes = ("tasks.routing:route",)
 task_create_missing_queues = False
 
 # Messages: JSON only. Unpickling what came over a queue runs whatever its sender wrote.

@@ -108,7 +108,7 @@ class Consuming:
         for delivery in received:
             message = self._read(delivery)
             if message is None:
-                self._receiver.free_slot()
+                self._receiver.free_slot(delivery.queue)
                 continue
             with self._lock:
                 if not self.stopping:
@@ -194,7 +194,7 @@ class Consuming:
             message.handed_over = True
             with self._lock:
                 self._held[delivery.tag] = message
-            self._receiver.take_slot()
+            self._receiver.take_slot(name)
             return message
         return None
 
@@ -231,7 +231,7 @@ class Consuming:
             if following is not None:
                 self._ready.put((self, following))
         if message is not None:
-            self._receiver.free_slot()
+            self._receiver.free_slot(message.delivery.queue)
         return message
 
     def _forget(self, message: Message) -> None:

@@ -1,8 +1,16 @@
-"""Lanes as data: a queue, its dead-letter queue and what both must look like.
+"""Lanes as data: a queue, its dead-letter queue, what both must look like, and how a worker shares its slots.
 
 The one place for names and limits: the transport, the commands, Flower and the Pulumi program read it.
+
+| lane | for | slots |
+|---|---|---|
+| `inference` | requests, where nothing else is said | the engine's |
+| `inference-interactive` | requests that somebody waits for: four receives for one of `inference` | the engine's |
+| `inference-bulk` | requests that may wait: one receive for four of `inference`, and all that is left | the engine's |
+| `inference-general` | tasks that are not inference: callbacks, chord_unlock, users' own | four of its own |
 """
 
+import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,11 +53,17 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A queue and its dead-letter queue."""
+    """A queue and its dead-letter queue.
+
+    Lanes share a worker's slots by `weight`: while all have messages, one of weight 4 gets four where one of
+    weight 1 gets one. A lane with `own_slots` takes none of those: it has so many for itself, whatever runs elsewhere.
+    """
 
     queue: Queue
     dead_letter_queue: Queue
     max_receive_count: int = 4
+    weight: float = 1.0
+    own_slots: int = 0
 
     @property
     def name(self) -> str:
@@ -61,18 +75,43 @@ class Lane:
         return json.dumps({"deadLetterTargetArn": dead_letter_queue_arn, "maxReceiveCount": self.max_receive_count})
 
 
-INFERENCE = Lane(
-    queue=Queue(name="inference"),
-    dead_letter_queue=Queue(
-        name="inference-dlq",
+class UnknownLaneError(ValueError):
+    """No lane of this name is declared; the sentence has the nearest name, or all of them."""
+
+    def __init__(self, name: str, lanes: "tuple[Lane, ...]") -> None:
+        known = [lane.name for lane in lanes]
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"declared are {', '.join(known)}"
+        super().__init__(f"no lane {name!r} is declared; {hint}")
+        self.name = name
+
+
+def declared(name: str, *, weight: float = 1.0, own_slots: int = 0) -> Lane:
+    """A lane as this project declares it: NAME, and NAME-dlq for its dead letters."""
+    dead_letter_queue = Queue(
+        name=f"{name}-dlq",
         # Larger than any message of the lane, so that a reason always fits beside the body, and
         # as long as SQS allows, because a dead letter keeps its first enqueue time.
         max_message_bytes=limits.MAX_MESSAGE_BYTES,
         retention_seconds=limits.MAX_RETENTION_SECONDS,
-    ),
-)
+    )
+    return Lane(Queue(name=name), dead_letter_queue, weight=weight, own_slots=own_slots)
 
-LANES: tuple[Lane, ...] = (INFERENCE,)
+
+INFERENCE = declared("inference", weight=4.0)
+INTERACTIVE = declared("inference-interactive", weight=16.0)
+BULK = declared("inference-bulk", weight=1.0)
+GENERAL = declared("inference-general", own_slots=4)
+
+LANES: tuple[Lane, ...] = (INFERENCE, INTERACTIVE, BULK, GENERAL)
+
+
+def lane_named(name: str, lanes: tuple[Lane, ...] = LANES) -> Lane:
+    """The lane of this name; raises UnknownLaneError."""
+    for lane in lanes:
+        if lane.name == name:
+            return lane
+    raise UnknownLaneError(name, lanes)
 
 
 def lane_of(queue_name: str, lanes: tuple[Lane, ...] = LANES) -> Lane | None:

@@ -1,6 +1,7 @@
 """Receiving: threads that poll SQS for as many messages as there are free slots, and no more.
 
-A slot is taken by a delivery from its receive until it is settled. Threads hand decoded messages over
+A slot is taken by a delivery from its receive until it is settled. Queues share the consumer's slots, apart from
+lanes that declare slots of their own: those use these, and no others do. Threads hand decoded messages over
 through a queue that the consuming thread reads; they end by themselves when the receiver is stopped, at the
 latest when their long poll does, and release what such a late answer brings.
 """
@@ -9,13 +10,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sqs.account import Account
 from sqs.deliveries import Delivery, from_answer
 from sqs.errors import DeniedError, QueueMissingError, SqsError
 from sqs.faultlog import FaultLog
+from sqs.lanes import lane_of
 from sqs.leases import lease_end
+from sqs.limits import MAX_BATCH_ENTRIES
 from sqs.options import Options
 from sqs.polling import Poll, Polling
 
@@ -27,6 +31,15 @@ BACKLOG_LIMIT = 1_000  # unconfirmed settlements beyond which no more is receive
 
 Resolve = Callable[[str], str]
 Accept = Callable[[list[Delivery]], None]
+
+
+@dataclass(slots=True, eq=False)
+class Slots:
+    """Slots that some queues share, 0 for no limit, and what asks those queues."""
+
+    polling: Polling
+    limit: int = 0
+    held: int = 0
 
 
 class Receiver:
@@ -56,36 +69,49 @@ class Receiver:
         self._proven: set[str] = set()
         self._faults = FaultLog()
         self._changed = threading.Condition()
-        self._polling = Polling(options.wait_time_seconds, options.gather_seconds, options.max_receives)
-        self._limit = 0
-        self._held = 0
+        self._shared = Slots(Polling(options.wait_time_seconds, options.gather_seconds, options.max_receives))
+        self._groups = [self._shared]
+        self._slots_of: dict[str, Slots] = {}
         self._threads = 0
         self._idle_threads = 0
         self._stopped = False
 
     @property
     def held(self) -> int:
-        """Slots taken."""
-        return self._held
+        """Shared slots taken."""
+        return self._shared.held
 
     def set_limit(self, slots: int) -> None:
-        """How many deliveries may be held at once; 0 for no limit of the caller's."""
+        """How many deliveries may be held at once in the shared slots; 0 for no limit of the caller's."""
         with self._changed:
-            self._limit = slots
+            self._shared.limit = slots
             self._changed.notify()
 
     def add_queue(self, name: str) -> None:
         """Poll this queue, too."""
+        lane = lane_of(name, self._options.lanes)
+        weight = self._options.weights.get(name, lane.weight if lane else 1.0)
         with self._changed:
-            self._polling.add(name, self._options.weights.get(name, 1.0))
-            self._polling.max_polls = max(self._options.max_receives, len(self._polling.queues))
+            slots = self._slots_of.get(name)
+            if slots is None:
+                slots = self._slots_of[name] = self._own_slots(lane.own_slots) if lane else self._shared
+            slots.polling.add(name, weight)
+            self._shared.polling.max_polls = max(self._options.max_receives, len(self._shared.polling.queues))
             self._start_thread()
             self._changed.notify()
+
+    def _own_slots(self, count: int) -> Slots:
+        if not count:
+            return self._shared
+        polls = -(-count // MAX_BATCH_ENTRIES)
+        slots = Slots(Polling(self._options.wait_time_seconds, self._options.gather_seconds, polls), count)
+        self._groups.append(slots)
+        return slots
 
     def remove_queue(self, name: str) -> None:
         """Poll this queue no more; what a poll under way still brings is released."""
         with self._changed:
-            self._polling.remove(name)
+            self._slots_of[name].polling.remove(name)
 
     def stop(self) -> None:
         """Receive nothing more. Does not wait for the threads; takes no lock, so that signal handlers may call."""
@@ -97,27 +123,29 @@ class Receiver:
         with self._changed:
             self._changed.notify_all()
 
-    def take_slot(self) -> None:
-        """A delivery is held that came another way."""
+    def take_slot(self, queue: str) -> None:
+        """A delivery of this queue is held that came another way."""
         with self._changed:
-            self._held += 1
+            self._slots_of.get(queue, self._shared).held += 1
 
-    def free_slot(self) -> None:
-        """A delivery was settled."""
+    def free_slot(self, queue: str) -> None:
+        """A delivery of this queue was settled."""
+        slots = self._slots_of.get(queue, self._shared)
         with self._changed:
-            self._held -= 1
-            free = self._slots() - self._held - self._polling.asked
+            slots.held -= 1
+            free = self._count(slots) - slots.held - slots.polling.asked
             # Threads that wait for a whole batch have a timer; only the first and the tenth are news.
-            if free in (1, 10) or self._held == 0:
+            if free in (1, MAX_BATCH_ENTRIES) or slots.held == 0:
                 self._changed.notify()
 
-    def _slots(self) -> int:
+    def _count(self, slots: Slots) -> int:
         if self._backlog() > BACKLOG_LIMIT:
             return 0
-        return self._limit or UNLIMITED_SLOTS
+        return slots.limit or UNLIMITED_SLOTS
 
     def _start_thread(self) -> None:
-        if self._threads < self._polling.max_polls and not self._idle_threads and not self._stopped:
+        most = sum(slots.polling.max_polls for slots in self._groups)
+        if self._threads < most and not self._idle_threads and not self._stopped:
             self._threads += 1
             threading.Thread(target=self._run, name=f"sqs-receive-{self._threads}", daemon=True).start()
 
@@ -142,19 +170,28 @@ class Receiver:
             self._receive(poll)
 
     def _next(self) -> Poll | float | None:
+        """The poll to make now; or the seconds after which to ask again; or None: when something has changed."""
         if self._stopped:
             return None
-        slots = self._slots()
-        return self._polling.next(time.monotonic(), slots - self._held, slots)
+        now, soonest = time.monotonic(), None
+        for slots in self._groups:
+            count = self._count(slots)
+            poll = slots.polling.next(now, count - slots.held, count)
+            if isinstance(poll, Poll):
+                return poll
+            if poll is not None:
+                soonest = poll if soonest is None else min(soonest, poll)
+        return soonest
 
     def _receive(self, poll: Poll) -> None:
         subject = f"ReceiveMessage {poll.queue}"
+        slots = self._slots_of[poll.queue]
         try:
             url = self._resolve(poll.queue)
             messages = self._call(url, poll)
         except SqsError as exc:
             with self._changed:
-                pause = self._polling.failed(poll, time.monotonic())
+                pause = slots.polling.failed(poll, time.monotonic())
                 self._changed.notify()
             if isinstance(exc, QueueMissingError | DeniedError) and poll.queue not in self._proven:
                 self._give_up(exc)
@@ -165,10 +202,10 @@ class Receiver:
         ends = lease_end(self._options.lease_seconds)
         deliveries = [from_answer(message, poll.queue, url, ends) for message in messages]
         with self._changed:
-            wanted = not self._stopped and poll.queue in self._polling.queues
-            self._polling.done(poll, len(deliveries))
+            wanted = not self._stopped and poll.queue in slots.polling.queues
+            slots.polling.done(poll, len(deliveries), time.monotonic(), self._count(slots))
             if wanted:
-                self._held += len(deliveries)
+                slots.held += len(deliveries)
             self._changed.notify()
         if not deliveries:
             return

@@ -21,7 +21,7 @@ shutdown_seconds        for flushing releases and deletes when a channel closes;
 release_cap_seconds     longest delay of a released message, full jitter below it; default 300
 unknown_task_window_seconds  for how long a task that the worker does not know is left to newer workers before it
                         becomes a dead letter; default 0
-weights                 {queue: weight} for sharing receives among queues; default 1 each
+weights                 {queue: weight} for sharing slots among queues; default: the lane's, 1 where none is declared
 worker_name             named in the reasons of dead letters
 
 Acknowledging deletes, rejecting with requeue releases with backoff, rejecting without requeue makes a dead

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from celery.worker.request import Request
 
 from models.engine import Engine
 from models.errors import ModelsError
+from sqs.lanes import LANES
 from tasks import serving
 from tasks.engines import build
 from tasks.store.backend import PATIENCE
@@ -35,7 +36,8 @@ class EnginePool(TaskPool):
     """Threads in this process and one spawned process for each device.
 
     The engine lives as long as the pool does: models are loaded before the worker takes its first delivery, and
-    device processes end last of all, when no thread waits for them any more.
+    device processes end last of all, when no thread waits for them any more. Besides one thread for each delivery that
+    the engine's lanes may hold there is one for each slot of the other lanes, so that neither waits for the other.
     """
 
     engine: Engine | None = None
@@ -43,6 +45,8 @@ class EnginePool(TaskPool):
     def __init__(self, *args: Any, app: Celery, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.app = app
+        threads = self.limit + sum(lane.own_slots for lane in LANES)
+        self.executor = ThreadPoolExecutor(threads, thread_name_prefix="task")
         self._running: dict[Future[Any], Request | None] = {}
 
     def on_start(self) -> None:

@@ -16,6 +16,7 @@ from sqs.lanes import INFERENCE
 from tasks import serving
 from tasks.catalogue import catalogue
 from tasks.fates import Fate, fate_of
+from tasks.routing import kept_apart
 
 logger = get_task_logger(__name__)
 
@@ -24,6 +25,15 @@ class LaneTask(Task):
     """A task whose message is settled as its lane wants: dead-lettered with a reason when it fails for good."""
 
     Request = "tasks.request:DeliveryRequest"
+
+    def apply_async(
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """As Celery's; what is not inference never goes to a lane whose slots are the engine's."""
+        queue = options.get("queue", getattr(self, "queue", None))
+        if not isinstance(self, InferenceTask) and (apart := kept_apart(queue)) != queue:
+            options["queue"] = apart
+        return super().apply_async(args, kwargs, **options)
 
 
 class InferenceTask(LaneTask):

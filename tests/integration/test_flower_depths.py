@@ -111,7 +111,7 @@ def test_flower_asks_for_depths_alone_and_makes_no_queue(stack: Stack, tmp_path:
         assert flower.wait(SECONDS) == 0
     assert set(calls(stack) - before) == {"GetQueueUrl", "GetQueueAttributes"}
     names = [url.rpartition("/")[2] for url in client(stack).list_queues()["QueueUrls"]]
-    assert sorted(names) == ["inference", "inference-dlq"]
+    assert sorted(names) == sorted(queue.name for lane in LANES for queue in (lane.queue, lane.dead_letter_queue))
     for log in (flower.text(), (stack.folder / "flower.log").read_text()):
         assert "Inspect" not in log
         assert "Failed to" not in log

@@ -7,6 +7,7 @@ Set up by environment, because workers are processes of their own: TRANSPORT_BRO
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,14 @@ STOCK = os.environ.get("TRANSPORT_STOCK") == "1"
 QUEUE = os.environ.get("TRANSPORT_QUEUE", "work")
 
 
-def lane(name: str) -> Lane:
+def lane(name: str, own_slots: int = 0) -> Lane:
     stem, dot, suffix = name.partition(".")
-    dead = f"{stem}-dlq{dot}{suffix}"
-    return Lane(Queue(name), Queue(dead, max_message_bytes=1_048_576, retention_seconds=1_209_600))
+    dead = Queue(f"{stem}-dlq{dot}{suffix}", max_message_bytes=1_048_576, retention_seconds=1_209_600)
+    return Lane(Queue(name), dead, own_slots=own_slots)
 
 
 LANE = lane(QUEUE)
-LANES = (LANE, lane("bulk"), lane("ordered.fifo"))
+LANES = (LANE, lane("bulk"), lane("ordered.fifo"), lane("apart", own_slots=2))
 
 
 def options() -> dict[str, Any]:
@@ -68,7 +69,11 @@ def _stop(how: str, **_: Any) -> None:
 
 
 class Pool(TaskPool):  # type: ignore[misc]
-    """Celery's threads pool, without what makes a cold shutdown stumble or wait."""
+    """Celery's threads pool with threads for slots of their own, and without what makes a cold shutdown wait."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.executor = ThreadPoolExecutor(self.limit + sum(lane.own_slots for lane in LANES))
 
     def terminate_job(self, pid: int, signal: int | None = None) -> None:
         """Threads cannot be ended; their messages are released instead."""
@@ -98,6 +103,15 @@ def note(self: "Task[Any, Any]", text: str, seconds: float = 0.0) -> None:
     mark("started", text)
     time.sleep(seconds)
     mark("notes", f"{text} {self.request.properties['delivery_info'].get('delivery_count')} {time.time()}")
+
+
+@app.task(bind=True)
+def wait_for(self: "Task[Any, Any]", text: str, name: str) -> None:
+    """Hold a slot until a file of this name is there."""
+    mark("started", text)
+    while not (Path(os.environ["TRANSPORT_DIR"]) / name).exists():
+        time.sleep(0.02)
+    mark("notes", text)
 
 
 @app.task(bind=True)
