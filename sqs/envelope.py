@@ -76,7 +76,7 @@ def decode(text: str) -> dict[str, Any]:
 
     Raises UndecodableError, whose text says what is wrong, for every other text.
     """
-    envelope = _envelope_of(text)
+    envelope = parsed(text)
     properties = envelope.get("properties")
     if not isinstance(properties, dict):
         raise UndecodableError("the envelope has no properties")
@@ -96,7 +96,8 @@ def decode(text: str) -> dict[str, Any]:
     return envelope
 
 
-def _envelope_of(text: str) -> dict[str, Any]:
+def parsed(text: str) -> dict[str, Any]:
+    """The JSON object that an SQS body is, in plain text or in base64; raises UndecodableError."""
     stripped = text.lstrip()
     if not stripped.startswith("{"):
         try:

@@ -137,7 +137,7 @@ def _id_of(request: Requested, body: str, generation: int) -> str | None:
 class Selection:
     """Which letters: all, or those that fit everything that is said here.
 
-    `ids` are letter ids, task ids or message ids.
+    `ids` are letter ids, task ids or message ids; `until` leaves out what failed later, in seconds since the epoch.
     """
 
     lane: str | None = None
@@ -146,6 +146,7 @@ class Selection:
     error_type: str | None = None
     model: str | None = None
     task: str | None = None
+    until: float | None = None
     state: frozenset[State] = frozenset(HELD)
 
     def matches(self, entry: Entry) -> bool:
@@ -153,6 +154,7 @@ class Selection:
         return (
             entry.state in self.state
             and self.lane in (None, entry.lane)
+            and (self.until is None or entry.failed_at <= self.until)
             and (not self.ids or bool(self.ids & {entry.id, entry.task_id, entry.message_id}))
             and all(
                 wanted is None or wanted == getattr(entry, name)

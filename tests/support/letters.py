@@ -1,0 +1,106 @@
+"""Dead letters for tests: a lane of one's own on a server, an index in a folder, and letters in the queue."""
+
+import itertools
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+
+from sqs import queues
+from sqs.account import Account, Endpoint
+from sqs.dead_letter_queue import DeadLetterQueue
+from sqs.dead_letters import REASON_ATTRIBUTE, Cause, Reason
+from sqs.lanes import Lane, Queue
+from sqs.letter_index import LetterIndex
+from tasks.store.backend import SQLiteBackend
+from tasks.store.letters import SQLiteLetters
+
+_numbers = itertools.count(1)
+
+
+def lane_named(name: str) -> Lane:
+    stem, dot, suffix = name.partition(".")
+    dead = Queue(f"{stem}-dlq{dot}{suffix}", max_message_bytes=1_048_576, retention_seconds=1_209_600)
+    return Lane(Queue(name), dead)
+
+
+def body_of(task_id: str, task: str = "tasks.feature_extraction", model: str = "small", **headers: Any) -> str:
+    """A message as our transport sends it."""
+    return json.dumps(
+        {
+            "body": json.dumps([[], {"inputs": f"private words of {task_id}", "model": model}, {}]),
+            "content-type": "application/json",
+            "content-encoding": "utf-8",
+            "headers": {"id": task_id, "task": task, "retries": 0, "expires": None, "eta": None, **headers},
+            "properties": {"correlation_id": task_id, "delivery_info": {}, "body_encoding": "utf-8"},
+        },
+        separators=(",", ":"),
+    )
+
+
+def reason(message: str = "it is broken", **values: Any) -> Reason:
+    given = {"attempts": 4, "cause": Cause.ATTEMPTS_USED_UP, "failed_at": time.time() - 5, "model": "small"}
+    return Reason(values.pop("error_type", "ValueError"), message, **(given | values))
+
+
+@dataclass
+class Office:
+    """One lane with its index."""
+
+    lane: Lane
+    account: Account
+    index: LetterIndex
+    backend: SQLiteBackend
+    queue: DeadLetterQueue
+
+    def send(self, body: str, why: Reason | None = None, *, to: str | None = None, **attributes: Any) -> str:
+        """Put a message into the dead-letter queue (or another), as a worker buries it or as SQS redrives it."""
+        name = to or self.lane.dead_letter_queue.name
+        given = {key: {"DataType": "String", "StringValue": value} for key, value in attributes.items()}
+        if why is not None:
+            given[REASON_ATTRIBUTE] = {"DataType": "String", "StringValue": why.to_json()}
+        fifo: dict[str, Any] = {}
+        if name.endswith(".fifo"):
+            fifo = {"MessageGroupId": f"g{next(_numbers)}", "MessageDeduplicationId": str(next(_numbers))}
+        answer = self.account.client.send_message(
+            QueueUrl=self.account.queue_url(name), MessageBody=body, MessageAttributes=given, **fifo
+        )
+        return str(answer["MessageId"])
+
+    def take(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Receive and delete all of a queue; the lane's own by default."""
+        url = self.account.queue_url(name or self.lane.name)
+        taken: list[dict[str, Any]] = []
+        while True:
+            answer = self.account.client.receive_message(
+                QueueUrl=url,
+                MaxNumberOfMessages=10,
+                WaitTimeSeconds=0,
+                MessageAttributeNames=["All"],
+                MessageSystemAttributeNames=["All"],
+            )
+            messages = answer.get("Messages", [])
+            if not messages:
+                return taken
+            for message in messages:
+                self.account.client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                taken.append(dict(message))
+
+    def dead(self) -> int:
+        return self.queue.count().total
+
+
+def office(endpoint_url: str, folder: Path, name: str | None = None) -> Office:
+    """A lane with queues of its own, and an index in this folder."""
+    lane = lane_named(name or f"lane{next(_numbers)}")
+    account = Account(Endpoint(url=endpoint_url, region="us-east-1", access_key="k", secret_key="s"))
+    queues.create(account.client, lane)
+    app = Celery("letters", set_as_current=False)
+    app.conf.update(result_serializer="json", accept_content=["json"])
+    backend = SQLiteBackend(app=app, url=f"sqlite:///{folder / 'results.sqlite'}")
+    index = SQLiteLetters(backend.store)
+    other = lane_named("elsewhere")
+    return Office(lane, account, index, backend, DeadLetterQueue(account, lane, index, lanes=(lane, other)))

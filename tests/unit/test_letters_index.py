@@ -1,0 +1,135 @@
+"""The index of dead letters."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sqs.dead_letters import Cause, DeadLetter
+from sqs.letter_index import Entry, Marking, Selection, State, Stop
+from tasks.store.backend import SQLiteBackend
+from tasks.store.letters import SQLiteLetters
+from tests.support.letters import body_of, lane_named, reason
+
+LANE = lane_named("work")
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> SQLiteLetters:
+    return SQLiteLetters(SQLiteBackend(url=f"sqlite:///{tmp_path / 'r.sqlite'}", app=_app()).store)
+
+
+def _app() -> object:
+    from celery import Celery
+
+    return Celery("index", set_as_current=False)
+
+
+def letter(task_id: str, *, ago: float = 0.0, lived: float = 0.0, **values: object) -> Entry:
+    why = reason(**values, failed_at=time.time() - ago)
+    return Entry.of(DeadLetter("m-" + task_id, body_of(task_id), {}, why, 1, time.time() - lived), LANE)
+
+
+def test_a_letter_is_named_after_its_request_and_what_it_says() -> None:
+    entry = letter("one")
+    assert entry.id.startswith("one.")
+    assert (entry.task_id, entry.task, entry.model) == ("one", "tasks.feature_extraction", "small")
+    noise = Entry.of(DeadLetter("m", "noise", {}, None, 1, time.time()), LANE)
+    assert (noise.id, noise.task_id, noise.cause) == ("m", None, Cause.LOST)
+
+
+def test_copies_of_a_letter_are_one_and_strangers_with_its_task_id_are_not() -> None:
+    first = Entry.of(DeadLetter("m1", body_of("one"), {}, reason(), 1, 1.0), LANE)
+    copy = Entry.of(DeadLetter("m2", body_of("one"), {}, reason("another text"), 1, 2.0), LANE)
+    stranger = Entry.of(DeadLetter("m3", body_of("one", model="other"), {}, reason(), 1, 1.0), LANE)
+    later = Entry.of(DeadLetter("m4", body_of("one"), {}, reason(generation=1), 1, 1.0), LANE)
+    assert first.id == copy.id
+    assert len({first.id, stranger.id, later.id}) == 3
+
+
+def test_letters_are_grouped_with_counts_and_ages(index: SQLiteLetters) -> None:
+    index.add([letter(f"a{number}", ago=100 - number, message=f"text {number}") for number in range(3)])
+    index.add([letter("b", error_type="KeyError", cause=Cause.CRASH), letter("c", model=None)])
+    groups = index.groups()
+    assert (groups[0].cause, groups[0].error_type, groups[0].model) == ("attempts-used-up", "ValueError", "small")
+    assert groups[0].count == 4
+    assert groups[0].newest_at - groups[0].oldest_at == pytest.approx(100, abs=2)
+    assert {group.error_type for group in groups} == {"ValueError", "KeyError"}
+    assert index.groups("nowhere") == []
+
+
+def test_pages_give_each_letter_once_newest_first(index: SQLiteLetters) -> None:
+    index.add([letter(f"r{number}", ago=number // 3) for number in range(25)])
+    seen: list[Entry] = []
+    after = None
+    while True:
+        page = index.page(Selection(lane="work"), after=after, limit=4)
+        seen += page.entries
+        after = page.after
+        if after is None:
+            break
+    assert sorted(entry.task_id or "" for entry in seen) == sorted(f"r{number}" for number in range(25))
+    assert [entry.failed_at for entry in seen] == sorted((entry.failed_at for entry in seen), reverse=True)
+
+
+def test_what_is_gone_is_remembered_but_not_listed(index: SQLiteLetters) -> None:
+    index.add([letter("one"), letter("two")])
+    gone = letter("one")
+    index.mark("work", [Marking(gone.id, State.REDRIVEN)])
+    assert index.count(Selection()) == 1
+    assert index.known("work", [gone.id])[gone.id].state is State.REDRIVEN
+    index.add([gone])
+    assert index.count(Selection()) == 1
+    index.add([gone], again=True)
+    assert index.count(Selection()) == 2
+
+
+def test_a_letter_that_sqs_has_dropped_leaves_the_index(index: SQLiteLetters) -> None:
+    retention = LANE.dead_letter_queue.retention_seconds
+    index.add([letter("old", lived=retention + 1), letter("new", lived=retention - 60)])
+    assert [entry.task_id for entry in index.page(Selection()).entries] == ["new"]
+    assert sum(group.count for group in index.groups()) == 1
+
+
+@pytest.mark.parametrize("name", ["one", "m-one", None])
+def test_a_letter_is_found_by_each_of_its_names(index: SQLiteLetters, name: str | None) -> None:
+    entry = letter("one")
+    index.add([replace(entry, message_id="m-one")])
+    assert [found.id for found in index.find(name or entry.id)] == [entry.id]
+    assert index.find("'; DROP TABLE letters; --") == []
+
+
+def test_selections_fit_alike_in_the_index_and_in_memory(index: SQLiteLetters) -> None:
+    entries = [
+        letter("one"),
+        letter("two", error_type="KeyError"),
+        letter("three", model="large", cause=Cause.CRASH, ago=50),
+    ]
+    index.add(entries)
+    for selection in (
+        Selection(),
+        Selection(ids=frozenset({"one", entries[1].id, "nobody"})),
+        Selection(cause="crash"),
+        Selection(model="large"),
+        Selection(error_type="KeyError", model="small"),
+        Selection(until=time.time() - 20),
+        Selection(lane="other"),
+    ):
+        expected = {entry.id for entry in entries if selection.matches(entry)}
+        assert {entry.id for entry in index.page(selection).entries} == expected
+        assert index.count(selection) == len(expected)
+
+
+def test_a_stopped_lane_stays_so_until_it_is_resumed(index: SQLiteLetters) -> None:
+    index.stop(Stop("work", 100.0, "w1", "too much"))
+    index.stop(Stop("work", 90.0, "w2", "an older one"))
+    assert index.stops() == [Stop("work", 100.0, "w1", "too much")]
+    assert index.resume("work")
+    assert not index.resume("work")
+    assert index.stops() == []
+
+
+def test_the_caller_s_faults_are_no_failures(index: SQLiteLetters) -> None:
+    index.add([letter("one"), letter("two", cause=Cause.INVALID_INPUT), letter("three", ago=4_000)])
+    assert index.failures_since("work", time.time() - 3_600) == 1
