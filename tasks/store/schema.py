@@ -39,6 +39,23 @@ REQUESTS = (
         expires_at REAL
     ) WITHOUT ROWID""",
 )
+LETTERS = (
+    # The index of dead letters; `state` tells those in the queue from those that are gone, which are remembered because
+    # SQS may still hold copies of them.
+    """CREATE TABLE letters (
+        id TEXT NOT NULL, lane TEXT NOT NULL, message_id TEXT NOT NULL, task_id TEXT, task TEXT, model TEXT,
+        generation INTEGER NOT NULL, cause TEXT NOT NULL, error_type TEXT NOT NULL, error TEXT NOT NULL,
+        attempts INTEGER NOT NULL, worker TEXT, revision TEXT, failed_at REAL NOT NULL, expires_at REAL NOT NULL,
+        body_bytes INTEGER NOT NULL, buried INTEGER NOT NULL, state TEXT NOT NULL, to_lane TEXT, to_task TEXT,
+        PRIMARY KEY (lane, id)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX letters_by_time ON letters (lane, failed_at, id)",
+    "CREATE INDEX letters_by_task ON letters (task_id)",
+    # Lanes whose consumption was stopped.
+    """CREATE TABLE stops (
+        lane TEXT PRIMARY KEY, since REAL NOT NULL, by TEXT NOT NULL, why TEXT NOT NULL
+    ) WITHOUT ROWID""",
+)
 EXPIRING = (
     "entries",
     "past_outcomes",
@@ -48,9 +65,10 @@ EXPIRING = (
     "chord_parts",
     "closed_chords",
     "submissions",
+    "letters",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (OUTCOMES, REQUESTS)
+STEPS: tuple[tuple[str, ...], ...] = (OUTCOMES, REQUESTS, LETTERS)
 
 
 def upgrade(connection: sqlite3.Connection) -> None:
