@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from sqs.account import Account
 from sqs.dead_letters import Mark
-from sqs.errors import SqsError, UnavailableError
-from sqs.lanes import Lane
+from sqs.errors import UnavailableError
+from sqs.lanes import Lane, lane_named
 from sqs.letter_index import GONE, HELD, Entry, LetterIndex, Marking, Progress, Selection, State
 from sqs.looking import Held, Look
 from sqs.resending import NotSendableError, resend_parameters
@@ -18,13 +18,6 @@ from sqs.sending import Sender, send_many
 
 YOUNG_SECONDS = 120.0  # SQS's counts may not know a letter that came since then
 BEGUN = frozenset({State.SENDING, State.SENT, State.DROPPING})
-
-
-class UnknownLaneError(SqsError, ValueError):
-    """A lane that is not declared."""
-
-    def __init__(self, name: str, lanes: tuple[Lane, ...]) -> None:
-        super().__init__(f"no lane is named {name!r}; there are {', '.join(lane.name for lane in lanes)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +119,7 @@ class Work:
         return sum(self._send_to(look, name, pairs) for name, pairs in by_lane.items())
 
     def _send_to(self, look: Look, lane_name: str, letters: list[tuple[Entry, Held]]) -> int:
-        lane = self._lane_named(lane_name)
+        lane = lane_named(lane_name, self._lanes)
         parameters, sendable = [], []
         for entry, held in letters:
             try:
@@ -148,12 +141,6 @@ class Work:
             if isinstance(error, UnavailableError):
                 raise error
         return len(left)
-
-    def _lane_named(self, name: str) -> Lane:
-        lane = next((lane for lane in self._lanes if lane.name == name), None)
-        if lane is None:
-            raise UnknownLaneError(name, self._lanes)
-        return lane
 
     def _sender(self, lane: Lane) -> Sender:
         return Sender(self._account, lane.name, self._account.queue_url(lane.name), lane)
@@ -212,10 +199,10 @@ class Asked(Work):
 class Redrive(Asked):
     def prepare(self) -> None:
         super().prepare()
-        self._lane_named(self.target.lane or self.lane.name)
+        lane_named(self.target.lane or self.lane.name, self._lanes)
 
     def do(self, look: Look, letters: list[tuple[Entry, Held]]) -> None:
-        lane = self._lane_named(self.target.lane or self.lane.name)
+        lane = lane_named(self.target.lane or self.lane.name, self._lanes)
         sendable: list[tuple[Entry, Held]] = []
         for entry, held in letters:
             marked = replace(entry, to_lane=self.target.lane, to_task=self.target.task)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -12,8 +12,9 @@ from sqs import looking
 from sqs.dead_letter_queue import BusyError, DeadLetterQueue
 from sqs.dead_letters import REASON_ATTRIBUTE, mark_of
 from sqs.errors import SqsError
+from sqs.lanes import UnknownLaneError
 from sqs.letter_index import Marking, Selection, State
-from sqs.letter_work import Target, UnknownLaneError
+from sqs.letter_work import Target
 from sqs.local.process import LocalServer
 from tests.support.letters import Office, body_of, office, reason
 
@@ -96,7 +97,7 @@ def test_a_letter_may_get_another_task_and_another_lane(desk: Office, server: Lo
     assert envelope["headers"]["task"] == "tasks.infer"
     assert envelope["body"] == json.loads(body_of("one"))["body"]
     assert desk.dead() == 1
-    with pytest.raises(UnknownLaneError, match="no lane is named 'nowhere'"):
+    with pytest.raises(UnknownLaneError, match="no lane 'nowhere' is declared"):
         desk.queue.redrive(ALL, Target("nowhere"))
 
 
