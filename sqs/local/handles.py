@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
 from typing import NamedTuple
 
 from sqs.local.errors import bad_handle
@@ -15,13 +15,13 @@ class Handle(NamedTuple):
 
 
 def encode(queue: str, message_id: str, delivery: int) -> str:
-    return urlsafe_b64encode(f"{queue}/{message_id}/{delivery}".encode()).decode()
+    return b2a_base64(f"{queue}/{message_id}/{delivery}".encode(), newline=False).decode()
 
 
 def decode(handle: str, queue: str) -> Handle:
     """Raises SqsError unless it is a handle of `queue`."""
     try:
-        name, message_id, delivery = urlsafe_b64decode(handle).decode("ascii").split("/")
+        name, message_id, delivery = a2b_base64(handle).decode("ascii").split("/")
         decoded = Handle(name, message_id, int(delivery))
     except ValueError:
         raise bad_handle(handle) from None

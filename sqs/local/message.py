@@ -10,6 +10,7 @@ IN_FLIGHT: Final = 2
 GONE: Final = 3  # deleted, expired, purged or moved: heaps that still hold it skip it
 
 MessageRow = list[Any]
+_PLAIN_FIELDS: Final = 5  # of a row that says nothing of deliveries, delay, group and attributes
 
 
 class Message:
@@ -65,7 +66,22 @@ class Message:
         return self.sequence < other.sequence
 
     def row(self) -> MessageRow:
-        """Everything but the segment, as the journal keeps it. A lease keeps running by `due_ms`."""
+        """Everything but the segment, as the journal keeps it. A lease keeps running by `due_ms`.
+
+        Of a message as most are sent, without all that it has not.
+        """
+        if not (
+            self.due_ms
+            or self.state
+            or self.received_ms
+            or self.receive_count
+            or self.attributes
+            or self.group
+            or self.dedup_id
+            or self.trace_header
+            or self.source_arn
+        ):
+            return [self.id, self.sequence, self.sent_ms, self.body, self.body_md5]
         return [
             self.id,
             self.sequence,
@@ -89,6 +105,8 @@ class Message:
     @classmethod
     def from_row(cls, row: MessageRow) -> Message:
         message = cls(row[0], row[1], row[2], row[3], row[4])
+        if len(row) == _PLAIN_FIELDS:
+            return message
         (
             message.attributes,
             message.attributes_md5,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeVar
 
 from sqs import limits
 from sqs.local import digest, fields, message_attributes
@@ -14,6 +14,8 @@ from sqs.local.operations import Answer, Call
 from sqs.local.queue import Queue
 from sqs.local.receiving import shown_sequence
 from sqs.local.store import Draft
+
+Entry = TypeVar("Entry")
 
 
 def send_message(call: Call) -> Answer:
@@ -47,35 +49,40 @@ def send_message_batch(call: Call) -> Answer:
         reason = f"Batch requests cannot be longer than {most} bytes. You have sent {total_bytes} bytes."
         raise in_batch("BatchRequestTooLong", reason)
 
-    def each(id_: str, draft: Draft | SqsError) -> Answer:
+    def each(draft: Draft | SqsError) -> Answer:
         if isinstance(draft, SqsError):
             raise draft
         return _sent(call, queue, draft)
 
-    return _batch((id_, lambda id_=id_, draft=draft: each(id_, draft)) for id_, draft in drafts)
+    return _batch(drafts, each)
 
 
 def _draft(params: Params, queue: Queue) -> tuple[Draft, int]:
     body = fields.text(params, "MessageBody")
     encoded = fields.encoded_body(body)
-    attributes, attribute_bytes = message_attributes.checked(params.get("MessageAttributes"))
-    delay_seconds = fields.whole(params, "DelaySeconds", 0, limits.MAX_DELAY_SECONDS)
-    draft = Draft(
-        body=body,
-        body_md5=digest.of_body(encoded),
-        attributes=attributes,
-        attributes_md5=digest.of_attributes(attributes) if attributes else None,
-        trace_header=message_attributes.trace_header(params.get("MessageSystemAttributes")),
-        group=fields.group_or_dedup_id(params, "MessageGroupId"),
-        dedup_id=fields.group_or_dedup_id(params, "MessageDeduplicationId"),
-        delay_ms=None if delay_seconds is None else delay_seconds * 1000,
-    )
+    draft = Draft(body, digest.of_body(encoded))
+    attribute_bytes = 0
+    # Most messages are a body, beside an Id or a QueueUrl.
+    if len(params) > 2:
+        attribute_bytes = _add_options(draft, params)
     if queue.settings.fifo:
         _check_fifo(draft, queue, encoded)
     elif draft.dedup_id is not None:
         reason = "The request include parameter that is not valid for this queue type"
         raise invalid_value(draft.dedup_id, "MessageDeduplicationId", reason)
     return draft, len(encoded) + attribute_bytes
+
+
+def _add_options(draft: Draft, params: Params) -> int:
+    """What else the sender has said; gives the size of the message attributes in bytes."""
+    draft.attributes, attribute_bytes = message_attributes.checked(params.get("MessageAttributes"))
+    draft.attributes_md5 = digest.of_attributes(draft.attributes) if draft.attributes else None
+    draft.trace_header = message_attributes.trace_header(params.get("MessageSystemAttributes"))
+    draft.group = fields.group_or_dedup_id(params, "MessageGroupId")
+    draft.dedup_id = fields.group_or_dedup_id(params, "MessageDeduplicationId")
+    delay_seconds = fields.whole(params, "DelaySeconds", 0, limits.MAX_DELAY_SECONDS)
+    draft.delay_ms = None if delay_seconds is None else delay_seconds * 1000
+    return attribute_bytes
 
 
 def _check_fifo(draft: Draft, queue: Queue, encoded: bytes) -> None:
@@ -146,16 +153,16 @@ def _change_visibility(call: Call, queue: Queue, params: Params) -> None:
 
 
 def _each(call: Call, kind: str, act: Callable[[Params], Answer]) -> Answer:
-    return _batch((entry["Id"], lambda entry=entry: act(entry)) for entry in fields.entries(call.params, kind))
+    return _batch([(entry["Id"], entry) for entry in fields.entries(call.params, kind)], act)
 
 
-def _batch(acts: Any) -> Answer:
+def _batch(given: Iterable[tuple[str, Entry]], act: Callable[[Entry], Answer]) -> Answer:
     """Each entry succeeds or fails alone."""
     done: list[Answer] = []
     failed: list[Answer] = []
-    for id_, act in acts:
+    for id_, entry in given:
         try:
-            done.append({"Id": id_, **act()})
+            done.append({"Id": id_, **act(entry)})
         except SqsError as error:
             failed.append(
                 {
