@@ -5,27 +5,19 @@ What it returns is JSON: texts stay texts, media become base64. Checking what it
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from models import chats, fields
 from models.errors import InvalidInput, UnknownOption
+from models.media.formats import as_base64
 from models.spec import ModelSpec
-
-_MEDIA_MAGIC = {
-    "image": {
-        b"\x89PNG\r\n\x1a\n": "PNG",
-        b"\xff\xd8\xff": "JPEG",
-    },
-}
-_ROLES = ("system", "user", "assistant")
 
 
 def is_many(inputs: object) -> bool:
     """Whether the caller gave a list of inputs, and so gets a list of results. One chat is one input."""
-    return isinstance(inputs, (list, tuple)) and not _is_chat(inputs)
+    return isinstance(inputs, (list, tuple)) and not chats.is_chat(inputs)
 
 
 def check(
@@ -42,7 +34,7 @@ def check(
     if len(rows) > spec.max_inputs:
         raise InvalidInput.too_large("inputs", len(rows), spec.max_inputs, "inputs")
     names = [f"inputs[{i}]" for i in range(len(rows))] if is_many(inputs) else ["inputs"]
-    checks = {"text": _text, "chat": _chat_or_text}
+    checks = {"text": _text, "chat": _chat_or_text, "fields": _fields}
     one = checks.get(spec.kind.media, _media)
     checked = [one(spec, name, row) for name, row in zip(names, rows, strict=True)], _options(spec, options or {})
     # Once for the message's body, once for the envelope that carries it as a text.
@@ -57,7 +49,9 @@ def size_bytes(row: Any) -> int:
     """About how many bytes an input takes in memory and on the way to a device process."""
     if isinstance(row, str):
         return len(row)
-    return sum(len(str(message.get("content", ""))) for message in row)
+    if isinstance(row, dict):
+        return sum(size_bytes(part) for part in row.values())
+    return sum(size_bytes(part) for part in row) if isinstance(row, list) else 8
 
 
 def _options(spec: ModelSpec, options: Mapping[str, object]) -> dict[str, Any]:
@@ -93,57 +87,17 @@ def _text(spec: ModelSpec, field: str, value: object) -> str:
     return value
 
 
-def _is_chat(value: object) -> bool:
-    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(item, dict) for item in value)
-
-
 def _chat_or_text(spec: ModelSpec, field: str, value: object) -> Any:
     if isinstance(value, (list, tuple)):
-        return _chat(spec, field, list(value))
+        return chats.check(spec, field, list(value), _text)
     return _text(spec, field, value)
 
 
-def _chat(spec: ModelSpec, field: str, messages: list[Any]) -> list[dict[str, str]]:
-    if not messages:
-        raise InvalidInput.because(field, "is an empty chat")
-    checked = []
-    for i, message in enumerate(messages):
-        if not isinstance(message, dict) or set(message) != {"role", "content"}:
-            raise InvalidInput.because(f"{field}[{i}]", 'must be {"role": …, "content": …}')
-        if message["role"] not in _ROLES:
-            raise InvalidInput.unknown(f"{field}[{i}] role", str(message["role"]), _ROLES)
-        checked.append({"role": message["role"], "content": _text(spec, f"{field}[{i}]", message["content"])})
-    characters = sum(len(message["content"]) for message in checked)
-    if characters > spec.max_characters:
-        raise InvalidInput.too_large(field, characters, spec.max_characters, "characters")
-    return checked
-
-
 def _media(spec: ModelSpec, field: str, value: object) -> str:
-    """Bytes or their base64, as base64. A text that is neither is refused: no address and no path ever gets in."""
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        data = bytes(value)
-    elif isinstance(value, str):
-        if len(value) > 4 * (spec.max_bytes + 2) // 3 + 4:
-            raise InvalidInput.too_large(field, len(value) * 3 // 4, spec.max_bytes, "bytes")
-        try:
-            data = base64.b64decode(value, validate=True)
-        except (binascii.Error, ValueError):
-            raise InvalidInput.because(
-                field,
-                f"must be the {spec.kind.media}'s bytes, or their base64; addresses and paths are not opened",
-            ) from None
-    else:
-        raise InvalidInput.because(
-            field, f"must be the {spec.kind.media}'s bytes, or their base64, not {type(value).__name__}"
-        )
-    if not data:
-        raise InvalidInput.because(field, f"is an empty {spec.kind.media}")
-    if len(data) > spec.max_bytes:
-        raise InvalidInput.too_large(field, len(data), spec.max_bytes, "bytes")
-    formats = _MEDIA_MAGIC[spec.kind.media]
-    if not data.startswith(tuple(formats)):
-        raise InvalidInput.because(
-            field, f"is none of {' and '.join(formats.values())}", limit=", ".join(formats.values())
-        )
-    return base64.b64encode(data).decode("ascii")
+    return as_base64(spec.kind.media, field, value, spec.max_bytes)
+
+
+def _fields(spec: ModelSpec, field: str, value: object) -> Any:
+    if spec.kind.chats and isinstance(value, (list, tuple)):
+        return chats.check(spec, field, list(value), _text)
+    return fields.check(spec, field, value, _text)

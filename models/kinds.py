@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from models.errors import suggestion
 
-Media = Literal["text", "chat", "image"]
+Media = Literal["text", "chat", "image", "audio", "video", "fields"]
 Value = int | float | bool | str | list[str] | None
 
 
@@ -71,14 +71,20 @@ class Option:
 class Kind:
     """One pipeline task: `adapter` is the module in `models.adapters` that runs it.
 
-    `batches_held` is how many batches a device wants waiting so that lengths can be matched: many where a batch
-    takes milliseconds, few where it takes seconds.
+    `fields`, for inputs of several parts: each part's name and what it is, as `models.fields` checks it; a name with
+    a question mark may be left out; with `chats`, a chat whose messages hold images will do too. `needs` names the
+    packages without which the task cannot be served, beyond those of the extra "worker". `batches_held` is how many
+    batches a device wants waiting so that lengths can be matched: many where a batch takes milliseconds, few where
+    it takes seconds.
     """
 
     task: str
     media: Media
     adapter: str
     options: Mapping[str, Option] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
+    chats: bool = False
+    needs: tuple[str, ...] = ()
     batch_size: int = 16
     batch_tokens: int = 8192
     batches_held: int = 8
@@ -94,53 +100,125 @@ _GENERATION = {
     "repetition_penalty": Option("float", default=1.0, minimum=0.5, maximum=2.0, shapes_batch=True),
     "seed": Option("int", minimum=0, maximum=2**31 - 1, shapes_batch=True),
 }
-_ZERO_SHOT = {
-    "candidate_labels": Option("strings", required=True, minimum=1, maximum=64),
-    "hypothesis_template": Option("str", default="This example is {}.", maximum=200),
-    "multi_label": Option("bool", default=False),
-}
+_TOP_K = Option("int", default=5, minimum=1, maximum=1000)
+_THRESHOLD = Option("float", default=0.5, minimum=0, maximum=1)
+_SHORT_TEXT = Option("int", default=64, minimum=1, maximum=512, shapes_batch=True)
 
-KINDS: Mapping[str, Kind] = {
-    kind.task: kind
-    for kind in (
-        Kind("feature-extraction", "text", "feature_extraction"),
-        Kind(
-            "text-classification",
-            "text",
-            "text_classification",
-            {"top_k": Option("int", default=1, minimum=1, maximum=1000)},
-        ),
-        Kind(
-            "token-classification",
-            "text",
-            "token_classification",
-            {
-                "aggregation_strategy": Option(
-                    "str", default="simple", choices=("none", "simple", "first", "average", "max")
-                )
-            },
-        ),
-        Kind("zero-shot-classification", "text", "zero_shot_classification", _ZERO_SHOT),
-        Kind(
-            "fill-mask",
-            "text",
-            "general",
-            {"top_k": Option("int", default=5, minimum=1, maximum=100)},
-        ),
-        Kind(
-            "text-generation",
-            "chat",
-            "text_generation",
-            _GENERATION,
-            batch_size=8,
-            batches_held=2,
-            max_tokens=1024,
-        ),
-        Kind(
-            "image-classification",
-            "image",
-            "image_classification",
-            {"top_k": Option("int", default=5, minimum=1, maximum=1000)},
-        ),
-    )
+
+def _zero_shot(template: str) -> dict[str, Option]:
+    return {
+        "candidate_labels": Option("strings", required=True, minimum=1, maximum=64),
+        "hypothesis_template": Option("str", default=template, maximum=200),
+    }
+
+
+def _general(task: str, media: Media, **known: Any) -> Kind:
+    """A kind whose inputs run one at a time: large batches would only make others wait."""
+    return Kind(task, media, "general", **{"batch_size": 4, "batches_held": 4, **known})
+
+
+_AGGREGATION = Option("str", default="simple", choices=("none", "simple", "first", "average", "max"))
+_TEXT = (
+    Kind("feature-extraction", "text", "feature_extraction"),
+    Kind("text-classification", "text", "text_classification", {"top_k": replace(_TOP_K, default=1)}),
+    Kind("token-classification", "text", "token_classification", {"aggregation_strategy": _AGGREGATION}),
+    Kind(
+        "zero-shot-classification",
+        "text",
+        "zero_shot_classification",
+        {**_zero_shot("This example is {}."), "multi_label": Option("bool", default=False)},
+    ),
+    _general("fill-mask", "text", options={"top_k": replace(_TOP_K, maximum=100)}, batch_size=16),
+    Kind("text-generation", "chat", "text_generation", _GENERATION, batch_size=8, batches_held=2, max_tokens=1024),
+    _general(
+        "text-to-audio",
+        "text",
+        options={"seed": Option("int", minimum=0, maximum=2**31 - 1)},
+        max_tokens=256,
+    ),
+    _general("table-question-answering", "fields", fields={"table": "table", "query": "text"}, needs=("pandas",)),
+    _general("decision", "fields", fields={"state": "json", "questions": "json"}, max_tokens=1024),
+)
+_IMAGES = (
+    Kind("image-classification", "image", "image_classification", {"top_k": _TOP_K}),
+    _general("image-feature-extraction", "image"),
+    _general(
+        "image-segmentation",
+        "image",
+        options={
+            "subtask": Option("str", choices=("panoptic", "instance", "semantic")),
+            "threshold": replace(_THRESHOLD, default=0.9),
+            "mask_threshold": _THRESHOLD,
+            "overlap_mask_area_threshold": _THRESHOLD,
+        },
+    ),
+    _general("object-detection", "image", options={"threshold": _THRESHOLD}),
+    _general("depth-estimation", "image"),
+    _general("zero-shot-image-classification", "image", options=_zero_shot("This is a photo of {}.")),
+    _general(
+        "zero-shot-object-detection",
+        "image",
+        options={
+            "candidate_labels": Option("strings", required=True, minimum=1, maximum=64),
+            "threshold": replace(_THRESHOLD, default=0.1),
+            "top_k": replace(_TOP_K, default=100),
+        },
+    ),
+    _general(
+        "keypoint-matching",
+        "fields",
+        options={"threshold": replace(_THRESHOLD, default=0.0)},
+        fields={"image": "image", "other_image": "image"},
+    ),
+    _general(
+        "document-question-answering",
+        "fields",
+        options={
+            "top_k": replace(_TOP_K, default=1, maximum=20),
+            "max_answer_len": Option("int", default=15, minimum=1, maximum=100),
+            "handle_impossible_answer": Option("bool", default=False),
+        },
+        fields={"image": "image", "question": "text", "word_boxes?": "word_boxes"},
+    ),
+    _general(
+        "image-text-to-text",
+        "fields",
+        options={"max_new_tokens": _SHORT_TEXT},
+        fields={"image": "image", "text": "text"},
+        max_tokens=1024,
+        chats=True,
+    ),
+)
+_SOUND_AND_VIDEO = (
+    Kind(
+        "automatic-speech-recognition",
+        "audio",
+        "speech_recognition",
+        {
+            "return_timestamps": Option("str", choices=("char", "word", "segment"), shapes_batch=True),
+            "language": Option("str", minimum=2, maximum=30, shapes_batch=True),
+            "task": Option("str", choices=("transcribe", "translate"), shapes_batch=True),
+            "max_new_tokens": Option("int", minimum=1, maximum=448, shapes_batch=True),
+        },
+        batch_size=8,
+        batches_held=2,
+    ),
+    _general("audio-classification", "audio", options={"top_k": _TOP_K}),
+    _general("zero-shot-audio-classification", "audio", options=_zero_shot("This is a sound of {}.")),
+    _general(
+        "video-classification",
+        "video",
+        options={"top_k": _TOP_K, "frame_sampling_rate": Option("int", default=1, minimum=1, maximum=60)},
+        needs=("av",),
+    ),
+)
+
+KINDS: Mapping[str, Kind] = {kind.task: kind for kind in _TEXT + _IMAGES + _SOUND_AND_VIDEO}
+
+# The other tasks of transformers' pipelines, and why a catalogue cannot name them.
+NOT_SERVED: Mapping[str, str] = {
+    "mask-generation": "its pipeline needs torchvision (for batched_nms), which this project does not depend on: "
+    "torchvision's builds fit one build of torch each",
+    "any-to-any": "its pipeline needs torchvision and torchcodec, which this project does not depend on; "
+    "image-text-to-text and automatic-speech-recognition are served",
 }

@@ -26,12 +26,16 @@ class DeviceFailed(Exception):
 
 
 class Runner:
-    """One model's batches. `figures` holds the last batch's passes, rows, real and padded tokens."""
+    """One model's batches. `figures` holds the last batch's passes, rows, real and padded tokens.
+
+    `equal_lengths`: padding changes this model's results, so that only equal lengths share a pass.
+    """
 
     def __init__(self, spec: ModelSpec, adapter: Adapter) -> None:
         self.spec = spec
         self._adapter = adapter
         self._ceiling_tokens = float(spec.batch_tokens)
+        self.equal_lengths = False
         self.figures: dict[str, float] = {}
 
     def run(self, values: Sequence[Any], options: Sequence[dict[str, Any]]) -> list[Answer]:
@@ -41,7 +45,7 @@ class Runner:
         prepared: list[Prepared] = []
         for row, (value, given) in enumerate(zip(values, options, strict=True)):
             try:
-                prepared.append(self._adapter.prepare(row, value, self._with_defaults(given)))
+                prepared.append(self._adapter.prepare(row, value, self.with_defaults(given)))
             except Exception as error:
                 answers[row] = _failure(error)
         self.figures = {
@@ -52,12 +56,14 @@ class Runner:
             "prepare_seconds": time.perf_counter() - began,
         }
         limits = Limits(self.spec.batch_size, int(self._ceiling_tokens), 0)
-        for part in split([item.length for item in prepared], limits):
-            self._forward([prepared[i] for i in part], answers)
+        for group in _by_size(prepared) if self.equal_lengths else [prepared]:
+            for part in split([item.length for item in group], limits):
+                self._forward([group[i] for i in part], answers)
         self.figures["seconds"] = time.perf_counter() - began
         return answers
 
-    def _with_defaults(self, given: dict[str, Any]) -> dict[str, Any]:
+    def with_defaults(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The options that were given, and the spec's defaults for the others."""
         return {name: option.default for name, option in self.spec.options.items()} | given
 
     def _forward(self, items: list[Prepared], answers: list[Answer]) -> None:
@@ -101,6 +107,14 @@ class Runner:
                 time.sleep(10**6)
             if faults.fail and faults.fail in item.text:
                 raise RuntimeError(f'the spec\'s fault "{faults.fail}" was asked for')
+
+
+def _by_size(items: Sequence[Prepared]) -> list[list[Prepared]]:
+    """Items whose exact lengths are equal, together."""
+    groups: dict[int, list[Prepared]] = {}
+    for item in items:
+        groups.setdefault(item.size or item.length, []).append(item)
+    return list(groups.values())
 
 
 def _failure(error: Exception) -> Answer:

@@ -11,7 +11,7 @@ from typing import Any
 
 from models import inputs
 from models.errors import CatalogueError, InvalidInput, suggestion
-from models.kinds import KINDS, Option
+from models.kinds import KINDS, NOT_SERVED, Option
 from models.spec import Faults, ModelSpec
 
 KEYS = {f.name for f in fields(ModelSpec)} - {"name", "allow_unsafe"}
@@ -70,6 +70,8 @@ class Table:
         for key in ("task", "source"):
             if key not in table:
                 raise self._wrong(key, "is missing")
+        if (task := table["task"]) in tuple(NOT_SERVED):
+            raise self._wrong("task", f'"{task}" is not served: {NOT_SERVED[task]}')
         self._one_of("task", KINDS)
         for key, choices in _CHOICES.items():
             self._one_of(key, choices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 from importlib import import_module
@@ -9,12 +10,14 @@ from typing import Any
 
 import torch
 
-from models import checkpoint, hub
+from models import checkpoint, hub, probe
 from models import memory as memory_of
 from models.adapters.base import Adapter
 from models.errors import ModelLoadError
 from models.runner import Runner
 from models.spec import ModelSpec
+
+_log = logging.getLogger("models.device")
 
 
 def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, dict[str, Any]]:
@@ -36,9 +39,10 @@ def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, dict[str, Any]]
     example = adapter.example if spec.example is None else spec.example
     options = {**adapter.example_options, **spec.example_options}
     _run(runner, [example], options, "its example")
+    padding = _probe(runner, adapter, options)
     if device.type == "cuda":
         # Reserves the memory of the largest batch now, not under a request. On the CPU there is nothing to reserve.
-        _run(runner, [_longest(runner, adapter, example, options)] * spec.batch_size, options, "its largest batch")
+        _run(runner, [_longest(runner, spec, example, options)] * spec.batch_size, options, "its largest batch")
         torch.cuda.synchronize()
     facts = {
         "load_seconds": loaded - began,
@@ -47,6 +51,8 @@ def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, dict[str, Any]]
         "weights_bytes": weights,
         "peak_bytes": memory.peak(),
         "process_bytes": memory_of.process_bytes(),
+        "padding_changes_by": padding,
+        "equal_lengths": runner.equal_lengths,
         "example": example,
         "example_options": options,
     }
@@ -59,10 +65,23 @@ def _run(runner: Runner, values: list[Any], options: dict[str, Any], what: str) 
         raise ModelLoadError(f"{what} fails: {answer['sentence']}")
 
 
-def _longest(runner: Runner, adapter: Adapter, example: Any, options: dict[str, Any]) -> Any:
-    """The example, repeated until it nearly fills the spec's token limit."""
-    if not isinstance(example, str) or adapter.spec.kind.media == "image":
+def _probe(runner: Runner, adapter: Adapter, options: dict[str, Any]) -> float | None:
+    """Let only inputs of equal length share a pass where padding changes results; by how much it does."""
+    padding = probe.difference_by_padding(runner, adapter, options)
+    if padding is not None and probe.matters(padding, getattr(torch, adapter.spec.dtype)):
+        runner.equal_lengths = adapter.equal_lengths = True
+        _log.warning(
+            "%s: padding changes its results (by %.2g of the largest value): only inputs of equal length share a pass",
+            adapter.spec.name,
+            padding,
+        )
+    return padding
+
+
+def _longest(runner: Runner, spec: ModelSpec, example: Any, options: dict[str, Any]) -> Any:
+    """The example, repeated until it nearly fills the spec's token limit; other media than text as they are."""
+    if not isinstance(example, str) or spec.kind.media not in ("text", "chat"):
         return example
     runner.run([example], [options])
     once = max(1, int(runner.figures["tokens"]))
-    return " ".join([example] * max(1, adapter.spec.max_tokens // (once + 1)))
+    return " ".join([example] * max(1, spec.max_tokens // (once + 1)))

@@ -2,7 +2,9 @@
 
 Each takes one input or a list of inputs, `model=` a name of the catalogue (else the kind's default) and the
 model's options, and answers as the pipeline of that name does: one result for one input, a list for a list.
-What does not fit the model's spec raises models.errors.InvalidInput at `delay()`.
+Media are the bytes of a file, or their base64; in results they are base64 with their sizes.
+What does not fit the model's spec raises models.errors.InvalidInput at `delay()`. docs/pipeline-tasks.md lists inputs,
+options and results.
 """
 
 from typing import Any
@@ -11,46 +13,65 @@ from tasks.celery import app
 from tasks.task import InferenceTask
 
 
-@app.task(bind=True, base=InferenceTask, name="tasks.feature_extraction", kind="feature-extraction")
-def feature_extraction(self: InferenceTask, inputs: Any, model: str | None = None, **options: Any) -> Any:
-    """Embeddings: a list of floats for each text, pooled and normalized as the model's spec says."""
-    return self.answer(model, inputs, options)
+def _task(kind: str, answers: str) -> InferenceTask:
+    """The task of a pipeline task: `tasks.text_classification` for "text-classification"."""
+
+    def ask(self: InferenceTask, inputs: Any, model: str | None = None, **options: Any) -> Any:
+        return self.answer(model, inputs, options)
+
+    name = kind.replace("-", "_")
+    ask.__name__ = ask.__qualname__ = name
+    ask.__doc__ = answers
+    task: InferenceTask = app.task(bind=True, base=InferenceTask, name=f"tasks.{name}", kind=kind)(ask)
+    return task
 
 
-@app.task(bind=True, base=InferenceTask, name="tasks.fill_mask", kind="fill-mask")
-def fill_mask(self: InferenceTask, inputs: Any, model: str | None = None, **options: Any) -> Any:
-    """The likeliest tokens for the mask of each text."""
-    return self.answer(model, inputs, options)
-
-
-@app.task(bind=True, base=InferenceTask, name="tasks.image_classification", kind="image-classification")
-def image_classification(self: InferenceTask, inputs: Any, model: str | None = None, **options: Any) -> Any:
-    """Labels with scores for each image; images are bytes of a PNG or JPEG file, or the same as base64."""
-    return self.answer(model, inputs, options)
-
-
-@app.task(bind=True, base=InferenceTask, name="tasks.text_classification", kind="text-classification")
-def text_classification(self: InferenceTask, inputs: Any, model: str | None = None, **options: Any) -> Any:
-    """Labels with scores for each text."""
-    return self.answer(model, inputs, options)
-
-
-@app.task(bind=True, base=InferenceTask, name="tasks.text_generation", kind="text-generation")
-def text_generation(self: InferenceTask, inputs: Any, model: str | None = None, **options: Any) -> Any:
-    """Generated text for each prompt."""
-    return self.answer(model, inputs, options)
-
-
-@app.task(bind=True, base=InferenceTask, name="tasks.token_classification", kind="token-classification")
-def token_classification(self: InferenceTask, inputs: Any, model: str | None = None, **options: Any) -> Any:
-    """Labelled spans of each text."""
-    return self.answer(model, inputs, options)
-
-
-@app.task(bind=True, base=InferenceTask, name="tasks.zero_shot_classification", kind="zero-shot-classification")
-def zero_shot_classification(self: InferenceTask, inputs: Any, model: str | None = None, **options: Any) -> Any:
-    """How well each of `candidate_labels` fits each text."""
-    return self.answer(model, inputs, options)
+audio_classification = _task("audio-classification", "Labels with scores for each recording.")
+automatic_speech_recognition = _task(
+    "automatic-speech-recognition",
+    'What is said in each recording: `{"text"}`; with `return_timestamps` also when, by "word", "char" or "segment".',
+)
+decision = _task(
+    "decision",
+    'Answers, with probabilities, to the typed questions of each `{"state": …, "questions": {name: question}}`.',
+)
+depth_estimation = _task("depth-estimation", "How far everything in each image is, as an image, with least and most.")
+document_question_answering = _task(
+    "document-question-answering",
+    'Answers from each `{"image": …, "question": …, "word_boxes": [["word", [left, top, right, bottom]], …]}`.',
+)
+feature_extraction = _task(
+    "feature-extraction", "Embeddings: a list of floats for each text, pooled and normalized as the model's spec says."
+)
+fill_mask = _task("fill-mask", "The likeliest tokens for the mask of each text.")
+image_classification = _task("image-classification", "Labels with scores for each image.")
+image_feature_extraction = _task(
+    "image-feature-extraction", "Embeddings: a list of floats for each image, pooled as the model's spec says."
+)
+image_segmentation = _task("image-segmentation", "The parts of each image: label, score and mask.")
+image_text_to_text = _task(
+    "image-text-to-text", 'Generated text for each `{"image": …, "text": …}`, or for each chat with images in it.'
+)
+keypoint_matching = _task("keypoint-matching", 'Points that match in each `{"image": …, "other_image": …}`.')
+object_detection = _task("object-detection", "The objects in each image: label, score and box in pixels.")
+table_question_answering = _task(
+    "table-question-answering", 'The answer in each `{"table": {"column": ["cell", …]}, "query": …}`.'
+)
+text_classification = _task("text-classification", "Labels with scores for each text.")
+text_generation = _task("text-generation", "Generated text for each prompt or chat.")
+text_to_audio = _task("text-to-audio", 'Each text as sound: `{"wav": base64, "sampling_rate", "seconds"}`.')
+token_classification = _task("token-classification", "Labelled spans of each text.")
+video_classification = _task("video-classification", "Labels with scores for each video, an MP4 or WebM file.")
+zero_shot_audio_classification = _task(
+    "zero-shot-audio-classification", "How well each of `candidate_labels` fits each recording."
+)
+zero_shot_classification = _task("zero-shot-classification", "How well each of `candidate_labels` fits each text.")
+zero_shot_image_classification = _task(
+    "zero-shot-image-classification", "How well each of `candidate_labels` fits each image."
+)
+zero_shot_object_detection = _task(
+    "zero-shot-object-detection", "Where in each image the `candidate_labels` are: label, score and box in pixels."
+)
 
 
 @app.task(bind=True, base=InferenceTask, name="tasks.infer")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any
 
 import torch
 
@@ -15,9 +16,10 @@ from models.spec import ModelSpec
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An input ready for the model. `row` is its place in the batch, `length` what padding is counted in.
+    """An input ready for the model. `row` is its place in the batch, `length` what padding is counted in, in tokens.
 
-    `text` is what the spec's faults look for; media have none.
+    `size` is the exact length that would be padded, where `length` is coarser. `text` is what the spec's faults look
+    for; media have none.
     """
 
     row: int
@@ -25,16 +27,21 @@ class Prepared:
     length: int
     options: dict[str, Any] = field(default_factory=dict)
     text: str = ""
+    size: int = 0
 
 
 class Adapter(ABC):
     """Runs in the device process, on its main thread. Constructing one loads the model.
 
     `prepare` raises InvalidInput for what only the tokenizer or decoder can see; `finish` gives JSON values.
+    `lengths` are two inputs, a short and a long one, that tell at loading whether padding changes this model's results
+    (`models.probe`); None for a model whose inputs never share a padded pass. `equal_lengths`: it does.
     """
 
     example: Any = "The quick brown fox jumps over the lazy dog."
-    example_options: ClassVar[dict[str, Any]] = {}
+    example_options: Mapping[str, Any] = MappingProxyType({})
+    lengths: tuple[Any, Any] | None = None
+    equal_lengths = False
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         self.spec = spec

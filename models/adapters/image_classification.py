@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import AutoImageProcessor, AutoModelForImageClassification
+from transformers import AutoModelForImageClassification
 
-from models.adapters import images, loading
+from models.adapters import loading
 from models.adapters.base import Adapter, Prepared
 from models.adapters.labels import best, probabilities
+from models.media import images
 from models.spec import ModelSpec
 
 
@@ -21,12 +22,12 @@ class ImageClassification(Adapter):
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         super().__init__(spec, device)
-        # The PIL backend needs no torchvision, and gives the same pixels on every machine.
-        self._processor = AutoImageProcessor.from_pretrained(spec.source, backend="pil", **loading.arguments(spec))
+        self._processor = loading.image_processor(spec)
         self._model = loading.model(spec, AutoModelForImageClassification, device)
 
     def prepare(self, row: int, value: str, options: dict[str, Any]) -> Prepared:
-        pixels = self._processor(images=images.decode(self.spec, value), return_tensors="pt")["pixel_values"][0]
+        image = images.decode("inputs", value, self.spec.max_pixels)
+        pixels = self._processor(images=image, return_tensors="pt")["pixel_values"][0]
         return Prepared(row, pixels, 1, options)
 
     @torch.inference_mode()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoImageProcessor, AutoTokenizer, pipeline
 
 from models.errors import ModelLoadError
 from models.spec import ModelSpec
@@ -40,6 +41,30 @@ def tokenizer(spec: ModelSpec) -> Any:
             raise ModelLoadError("the tokenizer has neither a padding nor an end token, so nothing can be batched")
         loaded.pad_token = loaded.eos_token
     return loaded
+
+
+def image_processor(spec: ModelSpec) -> Any:
+    """The image processor. The PIL backend needs no torchvision, and gives the same pixels on every machine."""
+    return AutoImageProcessor.from_pretrained(spec.source, backend="pil", **arguments(spec))
+
+
+def pipe(spec: ModelSpec, device: torch.device) -> Any:
+    """transformers' pipeline for the spec's task, in the spec's dtype, on the device."""
+    parts = {}
+    has_processor = any(
+        (Path(spec.source) / name).exists() for name in ("preprocessor_config.json", "processor_config.json")
+    )
+    if has_processor and spec.kind.media in ("image", "video"):
+        parts["image_processor"] = image_processor(spec)
+    return pipeline(
+        spec.task,
+        model=spec.source,
+        device=device,
+        dtype=getattr(torch, spec.dtype),
+        trust_remote_code=spec.allow_unsafe,
+        model_kwargs={"use_safetensors": safetensors(spec)},
+        **parts,
+    )
 
 
 def agree_on_padding(model: Any, tokenizer: Any) -> None:

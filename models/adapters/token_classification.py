@@ -9,35 +9,30 @@ import torch
 from transformers import AutoModelForTokenClassification, TokenClassificationPipeline
 from transformers.pipelines.token_classification import AggregationStrategy
 
-from models.adapters import loading, text
-from models.adapters.base import Adapter, Prepared
+from models.adapters.base import Prepared
+from models.adapters.encoder import Encoder
 from models.adapters.plain import plain
 from models.errors import ModelLoadError
 from models.spec import ModelSpec
 
 
-class TokenClassification(Adapter):
+class TokenClassification(Encoder):
     """Result: as the pipeline's, `{"entity_group" or "entity", "score", "word", "start", "end"}` in the text's order.
 
     The forward pass is ours and batched; joining tokens to entities is left to transformers' pipeline.
     """
 
+    auto_class = AutoModelForTokenClassification
+
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         super().__init__(spec, device)
-        self._tokenizer = loading.tokenizer(spec)
         if not self._tokenizer.is_fast:
             raise ModelLoadError("token classification needs a fast tokenizer (tokenizer.json) for places in the text")
-        self._model = loading.model(spec, AutoModelForTokenClassification, device)
         self._pipeline = TokenClassificationPipeline(model=self._model, tokenizer=self._tokenizer)
-
-    def prepare(self, row: int, value: str, options: dict[str, Any]) -> Prepared:
-        encoding = text.encode(self.spec, self._tokenizer, value)
-        return Prepared(row, encoding, len(encoding["input_ids"]), options, value)
 
     @torch.inference_mode()
     def forward(self, items: Sequence[Prepared]) -> Sequence[torch.Tensor]:
-        batch = text.pad([item.value for item in items], self._tokenizer.pad_token_id, self.device)
-        logits = self._model(**batch).logits.float().cpu()  # (batch, tokens, labels)
+        logits = self._model(**self._pad(items)).logits.float().cpu()  # (batch, tokens, labels)
         return [row[: item.length] for row, item in zip(logits, items, strict=True)]
 
     def finish(self, output: torch.Tensor, item: Prepared) -> Any:

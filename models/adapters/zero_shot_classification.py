@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from transformers import AutoModelForSequenceClassification
@@ -18,7 +19,8 @@ from models.spec import ModelSpec
 class ZeroShotClassification(Adapter):
     """Result: `{"sequence", "labels", "scores"}`, best first. A row is as many forward rows as it has labels."""
 
-    example_options: ClassVar[dict[str, Any]] = {"candidate_labels": ["animals", "weather"]}
+    example_options: Mapping[str, Any] = MappingProxyType({"candidate_labels": ["animals", "weather"]})
+    lengths = ("dog", Adapter.example)
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         super().__init__(spec, device)
@@ -49,7 +51,7 @@ class ZeroShotClassification(Adapter):
     def forward(self, items: Sequence[Prepared]) -> Sequence[torch.Tensor]:
         pairs = [pair for item in items for pair in item.value]
         logits = torch.empty(len(pairs), self._model.config.num_labels)
-        limits = Limits(self.spec.batch_size, self.spec.batch_tokens, 0)
+        limits = Limits(1 if self.equal_lengths else self.spec.batch_size, self.spec.batch_tokens, 0)
         for part in split([len(pair["input_ids"]) for pair in pairs], limits):
             batch = text.pad([pairs[i] for i in part], self._tokenizer.pad_token_id, self.device)
             logits[part] = self._model(**batch).logits.float().cpu()

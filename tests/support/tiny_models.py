@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tests.support import tiny_media_models
+
 WORDS = """
 the a cat dog bird fish tree house river mountain sky rain sun moon star road boat train letter book
 word story song old young small large quick slow quiet loud red green blue white black runs sleeps
@@ -28,14 +30,16 @@ def make(task: str, folder: Path, **config: Any) -> Path:
 
     logging.disable_progress_bar()
     torch.manual_seed(20)
-    if task == "image-classification":
-        return _image_classifier(folder, **config)
-    if task == "text-generation":
+    if task in tiny_media_models.MAKERS:
+        tiny_media_models.MAKERS[task](folder, **config)
+        return folder
+    if task in ("text-generation", "decision"):
         return _generator(folder, **config)
     return _encoder(task, folder, **config)
 
 
-def _tokenizer(folder: Path, *, chat: bool = False) -> Any:
+def tokenizer(folder: Path, *, chat: bool = False) -> Any:
+    """A WordPiece tokenizer of these words, saved in `folder`."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -44,7 +48,7 @@ def _tokenizer(folder: Path, *, chat: bool = False) -> Any:
     raw.normalizer = normalizers.BertNormalizer(lowercase=True)
     raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     raw.train_from_iterator(
-        [*TEXTS, "user assistant system : this example is . { }"],
+        [*TEXTS, "user assistant system : this example is photo sound of . { } ?", "A B Yes No"],
         trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False),
     )
     if not chat:
@@ -53,7 +57,7 @@ def _tokenizer(folder: Path, *, chat: bool = False) -> Any:
             pair="[CLS] $A [SEP] $B:1 [SEP]:1",
             special_tokens=[("[CLS]", raw.token_to_id("[CLS]")), ("[SEP]", raw.token_to_id("[SEP]"))],
         )
-    tokenizer = PreTrainedTokenizerFast(
+    made = PreTrainedTokenizerFast(
         tokenizer_object=raw,
         unk_token="[UNK]",
         pad_token="[PAD]",
@@ -65,9 +69,9 @@ def _tokenizer(folder: Path, *, chat: bool = False) -> Any:
         model_max_length=128,
     )
     if chat:
-        tokenizer.chat_template = CHAT_TEMPLATE
-    tokenizer.save_pretrained(folder)
-    return tokenizer
+        made.chat_template = CHAT_TEMPLATE
+    made.save_pretrained(folder)
+    return made
 
 
 def _encoder(task: str, folder: Path, **config: Any) -> Path:
@@ -93,15 +97,15 @@ def _encoder(task: str, folder: Path, **config: Any) -> Path:
             "label2id": {label: i for i, label in enumerate(labels)},
             **config,
         }
-    tokenizer = _tokenizer(folder)
+    words = tokenizer(folder)
     settings = BertConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=len(words),
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=64,
         max_position_embeddings=128,
-        pad_token_id=tokenizer.pad_token_id,
+        pad_token_id=words.pad_token_id,
         initializer_range=0.5,
         **config,
     )
@@ -112,39 +116,20 @@ def _encoder(task: str, folder: Path, **config: Any) -> Path:
 def _generator(folder: Path, *, chat: bool = False, **config: Any) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = _tokenizer(folder, chat=chat)
+    words = tokenizer(folder, chat=chat)
     settings = LlamaConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=len(words),
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
         intermediate_size=64,
         max_position_embeddings=256,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=words.pad_token_id,
+        bos_token_id=words.bos_token_id,
+        eos_token_id=words.eos_token_id,
         initializer_range=0.5,
         **config,
     )
     LlamaForCausalLM(settings).save_pretrained(folder)
-    return folder
-
-
-def _image_classifier(folder: Path, **config: Any) -> Path:
-    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil
-
-    settings = ViTConfig(
-        image_size=32,
-        patch_size=8,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        id2label={i: f"class {i}" for i in range(10)},
-        initializer_range=0.3,
-        **config,
-    )
-    ViTForImageClassification(settings).save_pretrained(folder)
-    ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder

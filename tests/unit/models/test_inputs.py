@@ -110,10 +110,10 @@ def test_an_image_comes_as_bytes_or_base64_and_leaves_as_base64(value: object) -
     ("value", "sentence"),
     [
         ("http://localhost:1/cat.png", "addresses and paths are not opened"),
-        ("/etc/passwd", "inputs is none of PNG and JPEG|addresses and paths are not opened"),
+        ("/etc/passwd", "inputs is none of PNG, JPEG and WebP|addresses and paths are not opened"),
         ("../cat.png", "addresses and paths are not opened"),
         ("", "inputs is an empty image"),
-        (b"GIF89a", "inputs is none of PNG and JPEG"),
+        (b"GIF89a", "inputs is none of PNG, JPEG and WebP"),
         (PNG + bytes(1000), "inputs has 1,021 bytes; at most 1,000 are allowed"),
         (base64.b64encode(PNG + bytes(2000)).decode(), "bytes; at most 1,000 are allowed"),
         (5, "not int"),

@@ -1,0 +1,67 @@
+"""Which file formats are taken for each medium, told by their first bytes. No decoder is loaded: senders use it too."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+
+from models.errors import InvalidInput
+
+# Raster images of one frame, sound that libsndfile decodes, and the two containers of video that cannot name other
+# files. Not taken: SVG (a program), GIF and TIFF (many frames), playlists and manifests (lists of addresses).
+_SIGNATURES: Mapping[str, Mapping[str, Callable[[bytes], bool]]] = {
+    "image": {
+        "PNG": lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
+        "JPEG": lambda head: head.startswith(b"\xff\xd8\xff"),
+        "WebP": lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP",
+    },
+    "audio": {
+        "WAV": lambda head: head[:4] == b"RIFF" and head[8:12] == b"WAVE",
+        "FLAC": lambda head: head.startswith(b"fLaC"),
+        "Ogg": lambda head: head.startswith(b"OggS"),
+        "MP3": lambda head: head.startswith(b"ID3") or (head[:1] == b"\xff" and head[1:2] in b"\xfb\xfa\xf3\xf2"),
+    },
+    "video": {
+        "MP4": lambda head: head[4:8] == b"ftyp",
+        "WebM": lambda head: head.startswith(b"\x1a\x45\xdf\xa3"),
+    },
+}
+
+
+def format_of(medium: str, data: bytes) -> str | None:
+    """The name of the file format that the bytes begin like, None when it is not one of those taken."""
+    head = data[:16]
+    return next((name for name, begins in _SIGNATURES[medium].items() if len(head) > 3 and begins(head)), None)
+
+
+def as_base64(medium: str, field: str, value: object, max_bytes: int) -> str:
+    """Bytes or their base64, as base64, once their format and size are seen to.
+
+    A text that is no base64 is refused with what it most often is: an address or a path, neither of which is opened.
+    Raises InvalidInput.
+    """
+    data = _bytes(medium, field, value, max_bytes)
+    if not data:
+        raise InvalidInput.because(field, f"is an empty {medium}")
+    if len(data) > max_bytes:
+        raise InvalidInput.too_large(field, len(data), max_bytes, "bytes")
+    if format_of(medium, data) is None:
+        names = list(_SIGNATURES[medium])
+        raise InvalidInput.because(field, f"is none of {', '.join(names[:-1])} and {names[-1]}", limit=", ".join(names))
+    return base64.b64encode(data).decode("ascii")
+
+
+def _bytes(medium: str, field: str, value: object, max_bytes: int) -> bytes:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    if not isinstance(value, str):
+        raise InvalidInput.because(field, f"must be the {medium}'s bytes, or their base64, not {type(value).__name__}")
+    if len(value) > 4 * (max_bytes + 2) // 3 + 4:
+        raise InvalidInput.too_large(field, len(value) * 3 // 4, max_bytes, "bytes")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidInput.because(
+            field, f"must be the {medium}'s bytes, or their base64; addresses and paths are not opened"
+        ) from None
