@@ -40,8 +40,8 @@ class DeadLetterQueue:
     """One lane's dead letters. Methods block, and raise errors of `sqs.errors` and, for the index, OSError."""
 
     def __init__(self, account: Account, lane: Lane, index: LetterIndex, *, lanes: tuple[Lane, ...] = LANES) -> None:
-        self._account = account
-        self._lanes = lanes
+        self.account = account
+        self.lanes = lanes
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._renewed_at = 0.0
         self.lane = lane
@@ -49,7 +49,7 @@ class DeadLetterQueue:
 
     def count(self) -> looking.Counts:
         """How many letters SQS counts."""
-        return looking.count(self._account, self.lane)
+        return looking.count(self.account, self.lane)
 
     @contextmanager
     def held(self, wait_seconds: float = BUSY_WAIT_SECONDS) -> Iterator[None]:
@@ -85,7 +85,7 @@ class DeadLetterQueue:
 
     def look(self) -> Look:
         """A pass over the queue, whoever else works on it."""
-        return Look(self._account, self.lane)
+        return Look(self.account, self.lane)
 
     def letters(self, selection: Selection) -> Iterator[tuple[Entry, DeadLetter]]:
         """The letters that fit, with their bodies, out of the queue, one by one; all are given back afterwards.
@@ -132,30 +132,31 @@ class DeadLetterQueue:
         Raises UnknownLaneError for a target that is no declared lane.
         """
         work = Redrive(
-            self._account,
+            self.account,
             self.lane,
             self.index,
-            lanes=self._lanes,
+            lanes=self.lanes,
             selection=selection,
             target=target,
             per_second=per_second,
         )
-        return self._work(work, report)
+        return self.work_on(work, report)
 
     def drop(self, selection: Selection, *, report: Report | None = None) -> Progress:
         """Delete the letters that fit. Their outcomes stay."""
-        return self._work(Drop(self._account, self.lane, self.index, lanes=self._lanes, selection=selection), report)
+        return self.work_on(Drop(self.account, self.lane, self.index, lanes=self.lanes, selection=selection), report)
 
     def settle(self) -> Progress:
         """End what an interrupted process has begun, and nothing more."""
-        return self._work(Settle(self._account, self.lane, self.index, lanes=self._lanes, selection=Selection()), None)
+        return self.work_on(Settle(self.account, self.lane, self.index, lanes=self.lanes, selection=Selection()))
 
     def unsettled(self) -> bool:
         """Whether a process was interrupted between two steps."""
         return self.index.count(Selection(lane=self.lane.name, state=BEGUN)) > 0
 
-    def _work(self, work: Work, report: Report | None) -> Progress:
-        with self.held():
+    def work_on(self, work: Work, report: Report | None = None, *, wait_seconds: float = BUSY_WAIT_SECONDS) -> Progress:
+        """Let this work meet every letter, while no other process works on them; `report` hears of each step."""
+        with self.held(wait_seconds):
             work.prepare()
             self._passes(work, report)
         return work.progress

@@ -19,6 +19,7 @@ from sqs.lanes import Lane
 
 MAX_ID_CHARACTERS = 200
 ERROR_CHARACTERS = 300
+MAX_GENERATION = 1_000_000
 
 
 class State(StrEnum):
@@ -70,8 +71,9 @@ class Entry:
         """The entry of a letter in this lane's dead-letter queue, from the letter alone."""
         request = requested(letter.body)
         reason = letter.reason
-        generation = reason.generation if reason else letter.mark.generation
+        generation = max(reason.generation if reason else letter.mark.generation, request.generation)
         message_id = (reason and reason.message_id) or letter.message_id
+        cause = reason.stated_cause if reason else Cause.LOST if request.readable else Cause.UNREADABLE
         return cls(
             id=_id_of(request, letter.body, generation) or message_id,
             lane=lane.name,
@@ -80,9 +82,9 @@ class Entry:
             task=request.task,
             model=(reason and reason.model) or request.model,
             generation=generation,
-            cause=reason.stated_cause if reason else Cause.LOST,
-            error_type=reason.error_type if reason else "Lost",
-            error=(reason.message if reason else "every worker that had it died without a word")[:ERROR_CHARACTERS],
+            cause=cause,
+            error_type=reason.error_type if reason else _WITHOUT_REASON[cause][0],
+            error=(reason.message if reason else _WITHOUT_REASON[cause][1])[:ERROR_CHARACTERS],
             attempts=reason.attempts if reason else lane.max_receive_count,
             worker=reason.worker if reason else None,
             revision=reason.revision if reason else None,
@@ -93,6 +95,13 @@ class Entry:
         )
 
 
+# Error type and text of what SQS redrove.
+_WITHOUT_REASON = {
+    Cause.LOST: ("Lost", "every worker that had it died without a word"),
+    Cause.UNREADABLE: ("UndecodableMessage", "it cannot be read"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Requested:
     """What a message asks for, as far as it can be read."""
@@ -100,6 +109,8 @@ class Requested:
     task_id: str | None = None
     task: str | None = None
     model: str | None = None
+    generation: int = 0  # that a retry() of a redriven request carries on in its headers
+    readable: bool = True
 
 
 def requested(body: str) -> Requested:
@@ -107,10 +118,14 @@ def requested(body: str) -> Requested:
     try:
         message = envelope.decode(body)
     except UndecodableError:
-        return Requested()
+        return Requested(readable=False)
     headers = message["headers"]
     task_id, task = _name(headers.get("id")), _name(headers.get("task"))
-    return Requested(task_id if task else None, task, _model(message["body"]) if task else None)
+    if task is None:
+        return Requested()
+    carried = headers.get("inference_generation")
+    generation = carried if isinstance(carried, int) and 0 < carried < MAX_GENERATION else 0
+    return Requested(task_id, task, _model(message["body"]), generation)
 
 
 def _name(value: Any) -> str | None:

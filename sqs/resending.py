@@ -20,14 +20,19 @@ class NotSendableError(SqsError, ValueError):
     """A dead letter that cannot go to a lane as it is."""
 
 
-def resend_parameters(letter: DeadLetter, lane: Lane, mark: Mark, *, letter_id: str, task: str | None = None) -> Any:
+def resend_parameters(
+    letter: DeadLetter, lane: Lane, mark: Mark, *, letter_id: str, task: str | None = None, renew: bool = True
+) -> dict[str, Any]:
     """SendMessage's parameters, without the URL, for a copy of the letter on this lane.
+
+    Without `renew` it keeps its deadline.
 
     Raises:
         NotSendableError: one sentence that says why SQS would not take it, or why it cannot have another task.
     """
     queue = lane.queue
-    body = _renewed(letter.body, task, queue.retention_seconds - DEADLINE_MARGIN_SECONDS)
+    lifetime_seconds = queue.retention_seconds - DEADLINE_MARGIN_SECONDS
+    body = _renewed(letter.body, task, lifetime_seconds) if renew or task else letter.body
     attributes = letter.attributes | {REASON_ATTRIBUTE: mark.attribute()}
     if len(attributes) > limits.MAX_MESSAGE_ATTRIBUTES:
         raise NotSendableError(f"it has {len(attributes) - 1} attributes of its own, and its generation needs one more")

@@ -1,0 +1,25 @@
+"""Errors by which requests end, beside those of `models.errors`.
+
+    celery.exceptions.TaskRevokedError
+    ├── RequestExpired (also models.errors.Expired)   its deadline passed before its work began
+    └── RequestCancelled                              somebody revoked it
+    AttemptsUsedUp                                    every attempt died with its worker, without an error
+
+The first two come with Celery's state REVOKED: they are outcomes of their own, and no failures.
+"""
+
+from celery.exceptions import TaskRevokedError
+
+from models.errors import Expired
+
+
+class RequestExpired(Expired, TaskRevokedError):
+    """The deadline passed before the request's work began."""
+
+
+class RequestCancelled(TaskRevokedError):
+    """The request was revoked."""
+
+
+class AttemptsUsedUp(Exception):
+    """Every attempt of the request ended without a word: each worker that had it died."""

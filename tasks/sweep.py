@@ -1,0 +1,217 @@
+"""The sweep: what SQS itself moved to a dead-letter queue gets its index entry and its outcome, or goes back.
+
+SQS moves a message when it was received too often, whatever became of it. One process at a time looks, by a lease in
+the store, and only while the queue holds more letters than the index.
+
+| of the request, the store says | so the message |
+|---|---|
+| its outcome of this generation is stored, and it is no failure | is deleted: an acknowledgement was lost |
+| FAILURE is stored | stays, a dead letter with that error |
+| attempts to spare | goes back: a copy is sent, then it is deleted; no outcome is stored |
+| its attempts are used up | stays, a dead letter; FAILURE is stored, with the last error that is known |
+| nothing, because it is no task | stays, a dead letter |
+
+A kill between two of these steps leaves what the next sweep finds again.
+"""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from celery.app.task import Context
+from celery.states import FAILURE, READY_STATES, RETRY
+from celery.utils.log import get_logger
+
+from sqs import envelope
+from sqs.account import Account
+from sqs.dead_letter_queue import DeadLetterQueue
+from sqs.dead_letters import Cause, Mark, first_line
+from sqs.lanes import Lane
+from sqs.letter_index import ERROR_CHARACTERS, HELD, Entry, LetterIndex, Selection, State
+from sqs.letter_work import Work
+from sqs.looking import Held, Look
+from sqs.resending import NotSendableError, resend_parameters
+from sqs.sending import send_many
+from tasks.errors import AttemptsUsedUp
+from tasks.store.access import store_of
+from tasks.store.protocol import Store
+
+logger = get_logger(__name__)
+
+MOST_RETURNS = 20  # a message that is moved again and again, and never begins, is poison of a kind we do not know
+OLD_SECONDS = 600.0  # SQS's counts are right after a minute or so
+
+
+@dataclass(slots=True)
+class Swept:
+    """What one sweep has done."""
+
+    taken_up: int = 0
+    brought_back: int = 0
+    deleted: int = 0
+
+    @property
+    def anything(self) -> bool:
+        """Whether it has changed anything."""
+        return bool(self.taken_up or self.brought_back or self.deleted)
+
+
+class TakeUp(Work):
+    """The sweep's pass over a queue."""
+
+    def __init__(self, account: Account, lane: Lane, index: LetterIndex, *, lanes: tuple[Lane, ...], app: Any) -> None:
+        super().__init__(account, lane, index, lanes=lanes, selection=Selection())
+        self.swept = Swept()
+        self._app = app
+        self._store: Store = store_of(app)  # type: ignore[assignment]  # where there is an index, there is a store
+        self._met: set[str] = set()
+
+    def wanted(self, entry: Entry) -> bool:
+        """Every letter."""
+        return True
+
+    def left(self) -> int:
+        """One pass is enough; what it does not meet is met by the next sweep."""
+        return 0
+
+    def step(self, look: Look, letters: list[tuple[Entry, Held]]) -> None:
+        """Deal with up to ten letters; of copies that are held at the same time, one stays."""
+        copies: list[Held] = []
+        fresh: list[tuple[Entry, Held]] = []
+        for entry, held in letters:
+            if entry.id in self._met:
+                copies.append(held)
+            else:
+                self._met.add(entry.id)
+                fresh.append((entry, held))
+        look.delete(copies)
+        self.swept.deleted += len(copies)
+        super().step(look, fresh)
+
+    def do(self, look: Look, letters: list[tuple[Entry, Held]]) -> None:
+        """Take up, bring back or delete what SQS has moved and nobody has looked at yet."""
+        known = self.index.known(self.lane.name, [entry.id for entry, _ in letters])
+        back: list[tuple[Entry, Held]] = []
+        stay: list[Entry] = []
+        over: list[Held] = []
+        for entry, held in letters:
+            if entry.id in known:
+                continue
+            decided = self._decide(entry, held)
+            if decided is None:
+                over.append(held)
+            elif decided.state is State.SENDING:
+                back.append((decided, held))
+            else:
+                stay.append(decided)
+        stay += self._bring_back(look, back)
+        self.index.add(stay)
+        self.swept.taken_up += len(stay)
+        look.delete(over)
+        self.swept.deleted += len(over)
+
+    def _decide(self, entry: Entry, held: Held) -> Entry | None:
+        """The entry to take up, in state SENDING to bring it back; None to delete the message."""
+        if entry.task_id is None:
+            return entry
+        key = (entry.task_id, entry.generation)
+        reached = self._store.generations([entry.task_id]).get(entry.task_id, entry.generation)
+        # Not from the backend's cache, which keeps what was final once.
+        meta: dict[str, Any] = self._app.backend._get_task_meta_for(entry.task_id)
+        if reached > entry.generation:
+            return entry
+        if reached == entry.generation and meta["status"] in READY_STATES:
+            return _failed(entry, meta["result"]) if meta["status"] == FAILURE else None
+        attempts = self._store.attempts([key]).get(key)
+        count = attempts.count if attempts is not None else 0
+        if count < self.lane.max_receive_count and held.letter.mark.returns < MOST_RETURNS:
+            return dataclasses.replace(entry, state=State.SENDING, attempts=count)
+        return self._fail(dataclasses.replace(entry, attempts=count), held, meta)
+
+    def _fail(self, entry: Entry, held: Held, meta: dict[str, Any]) -> Entry:
+        """Store the FAILURE of a request that has no attempts left."""
+        last = meta["result"] if meta["status"] == RETRY else None
+        known = isinstance(last, Exception)
+        error = (
+            last
+            if known
+            else AttemptsUsedUp(f"each of {entry.attempts} attempts ended without a word: the worker that had it died")
+        )
+        headers = envelope.decode(held.letter.body)["headers"]
+        request = Context(headers, inference_generation=entry.generation)
+        self._app.backend.mark_as_failure(
+            entry.task_id, error, meta.get("traceback"), request=request, call_errbacks=bool(request.errbacks)
+        )
+        logger.error("request %s is a dead letter: %s", entry.task_id, error)
+        return _failed(entry, error, Cause.ATTEMPTS_USED_UP if known else Cause.LOST)
+
+    def _bring_back(self, look: Look, letters: Sequence[tuple[Entry, Held]]) -> list[Entry]:
+        """Send copies, then delete the letters; returns those that cannot be sent."""
+        parameters, leaving, staying = [], [], []
+        for entry, held in letters:
+            try:
+                parameters.append(self._copy(entry, held))
+                leaving.append(held)
+            except NotSendableError as exc:
+                logger.error("request %s has attempts to spare and cannot go back: %s", entry.task_id, exc)
+                staying.append(dataclasses.replace(entry, state=State.WAITING, error=str(exc)[:ERROR_CHARACTERS]))
+        failures = {failure.index: failure.error for failure in send_many(self._sender(self.lane), parameters)}
+        sent = [held for index, held in enumerate(leaving) if index not in failures]
+        look.delete(sent)
+        self.swept.brought_back += len(sent)
+        for error in failures.values():
+            raise error
+        return staying
+
+    def _copy(self, entry: Entry, held: Held) -> dict[str, Any]:
+        mark = Mark(entry.generation, held.letter.mark.returns + 1)
+        return resend_parameters(held.letter, self.lane, mark, letter_id=entry.id, renew=False)
+
+
+def _failed(entry: Entry, error: Any, cause: Cause = Cause.ATTEMPTS_USED_UP) -> Entry:
+    return dataclasses.replace(
+        entry,
+        cause=cause,
+        error_type=type(error).__name__,
+        error=first_line(str(error))[:ERROR_CHARACTERS],
+        failed_at=time.time(),
+    )
+
+
+class Sweep:
+    """Sweeps one lane. Not thread-safe."""
+
+    def __init__(self, app: Any, queue: DeadLetterQueue) -> None:
+        self._app = app
+        self._queue = queue
+        self._in_vain: tuple[int, int] | None = None
+
+    def due(self) -> bool:
+        """Whether the queue holds more than the index, or something was interrupted. Costs one call."""
+        total = self._queue.count().total
+        known = self._queue.index.count(Selection(lane=self._queue.lane.name, state=frozenset(HELD)))
+        if total == 0 and known:
+            self._forget_all()
+        if self._queue.unsettled():
+            return True
+        # A pass that found nothing new will find nothing new in the same letters.
+        return total > known and (total, known) != self._in_vain
+
+    def run(self, wait_seconds: float = 0.0) -> Swept:
+        """One pass. Raises BusyError, errors of `sqs.errors`, and OSError when the store is away."""
+        queue = self._queue
+        work = TakeUp(queue.account, queue.lane, queue.index, lanes=queue.lanes, app=self._app)
+        queue.work_on(work, wait_seconds=wait_seconds)
+        if not work.swept.anything:
+            known = self._queue.index.count(Selection(lane=self._queue.lane.name))
+            self._in_vain = (self._queue.count().total, known)
+        return work.swept
+
+    def _forget_all(self) -> None:
+        """The queue was emptied by somebody else, as in a console."""
+        lane = self._queue.lane.name
+        old = Selection(lane=lane, until=time.time() - OLD_SECONDS)
+        while (page := self._queue.index.page(old)).entries:
+            self._queue.index.forget(lane, [entry.id for entry in page.entries])

@@ -1,0 +1,226 @@
+"""The sweep, against the embedded server: what SQS itself moved to a dead-letter queue."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from sqs import looking
+from sqs.dead_letters import mark_of
+from sqs.letter_index import Marking, Selection, State
+from sqs.local.process import LocalServer
+from tasks.store.protocol import Start
+from tasks.sweep import Sweep, TakeUp
+from tests.support.letters import Office, body_of, office, reason
+
+ALL = Selection()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalServer]:
+    with LocalServer() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "END_WAIT_SECONDS", 0)  # one server has no others to ask
+
+
+@pytest.fixture
+def desk(server: LocalServer, tmp_path: Path) -> Office:
+    return office(server.endpoint_url, tmp_path)
+
+
+@pytest.fixture
+def sweep(desk: Office) -> Sweep:
+    app: Celery = desk.backend.app
+    app._backend_cache = desk.backend
+    app.conf.result_backend_thread_safe = True
+    return Sweep(app, desk.queue)
+
+
+def attempts(desk: Office, task_id: str, count: int, generation: int = 0) -> None:
+    for number in range(count):
+        desk.backend.store.begin_attempts([Start(task_id, generation, f"d{number}", "host")])
+
+
+def marks(messages: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
+    found = {}
+    for message in messages:
+        mark = mark_of(message.get("MessageAttributes", {}))
+        found[json.loads(message["Body"])["headers"]["id"]] = (mark.generation, mark.returns)
+    return found
+
+
+def test_buried_letters_that_the_index_lost_are_taken_up_with_their_reasons(desk: Office, sweep: Sweep) -> None:
+    for number in range(12):
+        desk.send(body_of(f"r{number}"), reason("why it failed"))
+    assert sweep.due()
+    sweep.run()
+    assert {entry.error for entry in desk.index.page(ALL).entries} == {"why it failed"}
+    assert desk.index.count(ALL) == 12
+    assert desk.queue.count().visible == 12
+    assert not sweep.due()
+
+
+def test_what_never_began_goes_back_as_it_was_without_an_outcome(desk: Office, sweep: Sweep) -> None:
+    desk.send(body_of("fresh", expires="2020-01-01T00:00:00"), tenant="shop")
+    desk.send(body_of("once"))
+    attempts(desk, "once", 3)
+    assert sweep.run().brought_back == 2
+    sent = desk.take()
+    assert marks(sent) == {"fresh": (0, 1), "once": (0, 1)}
+    assert {message["Body"] for message in sent} == {body_of("fresh", expires="2020-01-01T00:00:00"), body_of("once")}
+    assert desk.backend.get_state("fresh") == "PENDING"
+    assert (desk.dead(), desk.index.count(ALL)) == (0, 0)
+
+
+def test_a_later_generation_keeps_its_own_count(desk: Office, sweep: Sweep) -> None:
+    desk.send(body_of("one"), reason())
+    attempts(desk, "one", 4)
+    desk.queue.redrive(ALL)
+    (message,) = desk.take()
+    attribute = next(iter(message["MessageAttributes"].values()))
+    desk.account.client.send_message(
+        QueueUrl=desk.account.queue_url(desk.lane.dead_letter_queue.name),
+        MessageBody=message["Body"],
+        MessageAttributes=message["MessageAttributes"],
+    )
+    assert attribute["StringValue"] == '{"generation":1}'
+    assert sweep.run().brought_back == 1
+    assert marks(desk.take()) == {"one": (1, 1)}
+
+
+def test_used_up_attempts_are_a_failure_that_its_caller_learns(desk: Office, sweep: Sweep) -> None:
+    desk.send(body_of("silent"))
+    desk.send(body_of("talking"))
+    attempts(desk, "silent", 4)
+    attempts(desk, "talking", 4)
+    desk.backend.store_result("talking", OSError("the network is down"), "RETRY")
+    assert sweep.run().taken_up == 2
+    assert desk.queue.count().visible == 2
+    silent, talking = desk.index.find("silent")[0], desk.index.find("talking")[0]
+    assert (silent.cause, silent.error_type, silent.attempts) == ("lost", "AttemptsUsedUp", 4)
+    assert (talking.cause, talking.error_type, talking.error) == ("attempts-used-up", "OSError", "the network is down")
+    assert desk.backend.get_state("silent") == desk.backend.get_state("talking") == "FAILURE"
+    assert isinstance(desk.backend.get_result("talking"), OSError)
+
+
+@pytest.mark.parametrize("state", ["SUCCESS", "REVOKED"])
+def test_what_has_ended_otherwise_is_no_dead_letter(desk: Office, sweep: Sweep, state: str) -> None:
+    desk.backend.store_result("done", "a result" if state == "SUCCESS" else ValueError("x"), state)
+    desk.send(body_of("done"))
+    assert sweep.run().deleted == 1
+    assert (desk.dead(), desk.index.count(ALL), desk.backend.get_state("done")) == (0, 0, state)
+
+
+def test_a_failure_that_was_stored_before_is_the_letter_s(desk: Office, sweep: Sweep) -> None:
+    desk.backend.store_result("one", KeyError("gone"), "FAILURE")
+    desk.send(body_of("one"))
+    sweep.run()
+    assert desk.index.find("one")[0].error_type == "KeyError"
+
+
+def test_noise_is_taken_up_and_stays(desk: Office, sweep: Sweep) -> None:
+    for body in ("noise", "noise", "\u00e9" * 500_000, json.dumps({"headers": {"task": 5}, "properties": {}})):
+        desk.send(body)
+    assert sweep.run().taken_up == 4
+    assert desk.queue.count().visible == 4
+    assert {group.cause for group in desk.index.groups()} == {"unreadable"}
+    assert not sweep.due()
+
+
+def test_copies_that_a_kill_left_become_one(desk: Office, sweep: Sweep) -> None:
+    for _ in range(3):
+        desk.send(body_of("one"), reason())
+    assert sweep.run().deleted == 2
+    assert (desk.dead(), desk.index.count(ALL)) == (1, 1)
+
+
+def test_a_copy_of_what_was_redriven_is_superseded(desk: Office, sweep: Sweep) -> None:
+    desk.send(body_of("one"), reason())
+    desk.queue.redrive(ALL)
+    desk.send(body_of("one"), reason())
+    assert sweep.due()
+    sweep.run()
+    assert (desk.dead(), len(desk.take())) == (0, 1)
+
+
+def test_an_interrupted_redrive_is_ended_by_the_sweep(desk: Office, sweep: Sweep) -> None:
+    desk.send(body_of("one"), reason())
+    sweep.run()
+    desk.index.mark(desk.lane.name, [Marking(desk.index.find("one")[0].id, State.SENDING)])
+    assert sweep.due()
+    sweep.run()
+    assert marks(desk.take()) == {"one": (1, 0)}
+
+
+def test_a_message_that_comes_again_and_again_stays_at_last(
+    desk: Office, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.sweep.MOST_RETURNS", 2)
+    desk.send(body_of("poison"))
+    for _ in range(2):
+        assert sweep.run().brought_back == 1
+        (message,) = desk.take()
+        desk.account.client.send_message(
+            QueueUrl=desk.account.queue_url(desk.lane.dead_letter_queue.name),
+            MessageBody=message["Body"],
+            MessageAttributes=message["MessageAttributes"],
+        )
+    assert sweep.run().taken_up == 1
+    assert desk.backend.get_state("poison") == "FAILURE"
+
+
+def test_a_queue_that_was_emptied_leaves_no_ghosts(desk: Office, sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.sweep.OLD_SECONDS", -1.0)
+    desk.send(body_of("one"), reason())
+    sweep.run()
+    desk.take(desk.lane.dead_letter_queue.name)
+    assert not sweep.due()
+    assert desk.index.count(ALL) == 0
+
+
+@pytest.mark.parametrize("step", ["_bring_back", "_fail"])
+def test_a_kill_in_mid_sweep_is_made_good_by_the_next(
+    desk: Office, sweep: Sweep, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    attempts(desk, "used", 4)
+    desk.send(body_of("used"))
+    desk.send(body_of("fresh"))
+    whole = getattr(TakeUp, step)
+
+    def dies(*args: Any) -> None:
+        whole(*args)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TakeUp, step, dies)
+        with pytest.raises(KeyboardInterrupt):
+            sweep.run()
+    sweep.run()
+    assert set(marks(desk.take())) == {"fresh"}
+    assert desk.backend.get_state("used") == "FAILURE"
+    assert [entry.task_id for entry in desk.index.page(ALL).entries] == ["used"]
+    assert desk.dead() == 1
+
+
+def test_fifo_letters_go_back_to_their_groups_under_a_new_deduplication_id(server: LocalServer, tmp_path: Path) -> None:
+    desk = office(server.endpoint_url, tmp_path, "ranks.fifo")
+    app: Celery = desk.backend.app
+    app._backend_cache = desk.backend
+    app.conf.result_backend_thread_safe = True
+    desk.account.client.send_message(
+        QueueUrl=desk.account.queue_url("ranks-dlq.fifo"),
+        MessageBody=body_of("one"),
+        MessageGroupId="tenant-a",
+        MessageDeduplicationId="one-0",
+    )
+    assert Sweep(app, desk.queue).run().brought_back == 1
+    (message,) = desk.take()
+    assert message["Attributes"]["MessageGroupId"] == "tenant-a"
+    assert message["Attributes"]["MessageDeduplicationId"] != "one-0"
