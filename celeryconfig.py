@@ -20,6 +20,9 @@ CELERY_DEVICES (auto)
     `auto`, `cpu`, or `cpu:N` for N processes on the CPU.
 CELERY_LEASE_SECONDS (30)
     For how long a delivery is a worker's alone before it must be renewed, 5 to 43200.
+CELERY_BROADCAST (celery-broadcast)
+    How the names of the queues of Celery's events and remote control begin; deployments of one AWS account that
+    shall not see each other need different ones. `off`: no events, no remote control, and no such queues.
 CUDA_VISIBLE_DEVICES (all)
     NVIDIA's own variable: the GPUs that this worker may use.
 """
@@ -34,6 +37,8 @@ from click import ClickException as _ClickException
 from kombu import Queue as _Queue
 
 from sqs import limits as _limits
+from sqs.broadcast.names import MAX_PREFIX_CHARACTERS as _MAX_PREFIX_CHARACTERS
+from sqs.broadcast.names import is_prefix as _is_prefix
 from sqs.lanes import GENERAL as _GENERAL
 from sqs.lanes import LANES as _LANES
 
@@ -127,12 +132,23 @@ def _lease_seconds() -> int:
     return int(value)
 
 
+def _broadcast() -> str | None:
+    value = _variable("CELERY_BROADCAST", "celery-broadcast")
+    if value.lower() == "off":
+        return None
+    if not _is_prefix(value):
+        allowed = f"it must be off, or 1 to {_MAX_PREFIX_CHARACTERS} letters, digits, hyphens and underscores"
+        raise SettingError("CELERY_BROADCAST", value, allowed)
+    return value
+
+
 # Broker: SQS, through our own transport.
 broker_url = _broker_url()
 broker_transport = "sqs.transport:Transport"
 broker_transport_options = {
     "lease_seconds": _lease_seconds(),
     "wait_time_seconds": 10,
+    "broadcast_prefix": _broadcast(),
     # An endpoint on loopback is the embedded server: nobody else would create its queues.
     "create_missing_lanes": _urlsplit(broker_url).hostname in _LOOPBACK,
 }
@@ -177,11 +193,11 @@ worker_deduplicate_successful_tasks = True
 worker_pool = "tasks.pool:EnginePool"
 worker_concurrency = None
 worker_prefetch_multiplier = 1
-# Celery's remote control and events need a broadcast, which SQS has not.
-worker_enable_remote_control = False
+worker_consumer = "tasks.consumer:Consumer"
+# Events and remote control, over SQS. Events of tasks are sent only while somebody watches, see tasks/consumer.py.
+worker_enable_remote_control = broker_transport_options["broadcast_prefix"] is not None
 worker_send_task_events = False
 task_send_sent_event = False
-event_queue_ttl = 60.0
 
 # Ours.
 inference_catalogue = _catalogue()

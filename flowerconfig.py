@@ -9,7 +9,9 @@ from monitor.install import install as _install
 
 # Flower's default is every address of the machine. Another one needs a login, see monitor/exposure.py.
 address = _options.address or "127.0.0.1"
-# Workers would be asked every 5 s to send events that SQS cannot carry.
+# Workers know by themselves that somebody watches; asking all of them every 5 s would cost more than their events.
 enable_events = False
+# Milliseconds. An inspection ends when all workers have answered; only those that are gone are waited for.
+inspect_timeout = 3000.0
 
 _install()

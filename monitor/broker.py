@@ -25,6 +25,12 @@ def reporter_of(app: Celery) -> DepthReporter:
     return DepthReporter(transport.options.lanes, read)
 
 
+def has_broadcast(app: Celery) -> bool:
+    """Whether Celery's events and remote control are on; makes no call."""
+    transport = app.connection_for_read().transport
+    return isinstance(transport, Transport) and transport.options.broadcast_prefix is not None
+
+
 def shown_address(app: Celery) -> str:
     """The broker's URL without its user and password: neither belongs on a page or in a log."""
     parts = urlsplit(app.conf.broker_read_url or app.conf.broker_url or "")

@@ -13,7 +13,7 @@ from flower.urls import settings as flower_settings
 from prometheus_client import REGISTRY
 from tornado.httputil import HTTPServerRequest
 
-from monitor.broker import reporter_of, shown_address
+from monitor.broker import has_broadcast, reporter_of, shown_address
 from monitor.depth_report import DepthReporter
 from monitor.exposure import ForeignHost, has_login, is_loopback, refuse_exposure
 from monitor.metrics import DepthCollector
@@ -36,8 +36,10 @@ class SqsFlower(WithoutBroadcast, Flower):
         refuse_exposure(options)
         settings.setdefault("template_loader", TemplateLoader(flower_settings["template_path"]))
         super().__init__(options=options, capp=capp, **settings)
+        self.broadcast = has_broadcast(self.capp)
         prefix = f"/{options.url_prefix.strip('/')}" if options.url_prefix else ""
-        self.add_handlers(".*", [(prefix + path, *rest) for path, *rest in routes() + refused_routes()])
+        chosen = routes() if self.broadcast else routes() + refused_routes()
+        self.add_handlers(".*", [(prefix + path, *rest) for path, *rest in chosen])
         self.depths = depths or reporter_of(self.capp)
         self._collector = DepthCollector(self.depths.report)
 

@@ -1,8 +1,7 @@
-"""Flower while SQS carries no broadcast: it neither listens for events nor asks the workers.
+"""Flower where CELERY_BROADCAST is off: it neither listens for events nor asks the workers.
 
-Stock Flower creates a queue of its own for events, broadcasts `enable_events` every 5 s and inspects the
-workers at start and with each view of their pages; on SQS each try creates and deletes queues and none is
-answered. Everything that depends on it is switched off here and nowhere else, and says so.
+Stock Flower captures events and inspects the workers at start and with each view of their pages; with no broadcast
+each try fails. Everything that depends on it is switched off here and nowhere else, and says so.
 """
 
 import asyncio
@@ -13,7 +12,7 @@ from flower.urls import handlers as flower_handlers
 from flower.views import BaseHandler
 from tornado.web import authenticated
 
-_REFUSAL = "Celery's remote control is not carried over SQS yet: nothing was sent to the workers.\n"
+_REFUSAL = "Celery's remote control is switched off (CELERY_BROADCAST): nothing was sent to the workers.\n"
 
 
 class WithoutBroadcast:
@@ -21,14 +20,21 @@ class WithoutBroadcast:
 
     io_loop: Any
     started: bool
+    broadcast: bool  # whether events and remote control are on
 
     def start(self) -> None:
         """Serve until stopped; blocks."""
+        if self.broadcast:
+            super().start()  # type: ignore[misc]  # Flower's, which ships no types
+            return
         self.started = True
         self.io_loop.start()
 
     def update_workers(self, workername: str | None = None) -> "asyncio.Future[None]":
-        """What Flower awaits before it shows a worker: done, with no news."""
+        """What Flower awaits before it shows a worker; with no broadcast it is done, with no news."""
+        if self.broadcast:
+            inspection: asyncio.Future[None] = super().update_workers(workername)  # type: ignore[misc]
+            return inspection
         nothing: asyncio.Future[None] = self.io_loop.asyncio_loop.create_future()
         nothing.set_result(None)
         return nothing

@@ -53,6 +53,11 @@ class Account:
         timeout = limits.MAX_RECEIVE_WAIT_SECONDS + self.endpoint.call_timeout_seconds
         return self._client("poll", timeout, attempts=1)
 
+    @property
+    def ending_client(self) -> "SQSClient":
+        """For what a process does at its end: never tries twice, and waits 3 s at most."""
+        return self._client("end", min(3.0, self.endpoint.call_timeout_seconds), attempts=1)
+
     def _client(self, kind: str, read_timeout_seconds: float, attempts: int) -> "SQSClient":
         client = self._clients.get(kind)
         if client is None:

@@ -2,13 +2,13 @@
 
 import logging
 import os
-import queue
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from sqs import delays, deliveries, envelope
 from sqs.account import Account
+from sqs.broadcast.inbox import Ready
 from sqs.dead_letters import Reason
 from sqs.deliveries import Delivery
 from sqs.errors import SqsError
@@ -22,8 +22,6 @@ from sqs.settling import Settler
 from sqs.stopping import STOPPER
 
 logger = logging.getLogger(__name__)
-
-Ready = queue.SimpleQueue["tuple[Consuming, Message] | None"]
 
 
 class Consuming:

@@ -6,12 +6,13 @@ SqsError
 ├── DeniedError            IAM refuses the action; says which one
 ├── RefusedError           SQS does not accept the call as it is
 ├── NoRegionError          nobody says which AWS region is meant
+├── BroadcastOffError      events and remote control are switched off
 ├── MessageTooLargeError   the caller's fault: says the encoded size and the limit
 ├── DelayRefusedError      the caller's fault: FIFO queues take no delay for one message
 ├── UndecodableError       a body that is no kombu envelope, or no task; its message becomes a dead letter
 └── OptionError            a transport option that does not exist or cannot be
 
-The first five are kombu OperationalErrors, which is what `delay()` promises to raise. Only the first is
+The first six are kombu OperationalErrors, which is what `delay()` promises to raise. Only the first is
 worth a retry, so it alone is in the transport's list of recoverable errors.
 """
 
@@ -119,6 +120,13 @@ class NoRegionError(SqsError, OperationalError):
 
     def __init__(self) -> None:
         super().__init__("no AWS region is set: name one in AWS_DEFAULT_REGION or in AWS's configuration file")
+
+
+class BroadcastOffError(SqsError, OperationalError):
+    """A command or a look at events where both are off."""
+
+    def __init__(self) -> None:
+        super().__init__("Celery's events and remote control are switched off (CELERY_BROADCAST)")
 
 
 class MessageTooLargeError(SqsError, ValueError):

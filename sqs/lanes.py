@@ -70,6 +70,10 @@ class Lane:
         """The lane's name, which is its queue's."""
         return self.queue.name
 
+    def __json__(self) -> str:
+        """As kombu tells of it, when a worker is asked for its connection's options."""
+        return self.name
+
     def redrive_policy(self, dead_letter_queue_arn: str) -> str:
         """The RedrivePolicy attribute of the lane's queue, as JSON."""
         return json.dumps({"deadLetterTargetArn": dead_letter_queue_arn, "maxReceiveCount": self.max_receive_count})

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqs import limits
 from sqs.backoff import RELEASE_CAP_SECONDS
+from sqs.broadcast.names import MAX_PREFIX_CHARACTERS, is_prefix
 from sqs.errors import OptionError
 from sqs.lanes import LANES, Lane
 
@@ -47,6 +48,7 @@ class Options:
     unknown_task_window_seconds: float = 0.0
     weights: Mapping[str, float] = field(default_factory=dict)
     worker_name: str | None = None
+    broadcast_prefix: str | None = None
 
     def __post_init__(self) -> None:
         _within("lease_seconds", self.lease_seconds, 2, limits.MAX_VISIBILITY_SECONDS)
@@ -59,6 +61,11 @@ class Options:
         _within("shutdown_seconds", self.shutdown_seconds, 0, 60)
         _within("release_cap_seconds", self.release_cap_seconds, 0, limits.MAX_VISIBILITY_SECONDS)
         _within("unknown_task_window_seconds", self.unknown_task_window_seconds, 0, limits.MAX_VISIBILITY_SECONDS)
+        if self.broadcast_prefix is not None and not is_prefix(self.broadcast_prefix):
+            raise OptionError(
+                f"transport option broadcast_prefix is {self.broadcast_prefix!r}; allowed are 1 to "
+                f"{MAX_PREFIX_CHARACTERS} letters, digits, hyphens and underscores"
+            )
         for queue, weight in self.weights.items():
             _within(f"weights[{queue!r}]", weight, 0.001, 1_000)
 

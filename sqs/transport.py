@@ -23,6 +23,8 @@ unknown_task_window_seconds  for how long a task that the worker does not know i
                         becomes a dead letter; default 0
 weights                 {queue: weight} for sharing slots among queues; default: the lane's, 1 where none is declared
 worker_name             named in the reasons of dead letters
+broadcast_prefix        how the names of the queues of Celery's events and remote control begin; default: none, both
+                        are off, and no queue is listed or made for them
 
 Acknowledging deletes, rejecting with requeue releases with backoff, rejecting without requeue makes a dead
 letter. Task options: `countdown`/`eta` become DelaySeconds, `delay_seconds=N` is one directly,
@@ -41,8 +43,10 @@ from typing import Any
 from kombu.transport import virtual
 
 from sqs.account import Account, Endpoint, account_of
+from sqs.broadcast.channel import BroadcastChannel
+from sqs.broadcast.inbox import Ready
+from sqs.broadcast.member import Member, member_of
 from sqs.channel import Channel
-from sqs.consuming import Ready
 from sqs.errors import UnavailableError
 from sqs.options import Options, read_options
 from sqs.stopping import release_everything, stop_receiving
@@ -53,7 +57,7 @@ __all__ = ["Channel", "Transport", "release_everything", "stop_receiving"]
 class Transport(virtual.Transport):
     """One kombu connection. It holds no socket: clients are the process's, see `sqs.account`."""
 
-    Channel = Channel
+    Channel = BroadcastChannel
     driver_type = "sqs"
     driver_name = "sqs"
     default_port = None
@@ -73,11 +77,19 @@ class Transport(virtual.Transport):
         self.options: Options = read_options(client.transport_options or {})
         self.endpoint = _endpoint(client, self.options)
         self.ready: Ready = queue.SimpleQueue()
+        if self.options.broadcast_prefix is not None:
+            self.implements = self.implements.extend(exchange_type=frozenset({"direct", "topic", "fanout"}))
 
     @property
     def account(self) -> Account:
         """This process's clients and queue URLs."""
         return account_of(self.endpoint)
+
+    @property
+    def member(self) -> Member | None:
+        """This process's part in Celery's events and remote control, None where they are off."""
+        prefix = self.options.broadcast_prefix
+        return None if prefix is None else member_of(self.account, prefix)
 
     @property
     def default_connection_params(self) -> dict[str, Any]:
@@ -129,8 +141,8 @@ class Transport(virtual.Transport):
                 raise TimeoutError from None
             if item is None:
                 continue
-            consuming, message = item
-            if consuming.hand_over(message, self._callbacks.get(message.delivery.queue)):
+            source, message = item
+            if source.hand_over(message, self._callbacks.get(message.delivery.queue)):
                 return
 
     def _stopping(self) -> bool:

@@ -128,11 +128,3 @@ def test_sqs_away_shows_old_figures_and_no_empty_table(stack: Stack, browser: we
     stack.start_server()
     until(browser, lambda: text(browser, "#depths-freshness").startswith("Read "), "and that it is over")
     assert not browser.find_element(By.ID, "depths-failure").is_displayed()
-
-
-def test_pages_that_stay_empty_say_why(stack: Stack, browser: webdriver.Chrome) -> None:
-    for page in ("workers", "tasks"):
-        browser.get(f"{stack.flower_url}/{page}")
-        assert "Not shown yet" in text(browser, "[role=note]")
-    browser.find_element(By.CSS_SELECTOR, "[role=note] a").click()
-    assert browser.current_url == f"{stack.flower_url}/broker"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
+from kombu import pools
 
 from sqs import depths
 from sqs.client import make_client
@@ -80,7 +81,7 @@ class Rig:
         """The program as a sender sees it, in this process."""
         app = transport_app.app
         before = {name: app.conf[name] for name in ("broker_url", "broker_transport_options", "result_backend")}
-        app.pool.force_close_all()
+        pools.reset()
         app._after_fork()
         url = f"sqs://key:secret@127.0.0.1:{port or self.port}//"
         app.conf.update(
@@ -95,7 +96,7 @@ class Rig:
         try:
             yield app
         finally:
-            app.pool.force_close_all()
+            pools.reset()
             app._after_fork()
             app.conf.update(before)
 

@@ -131,10 +131,10 @@ class TestPages(Pages):
         refused = self.get("/api/queues/history?span=%3Cscript%3E")
         assert (refused.code, refused.body) == (400, b"400\n")
 
-    def test_what_sqs_cannot_carry_is_said_and_refused(self) -> None:
+    def test_what_is_switched_off_is_said_and_refused(self) -> None:
         for path in ("/workers", "/tasks", "/"):
-            assert "Not shown yet" in self.get(path).body.decode()
-        assert "Not shown yet" not in self.get("/broker").body.decode()
+            assert "Switched off: Celery" in self.get(path).body.decode()
+        assert "Switched off: Celery" not in self.get("/broker").body.decode()
         for path in ("/api/task/revoke/1", "/api/worker/shutdown/w", "/api/worker/pool/grow/w"):
             refused = self.get(path, method="POST", body="")
             assert refused.code == 501, path

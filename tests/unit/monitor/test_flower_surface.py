@@ -106,7 +106,7 @@ def test_an_address_given_by_variable_is_kept() -> None:
 def test_flowerconfig_sets_no_option_by_accident() -> None:
     known = {name.replace("-", "_") for name in options.as_dict()}
     public = {name for name in runpy.run_path(str(ROOT / "flowerconfig.py")) if not name.startswith("_")}
-    assert public == {"address", "enable_events"}
+    assert public == {"address", "enable_events", "inspect_timeout"}
     assert public <= known
 
 

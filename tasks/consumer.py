@@ -1,0 +1,88 @@
+"""Celery's consumer, with heartbeats that SQS's price allows and events for as long as somebody watches."""
+
+from typing import Any
+
+from celery import bootsteps
+from celery.worker import state
+from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.consumer.events import Events
+from celery.worker.control import control_command
+
+from sqs.broadcast.member import Member
+
+# Each is a message for each who watches. Who has not heard for two of them takes the worker for gone.
+HEARTBEAT_SECONDS = 60.0
+ALWAYS = "worker"  # Celery's word for the group of heartbeats
+WATCHED = ("task", "inference")
+
+
+class Watching(bootsteps.StartStopStep):
+    """Lets the event dispatcher send all events while somebody watches, and heartbeats alone otherwise.
+
+    An event that nobody wants then costs a look into a set. Where the operator asked for events with `-E`, all
+    of them go as far as the transport, which drops what nobody wants.
+    """
+
+    requires = (Events,)
+
+    def __init__(self, consumer: Any, task_events: bool = False, **options: Any) -> None:
+        self.enabled = not task_events
+        self._consumer = consumer
+        self._member: Member | None = None
+        super().__init__(consumer, **options)
+
+    def start(self, consumer: Any) -> None:
+        """Follow who watches from now on."""
+        self._member = consumer.connection.transport.member
+        if self._member is not None:
+            self._member.roster.on_change.append(self._follow)
+        self._follow()
+
+    def stop(self, consumer: Any) -> None:
+        """Follow no more."""
+        if self._member is not None and self._follow in self._member.roster.on_change:
+            self._member.roster.on_change.remove(self._follow)
+
+    def _follow(self) -> None:
+        """In threads of the transport, too."""
+        dispatcher = self._consumer.event_dispatcher
+        if dispatcher is None:
+            return
+        wanted = {ALWAYS, *WATCHED} if self._member is not None and self._member.roster.watched else {ALWAYS}
+        # Never empty in between: an empty set stands for all groups.
+        dispatcher.groups |= wanted
+        dispatcher.groups &= wanted
+
+
+class Consumer(CeleryConsumer):
+    """As Celery's, see above."""
+
+    class Blueprint(CeleryConsumer.Blueprint):
+        """Celery's steps and ours."""
+
+        default_steps = (*CeleryConsumer.Blueprint.default_steps, Watching)
+
+    def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        options = dict(worker_options or {})
+        options["heartbeat_interval"] = options.get("heartbeat_interval") or HEARTBEAT_SECONDS
+        super().__init__(*args, worker_options=options, **kwargs)
+
+
+@control_command()
+def heartbeat(node: Any) -> None:
+    """Tell worker(s) to send event heartbeat immediately."""
+    # Celery's own says that the next one follows in five seconds, and the worker would seem gone after ten.
+    consumer = node.consumer
+    if consumer.event_dispatcher is not None and consumer.heart is not None:
+        beat(consumer.event_dispatcher, consumer.heart.interval)
+
+
+def beat(dispatcher: Any, seconds: float) -> None:
+    """Send a heartbeat; the next one follows in so many seconds."""
+    dispatcher.send(
+        "worker-heartbeat",
+        freq=seconds,
+        active=len(state.active_requests),
+        processed=state.all_total_count[0],
+        **state.SOFTWARE_INFO,
+    )
