@@ -13,20 +13,24 @@ from celery import current_app
 from monitor.broker import shown_address
 from monitor.flower_app import SqsFlower
 
+# What Flower's banner, and kombu's consumer of events, say with the broker's URL.
+_WITH_URL = ("Broker: %s", "Connected to %s")
 
-class _BannerWithoutUser(logging.Filter):
+
+class _WithoutUser(logging.Filter):
     """Flower's first lines tell the broker's URL with its user; ours without."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.msg == "Broker: %s":
+        if record.msg in _WITH_URL:
             record.args = (shown_address(current_app),)
         return True
 
 
-_BANNER = _BannerWithoutUser()
+_FILTER = _WithoutUser()
 
 
 def install() -> None:
     """Make `celery flower` start our application; harmless when repeated."""
     flower.command.Flower = SqsFlower
-    flower.command.logger.addFilter(_BANNER)
+    flower.command.logger.addFilter(_FILTER)
+    logging.getLogger("kombu.mixins").addFilter(_FILTER)

@@ -54,6 +54,11 @@ class Account:
         return self._client("poll", timeout, attempts=1)
 
     @property
+    def brief_client(self) -> "SQSClient":
+        """For what somebody waits for who would rather hear of a failure: 3 s for an answer."""
+        return self._client("brief", min(3.0, self.endpoint.call_timeout_seconds), attempts=2)
+
+    @property
     def ending_client(self) -> "SQSClient":
         """For what a process does at its end: never tries twice, and waits 3 s at most."""
         return self._client("end", min(3.0, self.endpoint.call_timeout_seconds), attempts=1)

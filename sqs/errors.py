@@ -7,12 +7,13 @@ SqsError
 ├── RefusedError           SQS does not accept the call as it is
 ├── NoRegionError          nobody says which AWS region is meant
 ├── BroadcastOffError      events and remote control are switched off
+├── NotAskedError          SQS did not take a command for workers; whoever gave it decides whether to try again
 ├── MessageTooLargeError   the caller's fault: says the encoded size and the limit
 ├── DelayRefusedError      the caller's fault: FIFO queues take no delay for one message
 ├── UndecodableError       a body that is no kombu envelope, or no task; its message becomes a dead letter
 └── OptionError            a transport option that does not exist or cannot be
 
-The first six are kombu OperationalErrors, which is what `delay()` promises to raise. Only the first is
+The first seven are kombu OperationalErrors, which is what `delay()` promises to raise. Only the first is
 worth a retry, so it alone is in the transport's list of recoverable errors.
 """
 
@@ -127,6 +128,13 @@ class BroadcastOffError(SqsError, OperationalError):
 
     def __init__(self) -> None:
         super().__init__("Celery's events and remote control are switched off (CELERY_BROADCAST)")
+
+
+class NotAskedError(SqsError, OperationalError):
+    """A command for workers was not sent. kombu would repeat it for ever if it counted as recoverable."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the workers could not be asked: {cause}")
 
 
 class MessageTooLargeError(SqsError, ValueError):

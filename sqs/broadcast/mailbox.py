@@ -79,7 +79,7 @@ class Mailbox:
             if self.name or self._closed:
                 return self.name
             name = new_name(self._roster.prefix, self.kind, self._owner)
-            create: Any = self._account.client.create_queue
+            create: Any = self._account.brief_client.create_queue
             answer = self._account.call("CreateQueue", name, create, QueueName=name, Attributes=ATTRIBUTES)
             self.name, self.url = name, str(answer["QueueUrl"])
             self._roster.add(name, self.url)

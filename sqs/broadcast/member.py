@@ -20,7 +20,7 @@ from sqs.broadcast.pace import Pace
 from sqs.broadcast.replies import Replies
 from sqs.broadcast.roster import Roster
 from sqs.broadcast.upkeep import Timing, Upkeep
-from sqs.errors import QueueMissingError, SqsError
+from sqs.errors import NotAskedError, QueueMissingError, SqsError, UnavailableError
 from sqs.sending import Sender
 
 CALLS_AT_ONCE = 8
@@ -129,8 +129,14 @@ class Member:
     def command(self, message: dict[str, Any]) -> None:
         """Send a command to the workers that it names, or to all; blocks.
 
-        Raises errors of `sqs.errors` when the workers cannot be listed, or no queue accepts it.
+        Raises NotAskedError, or DeniedError, when the workers cannot be listed, or no queue accepts it.
         """
+        try:
+            self._command(message)
+        except UnavailableError as exc:
+            raise NotAskedError(str(exc)) from exc
+
+    def _command(self, message: dict[str, Any]) -> None:
         content = _parsed(message["body"])
         oid = (content.get("reply_to") or {}).get("routing_key")
         properties = message["properties"]
@@ -186,7 +192,9 @@ class Member:
     def _send(self, name: str, body: str) -> SqsError | None:
         url = self.roster.url(name)
         try:
-            self._account.call("SendMessage", name, self._account.client.send_message, QueueUrl=url, MessageBody=body)
+            self._account.call(
+                "SendMessage", name, self._account.brief_client.send_message, QueueUrl=url, MessageBody=body
+            )
         except SqsError as exc:
             if isinstance(exc, QueueMissingError):
                 self.roster.remove(name)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqs.account import Account
 from sqs.broadcast.names import Kind, kind_of
+from sqs.errors import SqsError
 
 PAGE = 1_000  # API_ListQueues: the most names of one answer
 # A list may lack a queue for a second after its creation and hold it for a minute after its deletion.
@@ -34,6 +35,8 @@ class Roster:
         self._base = ""
         self._listed_at = -math.inf
         self._watched_at = -math.inf
+        self._failed_at = -math.inf
+        self._failure: SqsError | None = None
         self.on_change: list[Callable[[], None]] = []
 
     @property
@@ -105,13 +108,20 @@ class Roster:
     def refresh(self, older_than_seconds: float = 0.0) -> list[str]:
         """Ask SQS, unless the list is as young; returns the names that are new.
 
-        Blocks; raises errors of `sqs.errors`.
+        Blocks; raises errors of `sqs.errors`. Of threads that ask at the same time one does, for all of them.
         """
+        waiting_since = self._clock()
         with self._listing:
             if self.listed and self.age_seconds < older_than_seconds:
                 return []
+            if self._failed_at > waiting_since and self._failure is not None:
+                raise self._failure
             started = self._clock()
-            urls = self._list()
+            try:
+                urls = self._list()
+            except SqsError as exc:
+                self._failed_at, self._failure = self._clock(), exc
+                raise
             with self._lock:
                 before = set(self._urls)
                 self._told = {name: at for name, at in self._told.items() if started - at < TRUSTED_SECONDS}
@@ -130,7 +140,7 @@ class Roster:
         parameters: dict[str, Any] = {"QueueNamePrefix": f"{self.prefix}-", "MaxResults": PAGE}
         while True:
             answer = self._account.call(
-                "ListQueues", f"{self.prefix}-*", self._account.client.list_queues, **parameters
+                "ListQueues", f"{self.prefix}-*", self._account.brief_client.list_queues, **parameters
             )
             for url in answer.get("QueueUrls", []):
                 name = url.rpartition("/")[2]
