@@ -10,13 +10,20 @@ from pathlib import Path
 from sqs.local.server import Options, StartError, say, serve
 
 DEFAULT_PORT = 9324
+MAX_PORT = 65535
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_PORT):
+        raise argparse.ArgumentTypeError(f"must be from 0 to {MAX_PORT}, not {text}")
+    return int(text)
 
 
 def main() -> int:
     """Exit status: 0 after a signal, 1 when the disk fails while serving, 2 when the server cannot start."""
     parser = argparse.ArgumentParser(prog="python -m sqs.local", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--data", type=Path, default=Path("sqs-data"), help="directory of the journal (%(default)s)")
     parser.add_argument("--memory", action="store_true", help="keep nothing: no journal, no data directory")
     parser.add_argument("--region", default="us-east-1", help="region in queue ARNs (default: %(default)s)")

@@ -33,15 +33,15 @@ class Cleaner:
         self._service = service
         self._running = False
 
-    def plan(self) -> None:
-        """Called when the journal has begun a segment."""
-        if not self._running and self._worthwhile():
+    def plan(self, *, disk_full: bool = False) -> None:
+        """Called when the journal has begun a segment, and when it cannot grow."""
+        if not self._running and self._worthwhile(1 if disk_full else MIN_SEGMENTS):
             self._running = True
             asyncio.get_running_loop().call_soon(self._next_segment)
 
-    def _worthwhile(self) -> bool:
+    def _worthwhile(self, kept_segments: int) -> bool:
         journal = self._service.journal
-        if journal is None or len(journal.segments) <= MIN_SEGMENTS:
+        if journal is None or len(journal.segments) <= kept_segments:
             return False
         queues = self._service.store.queues.values()
         living = sum(len(m.body) + MESSAGE_BYTES for queue in queues for m in queue.messages.values())
@@ -59,7 +59,10 @@ class Cleaner:
 
     def _step(self, number: int, living: Iterator[tuple[Queue, Message]]) -> None:
         if not self._make_room():
-            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._step, number, living)
+            if self._is_empty_to(number):
+                self._drop(number)  # which is how a full disk gets room again
+            else:
+                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._step, number, living)
             return
         copied_bytes = 0
         for queue, message in living:
@@ -77,6 +80,11 @@ class Cleaner:
                 return
             living = iter(rest)
         asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._step, number, living)
+
+    def _is_empty_to(self, number: int) -> bool:
+        """Whether there is nothing to copy, so that dropping takes no room."""
+        queues = self._service.store.queues.values()
+        return not self._living_to(number) and not any(any(q.dedup.in_segments_to(number)) for q in queues)
 
     def _make_room(self) -> bool:
         try:

@@ -70,6 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         self._head: tuple[bytes, bytes] | None = None
         self._body_bytes = 0
         self._busy = False
+        self._paused = False
         self._keep_alive = True
         self._timeout: asyncio.TimerHandle | None = None
         self._transport: Any = None
@@ -101,6 +102,15 @@ class Connection(asyncio.BufferedProtocol):
         if on_lost is not None:
             on_lost()
 
+    def pause_writing(self) -> None:
+        """The client does not read its answers: there are no more of them until it does."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self._buffer:
+            asyncio.get_running_loop().call_soon(self._go_on)
+
     def alive(self) -> bool:
         """Whether the client is still there, by what the kernel knows: its end may not have reached the loop yet."""
         if self.lost or self._transport.is_closing():
@@ -112,7 +122,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._buffer += _INBOX[:nbytes]
-        if not self._busy:
+        if not self._busy and not self._paused:
             self._next()
         elif len(self._buffer) > MAX_HEADER_BYTES + MAX_BODY_BYTES:
             self._transport.abort()
@@ -206,7 +216,7 @@ class Connection(asyncio.BufferedProtocol):
             asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        if not self._busy and not self.lost:
+        if not self._busy and not self._paused and not self.lost:
             self._next()
 
     def end(self) -> None:

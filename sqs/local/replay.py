@@ -37,8 +37,14 @@ def apply(store: Store, moves: Moves, event: Event, segment: int, now_ms: int) -
             _OF_QUEUE[kind](store, queue, event[2:])
 
 
-def finish(store: Store) -> None:
+def finish(store: Store, now_ms: int) -> None:
+    """Indexes the queues. Leases and delays that began in what is now the future keep their length."""
     for queue in store.queues.values():
+        for message in queue.messages.values():
+            ahead_ms = (message.received_ms if message.state == IN_FLIGHT else message.sent_ms) - now_ms
+            if ahead_ms > 0 and message.due_ms:
+                message.due_ms -= ahead_ms
+                message.received_ms = min(message.received_ms, now_ms)
         queue.index()
 
 

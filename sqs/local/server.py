@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,9 +64,12 @@ async def serve(options: Options) -> int:
         service = Service(journal, region=options.region, failed=failed)
         try:
             lost = service.start()
-        except (JournalError, OSError) as error:
+        except JournalError as error:
             raise StartError(str(error)) from error
+        except OSError as error:
+            raise _unusable(options.data, error) from error
         _spare_the_collector()
+        _allow_many_connections()
         if lost:
             say(f"dropped {lost} bytes of an unfinished write that nobody had an answer for", error=True)
         connections: set[Connection] = set()
@@ -98,8 +103,21 @@ def _open(data: Path | None) -> Journal | None:
         return None
     try:
         return Journal(data)
-    except (JournalError, OSError) as error:
+    except JournalError as error:
         raise StartError(str(error)) from error
+    except OSError as error:
+        raise _unusable(data, error) from error
+
+
+def _unusable(data: Path | None, error: OSError) -> StartError:
+    return StartError(f"cannot use the data directory {data}: {error.strerror or error}")
+
+
+def _allow_many_connections() -> None:
+    """Each is an open file, of which many systems allow a process 1,024 unless it asks for more."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _spare_the_collector() -> None:

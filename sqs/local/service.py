@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import os
-import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from sqs.local import fields
 from sqs.local.cleaner import STEP_ROOM_BYTES, Cleaner
+from sqs.local.clock import Clock
 from sqs.local.errors import SqsError, malformed, unavailable, unknown_operation
 from sqs.local.http import Connection, Request
+from sqs.local.ids import new_message_id
 from sqs.local.journal import ROOM_BYTES, Journal, JournalFull
 from sqs.local.message import Message
 from sqs.local.message_operations import MESSAGE_OPERATIONS
@@ -42,28 +42,6 @@ _LATE_SYNC_SECONDS: Final = 0.1
 _SWEEP_SECONDS: Final = 30.0  # how late an expired message may leave the memory where nobody asks for its queue
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
-
-
-def _message_ids() -> Iterator[str]:
-    """Version 4 UUIDs; uuid4() takes ten times as long."""
-    while True:
-        random = os.urandom(16 * 64).hex()
-        for start in range(0, len(random), 32):
-            digits = random[start : start + 32]
-            yield f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
-
-
-new_message_id: Final = _message_ids().__next__
-
-
-class Clock:
-    """Milliseconds since the epoch that never go backwards within one run."""
-
-    def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
-
-    def now_ms(self) -> int:
-        return int((time.monotonic() + self._offset) * 1000)
 
 
 class Delivered(NamedTuple):
@@ -121,7 +99,7 @@ class Service:
             for segment, events in self.journal.read():
                 for event in events:
                     apply(self.store, self.moves, event, segment, now_ms)
-            finish(self.store)
+            finish(self.store, now_ms)
             lost = self.journal.start(self._header())
             self.store.segment = self.journal.number
             self._cleaner.plan()
@@ -166,6 +144,7 @@ class Service:
         try:
             self.journal.make_room(room_bytes, self._header)
         except JournalFull as error:
+            self._cleaner.plan(disk_full=True)
             raise unavailable(f"The request was not carried out: nothing can be written to disk: {error}") from error
         if self.journal.number != self.store.segment:
             self._must_sync = True

@@ -12,6 +12,7 @@ from sqs.local.journal import Journal
 from sqs.local.service import Service
 
 START_MS = 1_700_000_000_000
+URL = "http://sqs/000000000000/q"
 
 
 class Wire:
@@ -112,3 +113,12 @@ def feed(connection: http.Connection, data: bytes) -> None:
 def parsed(answer: bytes) -> tuple[int, dict[str, Any]]:
     head, _, body = answer.partition(b"\r\n\r\n")
     return int(head.split()[1]), json.loads(body)
+
+
+def send(server: InProcessServer, body: str = "x", url: str = URL) -> str:
+    return str(server.call("SendMessage", QueueUrl=url, MessageBody=body)["MessageId"])
+
+
+def receive(server: InProcessServer, url: str = URL, **fields: int) -> list[dict]:
+    asked = {"MaxNumberOfMessages": 10, "AttributeNames": ["All"], **fields}
+    return list(server.call("ReceiveMessage", QueueUrl=url, **asked).get("Messages", []))

@@ -198,6 +198,28 @@ async def fed(connection: http.Connection, data: bytes) -> None:
     await asyncio.sleep(0.2)
 
 
+def test_who_does_not_read_answers_gets_no_more_of_them() -> None:
+    in_process = InProcessServer(None)
+    try:
+        connection, wire = in_process.connect()
+        asked = request("ListQueues", b"{}")
+
+        async def story() -> list[int]:
+            answers = []
+            feed(connection, asked + asked + asked)
+            connection.pause_writing()
+            for step in (lambda: feed(connection, asked), connection.resume_writing):
+                await asyncio.sleep(0.02)
+                answers.append(wire.written.count(b"HTTP/1.1 200"))
+                step()
+            await asyncio.sleep(0.02)
+            return [*answers, wire.written.count(b"HTTP/1.1 200")]
+
+        assert in_process.loop.run_until_complete(story()) == [1, 1, 4]
+    finally:
+        in_process.close()
+
+
 def test_a_thousand_idle_connections_are_no_burden(server: LocalServer) -> None:
     with ExitStack() as stack:
         idle = [stack.enter_context(closing(connect(server))) for _ in range(1000)]

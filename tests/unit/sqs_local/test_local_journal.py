@@ -1,42 +1,19 @@
-"""The journal: what a crash, a full disk and long use leave of it."""
+"""The journal: what a crash and long use leave of it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import boto3
 import pytest
-from botocore.config import Config
-from botocore.exceptions import ClientError
-from in_process import InProcessServer, Refused, feed, request
+from in_process import URL, InProcessServer, feed, receive, request, send
 
 from sqs.local import cleaner, journal
 from sqs.local.journal import Journal, JournalError
-from sqs.local.process import LocalServer
 
-URL = "http://sqs/000000000000/q"
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[InProcessServer]:
-    server = InProcessServer(tmp_path)
-    yield server
-    server.close()
-
-
-def send(server: InProcessServer, body: str = "x", url: str = URL) -> str:
-    return str(server.call("SendMessage", QueueUrl=url, MessageBody=body)["MessageId"])
-
-
-def receive(server: InProcessServer, url: str = URL, **fields: int) -> list[dict]:
-    asked = {"MaxNumberOfMessages": 10, "AttributeNames": ["All"], **fields}
-    return list(server.call("ReceiveMessage", QueueUrl=url, **asked).get("Messages", []))
 
 
 def segments(folder: Path) -> list[Path]:
@@ -146,6 +123,20 @@ def test_leases_delays_and_handles_outlive_a_restart(server: InProcessServer) ->
     assert [m["Body"] for m in receive(server)] == ["delayed"]
 
 
+def test_a_clock_that_was_set_back_lengthens_no_lease_and_no_delay(server: InProcessServer) -> None:
+    server.call("CreateQueue", QueueName="q")
+    send(server, "leased")
+    receive(server, VisibilityTimeout=60)
+    server.call("SendMessage", QueueUrl=URL, MessageBody="delayed", DelaySeconds=30)
+    server.now_ms -= 3_600_000
+    server.restart()
+    assert receive(server) == []
+    server.now_ms += 30_000
+    assert [m["Body"] for m in receive(server)] == ["delayed"]
+    server.now_ms += 30_000
+    assert [m["Body"] for m in receive(server)] == ["leased", "delayed"]
+
+
 def test_a_move_task_goes_on_after_a_restart(server: InProcessServer) -> None:
     server.call("CreateQueue", QueueName="dlq")
     policy = json.dumps({"deadLetterTargetArn": ARN + "dlq", "maxReceiveCount": 1})
@@ -223,84 +214,6 @@ def test_long_use_keeps_the_journal_short_and_everything_that_lives(
     found = receive(server) + receive(server)
     assert sorted(m["MessageId"] for m in found) == sorted(set(old) - {leased["MessageId"]})
     assert {m["Attributes"]["ApproximateReceiveCount"] for m in found} == {"2"}
-
-
-def limited(server: LocalServer) -> Callable[[int], None]:
-    """Sets how long the server's files may get: the disk is full there."""
-    hard = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)[1]
-    return lambda size_bytes: resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (size_bytes, hard)) and None
-
-
-def test_a_full_disk_is_an_error_of_the_send_and_nothing_is_kept(tmp_path: Path) -> None:
-    with LocalServer(data=tmp_path) as server:
-        client = boto3.client(
-            "sqs",
-            endpoint_url=server.endpoint_url,
-            region_name="us-east-1",
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
-            config=Config(retries={"total_max_attempts": 1}),
-        )
-        url = client.create_queue(QueueName="q")["QueueUrl"]
-        set_limit = limited(server)
-        set_limit(journal.ALLOCATION_BYTES)
-        sent: list[str] = []
-        answer: dict = {}
-        try:
-            for _ in range(100):
-                sent.append(client.send_message(QueueUrl=url, MessageBody="x" * 100_000)["MessageId"])
-        except ClientError as error:
-            answer = error.response
-        assert answer["Error"]["Code"] == "ServiceUnavailable"
-        assert answer["ResponseMetadata"]["HTTPStatusCode"] == 503
-        assert sent
-        names = ["ApproximateNumberOfMessages"]
-        shown = client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        assert int(shown[names[0]]) == len(sent)
-        # What is there can still be received and deleted.
-        (message,) = client.receive_message(QueueUrl=url)["Messages"]
-        client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        set_limit(resource.RLIM_INFINITY)
-        sent.append(client.send_message(QueueUrl=url, MessageBody="there is room again")["MessageId"])
-        sent.remove(message["MessageId"])
-        client.close()
-        server.kill()
-    with LocalServer(data=tmp_path, port=server.port) as server:
-        client = boto3.client(
-            "sqs",
-            endpoint_url=server.endpoint_url,
-            region_name="us-east-1",
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
-        )
-        found: list[str] = []
-        while messages := client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            found += [message["MessageId"] for message in messages]
-        assert found == sent
-        client.close()
-
-
-def test_a_disk_that_fails_ends_the_server_with_an_error(
-    server: InProcessServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.call("CreateQueue", QueueName="q")
-
-    def broken(fd: int) -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(journal, "_sync_data", broken)
-    failures: list[OSError] = []
-    server.service._failed = failures.append
-    with pytest.raises(Refused, match="InternalFailure"):
-        send(server)
-    assert failures[0].errno == 5
-    monkeypatch.undo()
-    # A sync that works again would not bring back what was lost, so nothing is answered from here on.
-    with pytest.raises(Refused, match="InternalFailure"):
-        send(server, "second")
-    server.restart()
-    # Whether the first had reached the disk is open, as its error says.
-    assert "second" not in [message["Body"] for message in receive(server)]
 
 
 def test_reading_a_large_journal_is_quick(server: InProcessServer) -> None:

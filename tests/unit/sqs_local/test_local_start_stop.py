@@ -90,6 +90,13 @@ def test_a_data_directory_that_cannot_be_one_is_one_clear_error(tmp_path: Path) 
     assert ended.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("port", ["65536", "-1", "http"])
+def test_a_port_that_is_none_is_one_clear_error(port: str) -> None:
+    ended = run("--memory", f"--port={port}")
+    assert ended.returncode == 2
+    assert ended.stderr.endswith(f"error: argument --port: must be from 0 to 65535, not {port}\n")
+
+
 def test_beyond_loopback_it_says_that_it_has_no_authentication() -> None:
     with LocalServer(arguments=["--host", "0.0.0.0"]) as server:
         assert server.said().count("\n") == 1
