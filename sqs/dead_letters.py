@@ -166,7 +166,7 @@ def reason_of(attributes: dict[str, Any]) -> Reason | None:
 class DeadLetter:
     """A message in a DLQ; `reason` is None when SQS's own redrive brought it.
 
-    `attributes` are the message's own, without the reason or mark.
+    `attributes` are the message's own, without the one that holds the reason or mark, which is `raw`.
     """
 
     message_id: str
@@ -177,6 +177,7 @@ class DeadLetter:
     sent_at: float  # seconds since the epoch, of the first send on a standard queue
     mark: Mark = Mark(0)  # of a letter without a reason
     group: str | None = None  # the message group that SQS says it has
+    raw: dict[str, Any] | None = None
 
 
 def explain(message: "Message | str", reason: Reason) -> None:
@@ -254,16 +255,7 @@ def listen(listener: Callable[[DeadLetter], None]) -> None:
 
 def note_buried(parameters: dict[str, Any], message_id: str) -> None:
     """Tell the listeners of a letter that was sent with these parameters and has this message id."""
-    attributes = dict(parameters.get("MessageAttributes", {}))
-    letter = DeadLetter(
-        message_id=message_id,
-        body=parameters["MessageBody"],
-        attributes={name: value for name, value in attributes.items() if name != REASON_ATTRIBUTE},
-        reason=reason_of(attributes),
-        deliveries=0,
-        sent_at=time.time(),
-        group=parameters.get("MessageGroupId"),
-    )
+    letter = letter_sent(parameters["MessageBody"], parameters.get("MessageAttributes", {}), message_id)
     for listener in _listeners:
         try:
             listener(letter)
@@ -317,6 +309,20 @@ def peek(client: "SQSClient", lane: Lane, limit: int = 10) -> list[DeadLetter]:
     return list(seen.values())
 
 
+def letter_sent(body: str, attributes: dict[str, Any], message_id: str = "") -> DeadLetter:
+    """The letter that a message sent now to a DLQ is."""
+    return DeadLetter(
+        message_id=message_id,
+        body=body,
+        attributes={name: value for name, value in attributes.items() if name != REASON_ATTRIBUTE},
+        reason=reason_of(attributes),
+        deliveries=0,
+        sent_at=time.time(),
+        mark=mark_of(attributes),
+        raw=attributes.get(REASON_ATTRIBUTE),
+    )
+
+
 def letter_in(message: dict[str, Any]) -> DeadLetter:
     """The letter in one entry of ReceiveMessage's answer."""
     attributes = dict(message.get("MessageAttributes", {}))
@@ -330,4 +336,5 @@ def letter_in(message: dict[str, Any]) -> DeadLetter:
         sent_at=int(system.get("SentTimestamp", 0)) / 1000,
         mark=mark_of(attributes),
         group=system.get("MessageGroupId"),
+        raw=attributes.get(REASON_ATTRIBUTE),
     )

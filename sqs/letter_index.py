@@ -66,6 +66,11 @@ class Entry:
     to_lane: str | None = None
     to_task: str | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether its queue still may hold it."""
+        return self.state in HELD
+
     @classmethod
     def of(cls, letter: DeadLetter, lane: Lane) -> Self:
         """The entry of a letter in this lane's dead-letter queue, from the letter alone."""

@@ -1,0 +1,90 @@
+"""`celery -A tasks dlq replay ID`: does it still fail? Tried here, without the queue hearing of it."""
+
+import json
+import traceback
+from typing import Any
+
+import click
+
+from models.engine import Engine
+from models.errors import ModelsError
+from models.inputs import check, is_many
+from sqs import envelope
+from sqs.dead_letters import DeadLetter
+from sqs.errors import UndecodableError
+from sqs.protocol import check_payload
+from tasks.commands.dlq_selection import as_json_option, lane_option, queue_of, the_letter, troubles
+from tasks.engines import devices
+from tasks.task import InferenceTask
+
+LOAD_SECONDS = 1_800.0  # a cold host fetches weights first
+STOP_SECONDS = 10.0
+
+
+@click.command()
+@click.argument("id")
+@lane_option
+@as_json_option
+@click.pass_context
+def replay(context: Any, id: str, lane: str | None, as_json: bool) -> None:
+    """Run the request of the letter ID here, on this host's device and the catalogue's model.
+
+    Nothing is sent, stored or deleted. Status 0 and the result when it succeeds, 1 and the error when it fails again.
+    A task that is not inference is called in this process, with whatever it does.
+    """
+    with troubles():
+        entry = the_letter(context, id, lane)
+        letter = queue_of(context, entry).letter(entry)
+    if letter is None:
+        raise click.ClickException(f"the letter {entry.id} is not in its queue any more ({entry.state})")
+    task, args, kwargs = _request(context.obj.app, letter)
+    try:
+        result = (
+            _infer(context.obj.app, task, args, kwargs) if isinstance(task, InferenceTask) else task(*args, **kwargs)
+        )
+    except Exception as error:
+        if as_json:
+            report = {"id": entry.id, "ok": False, "error_type": type(error).__name__, "error": str(error)}
+            click.echo(json.dumps(report))
+        else:
+            if not isinstance(error, ModelsError):
+                click.echo("".join(traceback.format_exception(error)), err=True)
+            click.echo(f"it fails here, too: {type(error).__name__}: {error}", err=True)
+        context.exit(1)
+    click.echo(json.dumps({"id": entry.id, "ok": True, "result": result} if as_json else result, ensure_ascii=False))
+
+
+def _request(app: Any, letter: DeadLetter) -> tuple[Any, list[Any], dict[str, Any]]:
+    """The task of a letter, its arguments and its keywords; a sentence when they cannot be had."""
+    try:
+        message = envelope.decode(letter.body)
+        name = message["headers"].get("task")
+        if message.get("content-type") != "application/json" or message["headers"].get("compression"):
+            raise UndecodableError("its arguments are not plain JSON")
+        payload = json.loads(message["body"])
+        check_payload(message["headers"], payload)
+        args, kwargs = payload[0], payload[1]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise click.ClickException(f"it cannot be read: {error}") from error
+    app.loader.import_default_modules()
+    task = app.tasks.get(name)
+    if task is None:
+        raise click.ClickException(f"no task {name!r} is known here")
+    return task, args, kwargs
+
+
+def _infer(app: Any, task: InferenceTask, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """Run an inference request on an engine of its own, with one model on the first device."""
+    import inspect
+
+    bound = inspect.signature(task.run).bind(*args, **kwargs).arguments
+    inputs, options = bound["inputs"], bound.get("options") or {}
+    spec = task.spec(bound.get("model"))
+    rows, checked = check(spec, inputs, options)
+    engine = Engine([spec], devices(app.conf)[:1])
+    try:
+        engine.start(LOAD_SECONDS)
+        results = engine.submit(spec.name, rows, checked).result(timeout=LOAD_SECONDS)
+    finally:
+        engine.stop(STOP_SECONDS)
+    return results if is_many(inputs) else results[0]

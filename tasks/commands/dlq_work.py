@@ -1,0 +1,172 @@
+"""`celery -A tasks dlq redrive | drop | sweep`: what is done with letters in their queues."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from sqs.dead_letter_queue import DeadLetterQueue
+from sqs.letter_index import Progress, Selection, State
+from sqs.letter_work import Target
+from tasks.commands.dlq_selection import (
+    Interrupted,
+    as_json_option,
+    lane_option,
+    queues_of,
+    selection_options,
+    troubles,
+)
+from tasks.sweep import Sweep
+
+Act = Callable[[DeadLetterQueue, Callable[[Progress], None]], Progress]
+
+
+def _chosen(selection: Selection, everything: bool) -> None:
+    """Refuse a command that names no letters."""
+    named = selection.ids or any((selection.cause, selection.error_type, selection.model, selection.task))
+    if bool(named) == everything:
+        raise click.UsageError("say which letters: ids, a group by --cause, --error, --model or --task, or --all")
+
+
+@click.command()
+@click.argument("ids", nargs=-1)
+@selection_options
+@lane_option
+@click.option("--all", "everything", is_flag=True, help="All letters.")
+@click.option("--to-lane", metavar="LANE", help="Send them to this lane instead of their own.")
+@click.option("--to-task", metavar="TASK", help="Send them as this task instead of their own.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most so many letters a second.")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@as_json_option
+@click.pass_context
+def redrive(
+    context: Any,
+    *,
+    ids: tuple[str, ...],
+    selection: Selection,
+    lane: str | None,
+    everything: bool,
+    to_lane: str | None,
+    to_task: str | None,
+    rate: float | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Send letters back to their lane, each as a new generation: attempts from 0, an outcome of its own.
+
+    Interrupted, the same command goes on where it stopped.
+    """
+    _chosen(selection, everything)
+    target = Target(to_lane, to_task)
+    with troubles():
+        if dry_run:
+            _dry_run(queues_of(context, lane), selection, as_json)
+            return
+
+        def act(queue: DeadLetterQueue, report: Callable[[Progress], None]) -> Progress:
+            return queue.redrive(selection, target, per_second=rate, report=report)
+
+        _act(context, lane, selection, act, done="sent", as_json=as_json)
+
+
+@click.command()
+@click.argument("ids", nargs=-1)
+@selection_options
+@lane_option
+@click.option("--all", "everything", is_flag=True, help="All letters.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json_option
+@click.pass_context
+def drop(
+    context: Any,
+    *,
+    ids: tuple[str, ...],
+    selection: Selection,
+    lane: str | None,
+    everything: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Delete letters for good; their outcomes stay FAILURE. `export` keeps them in a file."""
+    _chosen(selection, everything)
+    with troubles():
+        count = sum(queue.index.count(replace(selection, lane=queue.lane.name)) for queue in queues_of(context, lane))
+        if not yes:
+            click.confirm(f"Delete {count} dead letters for good?", abort=True, err=True)
+
+        def act(queue: DeadLetterQueue, report: Callable[[Progress], None]) -> Progress:
+            return queue.drop(selection, report=report)
+
+        _act(context, lane, selection, act, done="dropped", as_json=as_json)
+
+
+@click.command()
+@lane_option
+@as_json_option
+@click.pass_context
+def sweep(context: Any, lane: str | None, as_json: bool) -> None:
+    """Take up letters that the index lacks, as workers do each minute; what has attempts to spare goes back."""
+    with troubles():
+        done = {}
+        for queue in queues_of(context, lane):
+            swept = Sweep(context.obj.app, queue).run(wait_seconds=60.0)
+            done[queue.lane.name] = {
+                "taken_up": swept.taken_up,
+                "brought_back": swept.brought_back,
+                "deleted": swept.deleted,
+            }
+    if as_json:
+        click.echo(json.dumps(done, indent=2))
+        return
+    for name, counts in done.items():
+        click.echo(f"{name}: " + ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items()))
+
+
+def _dry_run(queues: list[DeadLetterQueue], selection: Selection, as_json: bool) -> None:
+    found = {}
+    for queue in queues:
+        waiting = replace(selection, lane=queue.lane.name, state=frozenset({State.WAITING}))
+        found[queue.lane.name] = queue.index.count(waiting)
+    if as_json:
+        click.echo(json.dumps({"would_send": found}, indent=2))
+        return
+    for name, count in found.items():
+        click.echo(f"{name}: {count} letters would be sent")
+
+
+def _act(context: Any, lane: str | None, selection: Selection, act: Act, *, done: str, as_json: bool) -> None:
+    """Work through the lanes with a progress bar, and say what was done; status 1 when something was not."""
+    queues = queues_of(context, lane)
+    counts = {queue.lane.name: queue.index.count(replace(selection, lane=queue.lane.name)) for queue in queues}
+    # Those that the index knows to hold none are passed over, unless nobody knows.
+    busy = [queue for queue in queues if counts[queue.lane.name]] or queues
+    sums, skipped = 0, dict[str, int]()
+    with click.progressbar(
+        length=max(1, sum(counts.values())), label=f"letters {done}", file=sys.stderr, hidden=as_json
+    ) as bar:
+        for queue in busy:
+            so_far = sums
+
+            def report(progress: Progress, so_far: int = so_far) -> None:
+                bar.update(max(0, so_far + progress.done - bar.pos))
+
+            try:
+                progress = act(queue, report)
+            except KeyboardInterrupt:
+                raise Interrupted(f"interrupted after {bar.pos} letters; the same command goes on from here") from None
+            sums += progress.done
+            for why, count in progress.skipped.items():
+                skipped[why] = skipped.get(why, 0) + count
+    if as_json:
+        click.echo(json.dumps({done: sums, "skipped": skipped}, indent=2))
+    else:
+        click.echo(f"{sums} letters {done}")
+        for why, count in skipped.items():
+            click.echo(f"{count} letters were not: {why}", err=True)
+    if skipped or not sums:
+        if not skipped and not as_json:
+            click.echo("no dead letter fits", err=True)
+        context.exit(1)

@@ -1,0 +1,39 @@
+"""The dead letters of an application: each lane's queue of them, over the index in its result store."""
+
+from typing import Any
+
+from sqs.dead_letter_queue import DeadLetterQueue
+from sqs.errors import SqsError
+from sqs.lanes import Lane
+from sqs.letter_index import LetterIndex
+from tasks.store.letters import index_of
+
+
+class NoIndexError(SqsError):
+    """The result store keeps no index of dead letters."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(
+            f"the result backend {app.backend.as_uri(include_password=False)} keeps no index of dead letters; "
+            "that of sqlite:///FILE does, see CELERY_RESULT_BACKEND"
+        )
+
+
+def index(app: Any) -> LetterIndex:
+    """The index; raises NoIndexError."""
+    found = index_of(app)
+    if found is None:
+        raise NoIndexError(app)
+    return found
+
+
+def lanes_of(app: Any) -> tuple[Lane, ...]:
+    """The lanes that the application's transport serves; makes no call."""
+    lanes: tuple[Lane, ...] = app.connection_for_read().transport.options.lanes
+    return lanes
+
+
+def dead_letter_queue(app: Any, lane: Lane) -> DeadLetterQueue:
+    """One lane's dead letters; makes no call yet. Raises NoIndexError."""
+    account = app.connection_for_read().transport.account
+    return DeadLetterQueue(account, lane, index(app), lanes=lanes_of(app))

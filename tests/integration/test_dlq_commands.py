@@ -1,0 +1,305 @@
+"""`celery -A tasks dlq …` against the embedded server: what people on call type."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery import Celery
+from click.testing import CliRunner, Result
+
+from sqs import looking
+from sqs.dead_letters import REASON_ATTRIBUTE, Cause
+from sqs.letter_index import Selection, Stop
+from sqs.local.process import LocalServer
+from tasks.commands.dlq import dlq
+from tasks.commands.lanes import lanes
+from tests.support.letters import Office, body_of, office, reason
+
+ALL = Selection()
+Command = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalServer]:
+    with LocalServer() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "END_WAIT_SECONDS", 0)  # one server has no others to ask
+
+
+@pytest.fixture
+def desk(server: LocalServer, tmp_path: Path) -> Office:
+    return office(server.endpoint_url, tmp_path)
+
+
+@pytest.fixture
+def command(desk: Office, server: LocalServer) -> Command:
+    elsewhere = desk.queue.lanes[1]
+    app = Celery("people", set_as_current=False)
+    app.conf.update(
+        broker_url=f"sqs://k:s@127.0.0.1:{server.port}//",
+        broker_transport="sqs.transport:Transport",
+        broker_transport_options={"lanes": (desk.lane, elsewhere), "create_missing_lanes": True},
+        result_backend_thread_safe=True,
+    )
+    app._backend_cache = desk.backend
+    desk.account.client.create_queue(QueueName=elsewhere.name)
+    desk.account.client.create_queue(QueueName=elsewhere.dead_letter_queue.name)
+
+    def run(*arguments: Any, **options: Any) -> Result:
+        return CliRunner().invoke(dlq, [str(each) for each in arguments], obj=SimpleNamespace(app=app), **options)
+
+    run.app = app  # type: ignore[attr-defined]
+    return run
+
+
+def read(result: Result, status: int = 0) -> Any:
+    assert result.exit_code == status, result.output
+    return json.loads(result.stdout)
+
+
+def one_sentence(result: Result, text: str, status: int = 1) -> None:
+    assert result.exit_code == status, result.output
+    assert text in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_list_shows_groups_with_counts_ages_and_causes(desk: Office, command: Command) -> None:
+    for number in range(4):
+        desk.send(body_of(f"r{number}"), reason(failed_at=time.time() - 7_300))
+    desk.send(body_of("k"), reason("no such key", error_type="KeyError", cause=Cause.CRASH))
+    list(desk.queue.letters(ALL))
+    said = command("list").stdout
+    lines = said.splitlines()
+    assert "attempts-used-up" in lines[1]
+    assert " 4 " in lines[1]
+    assert "2 h" in lines[1]
+    assert "14 d" in lines[1]
+    assert "no such key" in said
+    assert "private words" not in said
+    found = read(command("list", "--json"))
+    assert {group["error_type"]: group["count"] for group in found["groups"]} == {"ValueError": 4, "KeyError": 1}
+    assert found["lanes"][0] == {"lane": desk.lane.name, "in_queue": 5, "in_index": 5}
+
+
+def test_list_pages_through_letters(desk: Office, command: Command) -> None:
+    for number in range(5):
+        desk.send(body_of(f"r{number}"), reason(failed_at=time.time() - number))
+    list(desk.queue.letters(ALL))
+    first = read(command("list", "--letters", "--limit", 3, "--json"))
+    second = read(command("list", "--letters", "--limit", 3, "--after", first["after"], "--json"))
+    tasks = [entry["task_id"] for entry in first["letters"] + second["letters"]]
+    assert tasks == [f"r{number}" for number in range(5)]
+    assert second["after"] is None
+    assert "r4" in command("list", "--letters").stdout
+    one_sentence(command("list", "--letters", "--after", "x"), "is not what a page ended with", 2)
+
+
+def test_list_says_when_the_index_lacks_letters_and_sweep_takes_them_up(desk: Office, command: Command) -> None:
+    desk.send(body_of("one"), reason())
+    assert "1 more in the queue; `celery -A tasks dlq sweep`" in command("list").stderr
+    assert read(command("sweep", "--json"))[desk.lane.name] == {"taken_up": 0, "brought_back": 0, "deleted": 0}
+    assert read(command("list", "--json"))["groups"][0]["count"] == 1
+    assert command("sweep").exit_code == 0
+
+
+def test_show_tells_why_with_its_traceback_and_keeps_inputs_to_itself(desk: Office, command: Command) -> None:
+    try:
+        raise ValueError("it is broken")
+    except ValueError as error:
+        desk.backend.store_result("one", error, "FAILURE", traceback="Traceback: the line that broke")
+    desk.send(body_of("one", argsrepr="('private words',)"), reason(attempts=4, worker="w1@host"), tenant="shop")
+    shown = command("show", "one")
+    assert shown.exit_code == 0, shown.output
+    for text in ("the line that broke", "attempts-used-up", "w1@host", "tenant", "shop", "tasks.feature_extraction"):
+        assert text in shown.stdout
+    assert "private words" not in shown.stdout
+    command.app.conf["inference_keep_inputs"] = 1_000  # type: ignore[attr-defined]
+    facts = read(command("show", "one", "--json"))
+    assert "private words of one" in facts["inputs"]
+    assert facts["in_queue"]
+    assert desk.queue.count().visible == 1
+
+
+def test_show_still_tells_of_what_was_redriven(desk: Office, command: Command) -> None:
+    desk.backend.store_result("one", ValueError("broken"), "FAILURE", traceback="the old traceback")
+    desk.send(body_of("one"), reason())
+    desk.queue.redrive(ALL)
+    facts = read(command("show", "one", "--json"))
+    assert (facts["state"], facts["in_queue"], facts["traceback"]) == ("redriven", False, "the old traceback")
+
+
+@pytest.mark.parametrize("name", ["show", "replay", "redrive", "drop"])
+def test_an_id_that_does_not_exist_is_one_sentence(desk: Office, command: Command, name: str) -> None:
+    desk.send("noise")
+    arguments = [name, "no-such-id", *(["--yes"] if name == "drop" else [])]
+    one_sentence(command(*arguments), "no dead letter")
+    assert desk.queue.count().visible == 1
+
+
+def test_redrive_by_id_by_group_and_all(desk: Office, command: Command) -> None:
+    for number in range(9):
+        desk.send(body_of(f"r{number}"), reason(error_type="KeyError" if number < 3 else "ValueError"))
+    list(desk.queue.letters(ALL))
+    assert read(command("redrive", "r8", "--json")) == {"sent": 1, "skipped": {}}
+    dry = read(command("redrive", "--error", "KeyError", "--dry-run", "--json"))
+    assert dry["would_send"][desk.lane.name] == 3
+    assert "3 letters would be sent" in command("redrive", "--error", "KeyError", "--dry-run").stdout
+    assert desk.queue.count().visible == 8
+    assert "3 letters sent" in command("redrive", "--error", "KeyError").stdout
+    started = time.monotonic()
+    assert read(command("redrive", "--all", "--rate", 10, "--json"))["sent"] == 5
+    assert time.monotonic() - started >= 0.4
+    assert (desk.dead(), len(desk.take())) == (0, 9)
+    one_sentence(command("redrive"), "say which letters", 2)
+    one_sentence(command("redrive", "--all", "r1"), "say which letters", 2)
+    one_sentence(command("redrive", "--all", "--to-lane", "nowhere"), "no lane 'nowhere' is declared", 2)
+    one_sentence(command("redrive", "--all", "--lane", "nowhere"), "no lane 'nowhere' is declared", 2)
+    one_sentence(command("redrive", "--all", "--cause", "nonsense"), "invalid-input", 2)
+
+
+def test_redrive_says_what_could_not_go(desk: Office, command: Command) -> None:
+    desk.send("x" * 400_000, reason())
+    desk.send(body_of("one"), reason())
+    result = command("redrive", "--all", "--to-task", "tasks.infer", "--to-lane", "elsewhere")
+    one_sentence(result, "cannot be read, and so cannot be given another task")
+    assert "1 letters sent" in result.stdout
+
+
+def test_drop_asks_first(desk: Office, command: Command) -> None:
+    desk.send(body_of("one"), reason())
+    desk.send(body_of("two"), reason())
+    list(desk.queue.letters(ALL))
+    assert command("drop", "--all", input="n\n").exit_code == 1
+    assert desk.queue.count().visible == 2
+    assert read(command("drop", "one", "--yes", "--json")) == {"dropped": 1, "skipped": {}}
+    assert command("drop", "--all", input="y\n").exit_code == 0
+    assert desk.dead() == 0
+
+
+def test_export_and_import_round_trip_byte_for_byte(desk: Office, command: Command, tmp_path: Path) -> None:
+    bodies = [body_of("one"), "noise \u00e9\u4e2d\U0001f600\n\t{", "\u00e9" * 500_000, body_of("lost")]
+    desk.send(bodies[0], reason("why"), tenant="shop")
+    desk.account.client.send_message(
+        QueueUrl=desk.account.queue_url(desk.lane.dead_letter_queue.name),
+        MessageBody=bodies[1],
+        MessageAttributes={"raw": {"DataType": "Binary.png", "BinaryValue": b"\x00\xff"}},
+    )
+    desk.send(bodies[2])
+    desk.send(bodies[3])
+    file = tmp_path / "letters.jsonl"
+    assert read(command("export", file, "--json"))["exported"] == 4
+    assert desk.queue.count().visible == 4
+    one_sentence(command("export", file), "exists already")
+    before = {letter.body: letter.attributes for _, letter in desk.queue.letters(ALL)}
+    command("drop", "--all", "--yes")
+    assert desk.dead() == 0
+    assert read(command("import", file, "--json")) == {"imported": 4, "there_already": 0}
+    after = {letter.body: letter.attributes for _, letter in desk.queue.letters(ALL)}
+    assert before == after
+    assert set(after) == set(bodies)
+    assert desk.index.find("one")[0].error == "why"
+    assert read(command("import", file, "--json")) == {"imported": 0, "there_already": 4}
+    assert desk.dead() == 4
+
+
+def test_import_goes_to_another_lane_or_any_queue(desk: Office, command: Command, tmp_path: Path) -> None:
+    for number in range(12):
+        desk.send(body_of(f"r{number}"), reason(), tenant="shop")
+    file = tmp_path / "letters.jsonl"
+    command("export", file)
+    assert "12 letters imported" in command("import", file, "--lane", "elsewhere").stdout
+    assert len(desk.take("elsewhere-dlq")) == 12
+    assert read(command("import", file, "--queue", desk.lane.name, "--json"))["imported"] == 12
+    sent = desk.take()
+    assert {message["Body"] for message in sent} == {body_of(f"r{number}") for number in range(12)}
+    assert all(REASON_ATTRIBUTE in message["MessageAttributes"] for message in sent)
+    one_sentence(command("import", file, "--queue", "nowhere"), "does not exist")
+    one_sentence(command("import", file, "--lane", "x", "--queue", "y"), "exclude each other", 2)
+
+
+def test_an_interrupted_export_and_import_go_on_where_they_stopped(
+    desk: Office, command: Command, tmp_path: Path
+) -> None:
+    for number in range(25):
+        desk.send(body_of(f"r{number}"), reason())
+    file = tmp_path / "letters.jsonl"
+    command("export", file)
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.unlink()
+    file.with_name("letters.jsonl.part").write_bytes(b"".join(lines[:7]) + lines[7][:100])
+    assert read(command("export", file, "--json"))["exported"] == 25
+    assert len({json.loads(line)["entry"]["id"] for line in file.read_bytes().splitlines()}) == 25
+    place = sum(len(line) for line in file.read_bytes().splitlines(keepends=True)[:20])
+    journal = {"target": f"queue {desk.lane.name}", "size": file.stat().st_size, "done": place}
+    file.with_name("letters.jsonl.imported").write_text(json.dumps(journal))
+    assert read(command("import", file, "--queue", desk.lane.name, "--json"))["imported"] == 5
+    assert not file.with_name("letters.jsonl.imported").exists()
+
+
+@pytest.mark.parametrize("line", [b"noise\n", b"{}\n", b'{"format": 9}\n', b"[]\n", b"\xff\xfe\n"])
+def test_a_file_of_something_else_is_one_sentence(command: Command, tmp_path: Path, line: bytes) -> None:
+    file = tmp_path / "other"
+    file.write_bytes(line)
+    one_sentence(command("import", file), "is no dead letter")
+    one_sentence(command("import", tmp_path / "missing"), "missing")
+
+
+def test_replay_runs_a_task_here_and_touches_nothing(desk: Office, command: Command) -> None:
+    app: Celery = command.app  # type: ignore[attr-defined]
+
+    @app.task(name="add")
+    def add(left: int, right: int) -> int:
+        return left + right
+
+    body = json.loads(body_of("sum", task="add"))
+    for task_id, arguments in (("sum", [2, 3]), ("broken", [2, "x"])):
+        body["headers"]["id"], body["body"] = task_id, json.dumps([arguments, {}, {}])
+        desk.send(json.dumps(body), reason())
+    desk.send(body_of("stranger", task="who.knows"), reason())
+    noise = desk.send("noise")
+    assert read(command("replay", "sum", "--json"))["result"] == 5
+    assert command("replay", "sum").stdout == "5\n"
+    failed = read(command("replay", "broken", "--json"), 1)
+    assert (failed["ok"], failed["error_type"]) == (False, "TypeError")
+    one_sentence(command("replay", "stranger"), "no task 'who.knows' is known here")
+    one_sentence(command("replay", noise), "it cannot be read")
+    assert desk.queue.count().visible == 4
+    assert desk.backend.get_state("sum") == "PENDING"
+
+
+def test_a_server_or_store_that_is_away_is_one_sentence(desk: Office, command: Command) -> None:
+    app: Celery = command.app  # type: ignore[attr-defined]
+    desk.backend.database.path = Path("/dev/null/no/such.sqlite")
+    one_sentence(command("list"), "no/such.sqlite")
+    other = Celery("elsewhere", set_as_current=False)
+    other.conf.result_backend = "cache+memory://"
+    app._backend_cache = other.backend
+    one_sentence(command("list"), "keeps no index of dead letters")
+
+
+def test_lanes_tells_what_is_stopped_and_resumes_it(desk: Office, command: Command) -> None:
+    app = command.app  # type: ignore[attr-defined]
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(lanes, arguments, obj=SimpleNamespace(app=app))
+
+    desk.send(body_of("one"))
+    assert "consumed" in run("list").stdout
+    desk.index.stop(Stop(desk.lane.name, time.time() - 3_700, "w1@host", "61 of the last 100 requests failed"))
+    said = run("list")
+    assert said.exit_code == 1
+    assert "STOPPED 1 h ago by w1@host: 61 of the last 100 requests failed" in said.stdout
+    row = read(run("list", "--json"), 1)[0]
+    assert (row["dead_letters"], row["stopped"]["by"]) == (1, "w1@host")
+    one_sentence(run("resume", "nowhere"), "no lane 'nowhere' is declared", 2)
+    assert "take it up again" in run("resume", desk.lane.name).stdout
+    assert read(run("resume", desk.lane.name, "--json")) == {"lane": desk.lane.name, "resumed": False}
+    assert run("list").exit_code == 0
