@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from sqs import delays, deliveries, envelope
+from sqs import arrivals, delays, deliveries, envelope
 from sqs.account import Account
 from sqs.broadcast.inbox import Ready
 from sqs.dead_letters import Reason
@@ -103,8 +103,9 @@ class Consuming:
 
     def _accept(self, received: list[Delivery]) -> None:
         self._keeper.keep(received)
-        for delivery in received:
-            message = self._read(delivery)
+        read = [(delivery, self._read(delivery)) for delivery in received]
+        arrivals.tell([message for _, message in read if message is not None])
+        for delivery, message in read:
             if message is None:
                 self._receiver.free_slot(delivery.queue)
                 continue

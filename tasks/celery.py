@@ -2,7 +2,12 @@
 
 from celery import Celery
 
-app = Celery("tasks", task_cls="tasks.task:LaneTask", include=["tasks.inference", "tasks.lifecycle"])
+app = Celery(
+    "tasks",
+    task_cls="tasks.task:LaneTask",
+    control="tasks.control:Control",
+    include=["tasks.inference", "tasks.lifecycle"],
+)
 # Celery may open the result store before it has read celeryconfig, where this stands too.
 app.loader.override_backends = {"sqlite": "tasks.store.backend:SQLiteBackend"}
 app.config_from_object("celeryconfig")

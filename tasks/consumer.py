@@ -3,12 +3,11 @@
 from typing import Any
 
 from celery import bootsteps
-from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.consumer.events import Events
-from celery.worker.control import control_command
 
 from sqs.broadcast.member import Member
+from tasks.remote import obey_tombstones
 
 # Each is a message for each who watches. Who has not heard for two of them takes the worker for gone.
 HEARTBEAT_SECONDS = 60.0
@@ -66,23 +65,4 @@ class Consumer(CeleryConsumer):
         options = dict(worker_options or {})
         options["heartbeat_interval"] = options.get("heartbeat_interval") or HEARTBEAT_SECONDS
         super().__init__(*args, worker_options=options, **kwargs)
-
-
-@control_command()
-def heartbeat(node: Any) -> None:
-    """Tell worker(s) to send event heartbeat immediately."""
-    # Celery's own says that the next one follows in five seconds, and the worker would seem gone after ten.
-    consumer = node.consumer
-    if consumer.event_dispatcher is not None and consumer.heart is not None:
-        beat(consumer.event_dispatcher, consumer.heart.interval)
-
-
-def beat(dispatcher: Any, seconds: float) -> None:
-    """Send a heartbeat; the next one follows in so many seconds."""
-    dispatcher.send(
-        "worker-heartbeat",
-        freq=seconds,
-        active=len(state.active_requests),
-        processed=state.all_total_count[0],
-        **state.SOFTWARE_INFO,
-    )
+        obey_tombstones(self.app)

@@ -2,11 +2,14 @@
 
 import threading
 from collections import Counter
+from collections.abc import Collection
+from concurrent.futures import CancelledError, Future
 from datetime import datetime
 from typing import Any
 
 from models.engine import Engine
 from models.errors import EngineStopped, Transient, UnknownModel
+from tasks.errors import RequestCancelled
 
 # The engine answers every request that it accepts. This bound is for the case that it does not: the request is
 # then released, while its thread would otherwise be lost for good.
@@ -21,6 +24,7 @@ _engine: Engine | None = None
 _lock = threading.Lock()
 _rows: Counter[str] = Counter()
 _requests: Counter[str] = Counter()
+_futures: dict[str, Future[list[Any]]] = {}
 
 
 def use(engine: Engine | None) -> None:
@@ -55,6 +59,7 @@ def run(
         EngineStopped: there is no engine here, or it is ending.
         NotServedHere: the model is none of those that this worker has loaded.
         models.errors.ModelsError: as the engine resolves the request.
+        RequestCancelled: it was revoked before it began.
         TimeoutError: it did not within MAX_WAIT_SECONDS.
     """
     if _engine is None:
@@ -66,12 +71,25 @@ def run(
             future = _engine.submit(model, inputs, options, deadline=deadline, request_id=request_id or "")
         except UnknownModel as error:
             raise NotServedHere(f'this worker does not serve "{model}": see CELERY_MODELS') from error
+        with _lock:
+            _futures[request_id or ""] = future
         try:
             return future.result(timeout=MAX_WAIT_SECONDS)
+        except CancelledError:
+            raise RequestCancelled("the request was revoked") from None
         finally:
             future.cancel()
+            with _lock:
+                _futures.pop(request_id or "", None)
     finally:
         _count(model, -1, -len(inputs))
+
+
+def cancel(request_ids: Collection[str]) -> set[str]:
+    """End those of these requests that wait here and have not begun; returns their ids."""
+    with _lock:
+        futures = {request_id: _futures[request_id] for request_id in request_ids if request_id in _futures}
+    return {request_id for request_id, future in futures.items() if future.cancel()}
 
 
 def _count(model: str, requests: int, rows: int) -> None:

@@ -24,7 +24,7 @@ from sqs.errors import NotAskedError, QueueMissingError, SqsError, UnavailableEr
 from sqs.sending import Sender
 
 CALLS_AT_ONCE = 8
-LISTED_SECONDS = 60.0  # a command goes to the workers of a list that is no older
+LISTED_SECONDS = 5.0  # a command goes to the workers of a list that is no older
 FLUSH_SECONDS = 1.0  # for the last events at a clean exit
 _MOST_ADDRESSES = 1_000
 _JOINED: dict[str, Any] = {

@@ -1,0 +1,145 @@
+"""Flower, a worker and a client on the embedded server: workers and tasks live, revokes that last, honest faults."""
+
+import json
+import os
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from celery.exceptions import TaskRevokedError
+from celery.result import AsyncResult
+
+from demo.__main__ import write_catalogue
+from demo.stack import Stack
+from sqs.broadcast.member import leave_all
+from sqs.client import make_client
+from tasks import feature_extraction
+from tasks.celery import app
+from tests.support.client import client_of
+
+SECONDS = 90
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Server and Flower; no worker yet."""
+    folder = tmp_path_factory.mktemp("live")
+    text = write_catalogue(folder).read_text(encoding="utf-8")
+    catalogue = folder / "one.toml"
+    catalogue.write_text(text[text.index("[fragile]") :], encoding="utf-8")
+    with Stack(folder, catalogue=catalogue, FLOWER_UNAUTHENTICATED_API="true") as stack, client_of(stack):
+        stack.start_server()
+        stack.flower = stack.start_flower()  # type: ignore[attr-defined]
+        yield stack
+        leave_all()
+
+
+def get(stack: Stack, path: str, data: bytes | None = None) -> str:
+    request = urllib.request.Request(stack.flower_url + path, data=data)
+    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+        return str(answer.read().decode())
+
+
+def workers(stack: Stack) -> dict[str, dict[str, Any]]:
+    return {row["hostname"]: row for row in json.loads(get(stack, "/workers?json=1"))["data"]}
+
+
+def until(true: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            answer = true()
+        except urllib.error.HTTPError:
+            answer = None
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, what
+        time.sleep(0.2)
+
+
+def state_of(stack: Stack, task_id: str) -> str:
+    return str(json.loads(get(stack, f"/api/task/info/{task_id}"))["state"])
+
+
+def own_queues(stack: Stack) -> list[str]:
+    client = make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
+    urls = client.list_queues(QueueNamePrefix="celery-broadcast-").get("QueueUrls", [])
+    return [url.rpartition("/")[2] for url in urls]
+
+
+def test_a_request_revoked_while_no_worker_lives_is_refused_by_one_that_starts_later(stack: Stack) -> None:
+    revoked, kept = feature_extraction.delay("revoked"), feature_extraction.delay("kept")
+    revoked.revoke()
+    stack.worker = stack.start_worker()  # type: ignore[attr-defined]
+    assert len(kept.get(timeout=SECONDS)) == 384
+    with pytest.raises(TaskRevokedError):
+        revoked.get(timeout=SECONDS)
+    assert AsyncResult(revoked.id, app=app).state == "REVOKED"
+    (name,) = until(lambda: workers(stack), "Flower sees the worker that started after it")
+    assert workers(stack)[name]["status"] is True
+
+
+def test_tasks_and_a_failure_appear_and_a_worker_tells_of_itself(stack: Stack) -> None:
+    good = feature_extraction.delay("good")
+    crash = feature_extraction.delay("\N{PILE OF POO}", model="fragile")
+    assert good.get(timeout=SECONDS)
+    until(lambda: state_of(stack, good.id) == "SUCCESS", "the success is shown")
+    until(lambda: state_of(stack, crash.id) in ("FAILURE", "SUCCESS"), "and how the other ended")
+    info = json.loads(get(stack, f"/api/task/info/{good.id}"))
+    assert "good" not in json.dumps([info["args"], info["kwargs"], info["result"]]), "inputs stay out of events"
+    (name,) = workers(stack)
+    page = until(lambda: get(stack, f"/worker/{name}"), "the worker's page")
+    assert "tasks.feature_extraction" in page
+    assert 'flower_worker_online{worker="' in get(stack, "/metrics")
+
+
+def test_flower_commands_a_worker(stack: Stack) -> None:
+    (name,) = workers(stack)
+    answer = get(stack, f"/api/worker/queue/cancel-consumer/{name}?queue=inference-bulk", data=b"")
+    assert "no longer consuming" in answer
+    assert "add consumer" in get(stack, f"/api/worker/queue/add-consumer/{name}?queue=inference-bulk", data=b"")
+    assert "Revoked" in get(stack, "/api/task/revoke/no-such-task?terminate=true", data=b"")
+    said = app.control.revoke("no-such-task", terminate=True, reply=True, timeout=30)
+    assert "to terminate is to cancel" in said[0][name]["ok"]
+
+
+def test_a_flower_that_restarts_shows_the_workers_of_now(stack: Stack) -> None:
+    (name,) = workers(stack)
+    os.kill(stack.flower.pid, signal.SIGTERM)  # type: ignore[attr-defined]
+    assert stack.flower.wait(SECONDS) == 0  # type: ignore[attr-defined]
+    until(lambda: not [queue for queue in own_queues(stack) if "-events-" in queue], "it left no queue behind")
+    stack.flower = stack.start_flower()  # type: ignore[attr-defined]
+    until(lambda: workers(stack).get(name, {}).get("status"), "the worker is there again")
+    assert until(lambda: get(stack, f"/worker/{name}"), "and answers")
+
+
+def test_a_flower_that_hangs_or_dies_costs_the_worker_nothing(stack: Stack) -> None:
+    os.kill(stack.flower.pid, signal.SIGSTOP)  # type: ignore[attr-defined]
+    assert all(len(result.get(timeout=SECONDS)) == 384 for result in [feature_extraction.delay("x") for _ in range(20)])
+    os.kill(stack.flower.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    assert all(len(result.get(timeout=SECONDS)) == 384 for result in [feature_extraction.delay("y") for _ in range(20)])
+    stack.flower = stack.start_flower()  # type: ignore[attr-defined]
+    until(lambda: any(row["status"] for row in workers(stack).values()), "another one sees the worker")
+
+
+def test_sqs_away_leaves_the_last_figures_on_the_pages(stack: Stack) -> None:
+    (name,) = workers(stack)
+    stack.server.kill()
+    for path in ("/workers", "/tasks", "/workers?refresh=1", "/broker"):
+        assert get(stack, path)
+    assert name in workers(stack)
+    stack.start_server()
+    result = feature_extraction.delay("after")
+    assert len(result.get(timeout=SECONDS)) == 384
+    until(lambda: state_of(stack, result.id) == "SUCCESS", "events come again")
+
+
+def test_a_worker_shut_down_from_flower_ends_cleanly(stack: Stack) -> None:
+    (name,) = workers(stack)
+    assert get(stack, f"/api/worker/shutdown/{name}", data=b"")
+    assert stack.worker.wait(SECONDS) == 0  # type: ignore[attr-defined]
+    until(lambda: not [queue for queue in own_queues(stack) if "-control-" in queue], "its queue is deleted")
