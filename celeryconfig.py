@@ -23,6 +23,9 @@ CELERY_LEASE_SECONDS (30)
 CELERY_BROADCAST (celery-broadcast)
     How the names of the queues of Celery's events and remote control begin; deployments of one AWS account that
     shall not see each other need different ones. `off`: no events, no remote control, and no such queues.
+CELERY_VERSION_WINDOW_SECONDS (1800)
+    For how long after it was sent a task, model or option that this worker does not know is left to newer workers,
+    before it fails, 0 to 43200.
 CUDA_VISIBLE_DEVICES (all)
     NVIDIA's own variable: the GPUs that this worker may use.
 """
@@ -142,6 +145,14 @@ def _broadcast() -> str | None:
     return value
 
 
+def _version_window_seconds() -> int:
+    value = _variable("CELERY_VERSION_WINDOW_SECONDS", "1800")
+    if not value.isdecimal() or int(value) > _limits.MAX_VISIBILITY_SECONDS:
+        allowed = f"it must be a whole number from 0 to {_limits.MAX_VISIBILITY_SECONDS}"
+        raise SettingError("CELERY_VERSION_WINDOW_SECONDS", value, allowed)
+    return int(value)
+
+
 # Broker: SQS, through our own transport.
 broker_url = _broker_url()
 broker_transport = "sqs.transport:Transport"
@@ -149,6 +160,7 @@ broker_transport_options = {
     "lease_seconds": _lease_seconds(),
     "wait_time_seconds": 10,
     "broadcast_prefix": _broadcast(),
+    "version_window_seconds": _version_window_seconds(),
     # An endpoint on loopback is the embedded server: nobody else would create its queues.
     "create_missing_lanes": _urlsplit(broker_url).hostname in _LOOPBACK,
 }

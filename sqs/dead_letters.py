@@ -10,6 +10,7 @@ the reason itself where SQS moved the letter, which then began the generation af
 import dataclasses
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -121,15 +122,20 @@ def _fits(name: str, value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the attribute says of a message on its way back to a lane: its generation, and how often the sweep has
-    brought it back because it had attempts to spare."""
+    """What the attribute says of a message on its way back to a lane: its generation, how often it was brought back
+    because it had attempts to spare, and when its first copy was sent, in seconds since the epoch, 0 for this one."""
 
     generation: int
     returns: int = 0
+    first_sent_at: float = 0.0
 
     def attribute(self) -> dict[str, str]:
         """As a message attribute."""
-        fields = {"generation": self.generation} | ({"returns": self.returns} if self.returns else {})
+        fields: dict[str, float] = {"generation": self.generation}
+        if self.returns:
+            fields["returns"] = self.returns
+        if self.first_sent_at:
+            fields["first_sent_at"] = round(self.first_sent_at, 3)
         return {"DataType": "String", "StringValue": json.dumps(fields, separators=(",", ":"))}
 
 
@@ -139,12 +145,15 @@ def mark_of(attributes: dict[str, Any]) -> Mark:
     try:
         fields = json.loads(value) if value else {}
         generation, returns = int(fields.get("generation", 0)), int(fields.get("returns", 0))
+        first_sent_at = float(fields.get("first_sent_at", 0.0))
     except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         return Mark(0)
-    if not (0 <= generation < _FAR and 0 <= returns < _FAR):
+    if not (0 <= generation < _FAR and 0 <= returns < _FAR and 0 <= first_sent_at < math.inf):
         return Mark(0)
     # StartMessageMoveTask moves a letter as it is.
-    return Mark(generation + 1 if "error_type" in fields else generation, returns)
+    if "error_type" in fields:
+        return Mark(generation + 1, returns)
+    return Mark(generation, returns, first_sent_at)
 
 
 def reason_of(attributes: dict[str, Any]) -> Reason | None:

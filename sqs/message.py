@@ -1,7 +1,6 @@
 """The kombu message of a delivery."""
 
 import threading
-import time
 from typing import Any
 
 from kombu import message as kombu_message
@@ -10,8 +9,8 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 from sqs.backoff import release_after
 from sqs.dead_letters import Reason, explain, mark_of
 from sqs.deliveries import Delivery
-from sqs.lanes import lane_of
 from sqs.protocol import check_payload
+from sqs.version_window import seconds_until_known
 
 
 class Message(kombu_message.Message):
@@ -91,23 +90,20 @@ class Message(kombu_message.Message):
         """As kombu's; a rejection before the consumer's callback has returned means that it is no task of it."""
         if not requeue and self.callback_thread == threading.get_ident():
             task = self.headers.get("task")
-            if task and self.unreadable is None and (seconds := self._until_known()) is not None:
-                release_after(self, seconds)
-                super().reject(requeue=True)
+            if task and self.unreadable is None and self.leave_to_newer():
                 return
             self._explain("UnknownTask" if task else "NotATask", f"the worker does not know {task!r}" if task else "")
         super().reject(requeue=requeue)
 
-    def _until_known(self) -> float | None:
-        """Seconds until this message should come again, in case a newer worker knows its task; None: too late.
-
-        The first tries are near, the last is at the window's end; none spends the lane's last receive.
-        """
-        options, delivery = self.channel.options, self.delivery
-        lane = lane_of(delivery.queue, options.lanes)
-        left = options.unknown_task_window_seconds - (time.time() - delivery.sent_at)
-        tries = (lane.max_receive_count if lane is not None else 2) - delivery.count
-        return left / 4 ** (tries - 1) if left > 0 and tries > 0 else None
+    def leave_to_newer(self) -> bool:
+        """Release a message that is not understood here, while its version window is open; False: it is over."""
+        options = self.channel.options
+        seconds = seconds_until_known(self, options.version_window_seconds, options.lanes)
+        if seconds is None:
+            return False
+        release_after(self, seconds)
+        super().reject(requeue=True)
+        return True
 
     def fail(self, exc: Exception) -> None:
         """Reject what the consumer's callback stumbled over."""

@@ -45,7 +45,7 @@ class Options:
     call_timeout_seconds: float = 10.0
     shutdown_seconds: float = 5.0
     release_cap_seconds: float = RELEASE_CAP_SECONDS
-    unknown_task_window_seconds: float = 0.0
+    version_window_seconds: float = 0.0
     weights: Mapping[str, float] = field(default_factory=dict)
     worker_name: str | None = None
     broadcast_prefix: str | None = None
@@ -60,12 +60,12 @@ class Options:
         _within("call_timeout_seconds", self.call_timeout_seconds, 0.1, 60)
         _within("shutdown_seconds", self.shutdown_seconds, 0, 60)
         _within("release_cap_seconds", self.release_cap_seconds, 0, limits.MAX_VISIBILITY_SECONDS)
-        _within("unknown_task_window_seconds", self.unknown_task_window_seconds, 0, limits.MAX_VISIBILITY_SECONDS)
         if self.broadcast_prefix is not None and not is_prefix(self.broadcast_prefix):
             raise OptionError(
                 f"transport option broadcast_prefix is {self.broadcast_prefix!r}; allowed are 1 to "
                 f"{MAX_PREFIX_CHARACTERS} letters, digits, hyphens and underscores"
             )
+        _within("version_window_seconds", self.version_window_seconds, 0, limits.MAX_VISIBILITY_SECONDS)
         for queue, weight in self.weights.items():
             _within(f"weights[{queue!r}]", weight, 0.001, 1_000)
 

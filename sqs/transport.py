@@ -19,8 +19,8 @@ delete_linger_seconds   how long a delete waits for others, to fill a call; defa
 call_timeout_seconds    one answer of SQS, long polls apart; default 10
 shutdown_seconds        for flushing releases and deletes when a channel closes; default 5
 release_cap_seconds     longest delay of a released message, full jitter below it; default 300
-unknown_task_window_seconds  for how long a task that the worker does not know is left to newer workers before it
-                        becomes a dead letter; default 0
+version_window_seconds  for how long after it was sent what the worker does not know is left to newer workers, before
+                        it becomes a dead letter; default 0
 weights                 {queue: weight} for sharing slots among queues; default: the lane's, 1 where none is declared
 worker_name             named in the reasons of dead letters
 broadcast_prefix        how the names of the queues of Celery's events and remote control begin; default: none, both

@@ -11,3 +11,4 @@ app = Celery(
 # Celery may open the result store before it has read celeryconfig, where this stands too.
 app.loader.override_backends = {"sqlite": "tasks.store.backend:SQLiteBackend"}
 app.config_from_object("celeryconfig")
+app.steps["worker"].add("tasks.queue_check:QueueCheck")

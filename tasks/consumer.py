@@ -1,13 +1,23 @@
-"""Celery's consumer, with heartbeats that SQS's price allows and events for as long as somebody watches."""
+"""Celery's consumer, with heartbeats that SQS's price allows and events for as long as somebody watches.
+
+What it does with tasks that it does not know is said in `tasks.unknown`.
+"""
 
 from typing import Any
 
 from celery import bootsteps
+from celery.exceptions import WorkerShutdown
+from celery.platforms import EX_FAILURE
+from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.consumer.events import Events
 
 from sqs.broadcast.member import Member
+from sqs.errors import DeniedError, NoRegionError, QueueMissingError
 from tasks.remote import obey_tombstones
+from tasks.unknown import UnknownTasks
+
+logger = get_logger(__name__)
 
 # Each is a message for each who watches. Who has not heard for two of them takes the worker for gone.
 HEARTBEAT_SECONDS = 60.0
@@ -53,7 +63,7 @@ class Watching(bootsteps.StartStopStep):
         dispatcher.groups &= wanted
 
 
-class Consumer(CeleryConsumer):
+class Consumer(UnknownTasks, CeleryConsumer):
     """As Celery's, see above."""
 
     class Blueprint(CeleryConsumer.Blueprint):
@@ -66,3 +76,11 @@ class Consumer(CeleryConsumer):
         options["heartbeat_interval"] = options.get("heartbeat_interval") or HEARTBEAT_SECONDS
         super().__init__(*args, worker_options=options, **kwargs)
         obey_tombstones(self.app)
+
+    def start(self) -> Any:
+        """Consume until the worker stops; what no waiting mends ends it with one line, instead of a traceback."""
+        try:
+            return super().start()
+        except (DeniedError, NoRegionError, QueueMissingError) as error:
+            logger.critical("%s", error)
+            raise WorkerShutdown(EX_FAILURE) from error

@@ -3,18 +3,15 @@
 from typing import Any
 
 from celery.exceptions import Ignore, Reject, Retry
-from celery.worker.request import Request
 
 from models.errors import EngineStopped
 from sqs.backoff import release_after
 from sqs.dead_letters import Reason, explain
+from tasks.aside import AnnouncedAside
 from tasks.fates import Fate, fate_of
-from tasks.serving import NotServedHere
-
-ELSEWHERE_SECONDS = 10
 
 
-class DeliveryRequest(Request):
+class DeliveryRequest(AnnouncedAside):
     """A delivery on its way through the worker. Its methods run in the pool's threads."""
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
@@ -26,9 +23,6 @@ class DeliveryRequest(Request):
         if isinstance(error, Reject) and isinstance(error.reason, EngineStopped):
             # It has not failed: this worker ends, and another may have it at once.
             release_after(self.message, 0)
-        elif isinstance(error, Reject) and isinstance(error.reason, NotServedHere):
-            # Nor has this; but if it came back at once, this worker would be the likeliest to get it again.
-            release_after(self.message, ELSEWHERE_SECONDS)
         if not isinstance(error, (Reject, Retry, Ignore)):
             if fate_of(error) is Fate.EXPIRED:
                 self.acknowledge()

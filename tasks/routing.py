@@ -16,6 +16,7 @@ def route(
 
     A `queue` that the caller names goes first.
     """
+    from tasks import catalogue
     from tasks.celery import app
     from tasks.task import InferenceTask
 
@@ -23,10 +24,9 @@ def route(
     if not isinstance(known, InferenceTask):
         return None
     try:
-        spec = known.spec(kwargs.get("model"))
+        return {"queue": catalogue.lane_of(known.spec(kwargs.get("model"))).name}
     except (TypeError, ValueError):
         return {"queue": INFERENCE.name}  # of no model that is known here: the worker's to judge
-    return {"queue": getattr(spec, "lane", INFERENCE.name)}
 
 
 def kept_apart(queue: Queue | str | None) -> Queue | str | None:

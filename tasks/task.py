@@ -9,16 +9,21 @@ from celery.exceptions import Reject, Retry
 from celery.states import RETRY
 from celery.utils.log import get_task_logger
 
-from models.errors import EngineStopped, Expired, InvalidInput, ModelsError, UnknownModel
+from models.errors import EngineStopped, Expired, InvalidInput, ModelsError, UnknownModel, UnknownOption
 from models.inputs import check, is_many
 from models.spec import ModelSpec
+from sqs.backoff import release_after
 from sqs.lanes import INFERENCE
+from sqs.version_window import seconds_until_known
 from tasks import serving
 from tasks.catalogue import catalogue
 from tasks.fates import Fate, fate_of
 from tasks.routing import kept_apart
 
 logger = get_task_logger(__name__)
+
+# Of a newer version of the catalogue, or of workers that load other models.
+NOT_KNOWN_HERE = (UnknownModel, UnknownOption, serving.NotServedHere)
 
 
 class LaneTask(Task):
@@ -90,6 +95,8 @@ class InferenceTask(LaneTask):
             raise
         except Exception as error:
             here = self.request.called_directly or self.request.is_eager
+            if not here and isinstance(error, NOT_KNOWN_HERE):
+                self._leave_to_newer(error)
             if here or fate_of(error) is not Fate.TRANSIENT:
                 raise
             if not isinstance(error, EngineStopped):
@@ -104,6 +111,18 @@ class InferenceTask(LaneTask):
             inspect.signature(self.run).bind(*args, **kwargs)
         except TypeError as error:
             raise InvalidInput.because("arguments", f"do not fit {self.name}: {error}") from None
+
+    def _leave_to_newer(self, error: Exception) -> None:
+        """Release a request that another worker may understand, while its version window is open."""
+        tag = (self.request.properties or {}).get("delivery_tag", "")
+        window_seconds = self.app.conf.broker_transport_options["version_window_seconds"]
+        seconds = seconds_until_known(tag, window_seconds)
+        if seconds is None:
+            raise error
+        logger.warning("request %s is left to other workers: %s", self.request.id, error)
+        release_after(tag, seconds)
+        self.backend.store_result(self.request.id, error, RETRY, request=self.request)
+        raise Reject(error, requeue=True) from error
 
     def _note_failed_attempt(self, error: Exception) -> None:
         """Let the caller see that there will be another attempt; if there will not, raise the error."""

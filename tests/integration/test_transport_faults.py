@@ -192,13 +192,6 @@ def test_a_countdown_on_a_fifo_queue_is_refused(rig: Rig) -> None:
         program.noop.apply_async(queue="ordered.fifo", MessageGroupId="a")
 
 
-def test_a_worker_that_may_not_receive_ends_at_start_and_says_so(rig: Rig, proxy: FaultProxy) -> None:
-    proxy.fail("ReceiveMessage", Fault("status", status=403, code="AccessDeniedException"))
-    worker = rig.worker(port=proxy.port, ready=False, **FAST)
-    assert worker.wait(40) != 0
-    assert "sqs:ReceiveMessage on queue 'work' is denied; allow it in the role's policy" in rig.log()
-
-
 def test_a_worker_whose_receive_hangs_at_sigterm_still_ends(rig: Rig, proxy: FaultProxy) -> None:
     worker = rig.worker(port=proxy.port, **FAST)
     proxy.fail(ANY, Fault("hang"))

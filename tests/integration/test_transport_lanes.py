@@ -225,16 +225,3 @@ def test_a_missing_queue_is_a_fatal_difference(shared: Rig) -> None:
         ("nowhere-dlq", "missing", True),
         ("nowhere", "missing", True),
     ]
-
-
-def test_an_unknown_task_is_left_to_newer_workers_for_a_while(rig: Rig) -> None:
-    rig.worker(unknown_task_window_seconds=4.0)
-    with rig.app() as app:
-        sent = time.time()
-        app.send_task("from.the.future", queue="work")
-        rig.until(lambda: rig.depth(dead=True).visible == 1)
-    assert time.time() - sent >= 3.0
-    (letter,) = dead_letters.peek(rig.client, rig.lane)
-    assert letter.reason is not None
-    assert letter.reason.error_type == "UnknownTask"
-    assert letter.deliveries <= 2

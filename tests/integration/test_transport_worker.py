@@ -181,13 +181,6 @@ def test_countdown_is_sqs_delay_and_takes_no_slot(fresh: Rig) -> None:
     assert float(second.split()[2]) - sent >= 2.9
 
 
-def test_a_missing_queue_ends_the_worker_and_says_what_to_do(fresh: Rig, tmp_path: Path) -> None:
-    with rig_in(tmp_path) as bare:
-        worker = bare.worker(ready=False, create_missing_lanes=False)
-        assert worker.wait(40) != 0
-        assert "queue 'work' does not exist; create it with `celery -A tasks queues create`" in bare.log()
-
-
 def test_a_missing_declared_lane_is_made_whole(tmp_path: Path) -> None:
     with rig_in(tmp_path) as bare, bare.app():
         assert all(depth.missing for depth in depths.read_depths(bare.client, [bare.lane]))

@@ -12,10 +12,11 @@ import pytest
 
 from demo.processes import ROOT, Process
 from demo.stack import Stack
+from models.errors import InvalidInput
 from sqs.client import make_client
 from sqs.depths import Depth, read_depths
 from sqs.lanes import INFERENCE
-from tasks import feature_extraction, infer
+from tasks import app, feature_extraction, infer
 from tests.support.client import client_of
 
 SECONDS = 60
@@ -117,6 +118,30 @@ def test_a_model_that_this_worker_does_not_serve_is_left_to_others(tmp_path: Pat
         stack.environment["CELERY_MODELS"] = "second"
         stack.start_worker("second")
         assert len(elsewhere.get(timeout=SECONDS)) == 384
+
+
+def test_what_no_worker_knows_fails_only_after_the_version_window(stack: Stack) -> None:
+    stack.environment["CELERY_VERSION_WINDOW_SECONDS"] = "6"
+    stack.start_worker()
+    kinds: list[dict[str, str]] = [{"model": "of-tomorrow"}, {"option_of_tomorrow": "5"}]
+    sent = [app.send_task("tasks.feature_extraction", args=["a text"], kwargs=kwargs) for kwargs in kinds]
+    began = time.monotonic()
+    eventually(lambda: all(each.state == "RETRY" for each in sent), "the worker did not leave them to others")
+    for each in sent:
+        with pytest.raises(InvalidInput, match=r"of.tomorrow"):
+            each.get(timeout=SECONDS)
+    assert time.monotonic() - began > 4
+    client = make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
+    eventually(lambda: read_depths(client, [INFERENCE])[1].visible == len(sent), "no dead letters")
+
+
+def test_tasks_of_other_kinds_run_beside_requests_that_hold_every_slot(stack: Stack) -> None:
+    stack.start_worker("worker", "-c", "2")
+    for number in range(4):
+        feature_extraction.delay(f"please hang for ever, {number}")
+    eventually(lambda: lane(stack).in_flight == 2, "the worker takes no requests")
+    cleanup = app.tasks["celery.backend_cleanup"]
+    assert cleanup.apply_async(ignore_result=False).get(timeout=SECONDS) is None
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """A small Celery program of the transport's own tests: `celery -A tests.support.transport_app worker`.
 
 Set up by environment, because workers are processes of their own: TRANSPORT_BROKER (URL), TRANSPORT_OPTIONS
-(JSON), TRANSPORT_DIR (where tasks leave marks), TRANSPORT_STOCK=1 for kombu's own SQS transport.
+(JSON), TRANSPORT_DIR (where tasks leave marks), TRANSPORT_BACKEND (URL), TRANSPORT_STOCK=1 for kombu's own SQS
+transport.
 """
 
 import json
@@ -42,12 +43,19 @@ def options() -> dict[str, Any]:
     return base | given
 
 
-app = Celery("transport_app")
+class RigTask(Task):  # type: ignore[misc]
+    """Settled as the application's own tasks are."""
+
+    Request = "celery.worker.request:Request" if STOCK else "tasks.aside:AnnouncedAside"
+
+
+app = Celery("transport_app", task_cls=RigTask)
+app.loader.override_backends = {"hanging": "tests.support.hanging_store:HangingStore"}
 app.conf.update(
     broker_url=os.environ.get("TRANSPORT_BROKER", "sqs://key:secret@127.0.0.1:9324//"),
     broker_transport_options=options(),
     broker_connection_retry_on_startup=True,
-    result_backend=f"file://{os.environ.get('TRANSPORT_DIR', '/nonexistent')}",
+    result_backend=os.environ.get("TRANSPORT_BACKEND") or f"file://{os.environ.get('TRANSPORT_DIR', '/nonexistent')}",
     task_default_queue=QUEUE,
     task_acks_late=True,
     task_acks_on_failure_or_timeout=False,
@@ -55,13 +63,14 @@ app.conf.update(
     worker_pool=f"{__name__}:Pool",
     worker_prefetch_multiplier=1,
     worker_enable_remote_control="broadcast_prefix" in options(),
-    worker_consumer="tasks.consumer:Consumer",
     worker_send_task_events=False,
     worker_hijack_root_logger=False,
     task_publish_retry_policy={"max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2},
 )
 if not STOCK:
     app.conf.broker_transport = "sqs.transport:Transport"
+    app.conf.worker_consumer = "tasks.consumer:Consumer"
+    app.steps["worker"].add("tasks.queue_check:QueueCheck")
 
 
 @worker_shutting_down.connect

@@ -50,6 +50,7 @@ class Rig:
         ready: bool = True,
         loglevel: str = "info",
         queues: str = "work",
+        backend: str = "",
         **options: Any,
     ) -> subprocess.Popen[bytes]:
         """Start a worker; returns when it says that it is ready."""
@@ -58,6 +59,7 @@ class Rig:
             "TRANSPORT_BROKER": f"sqs://key:secret@127.0.0.1:{port or self.port}//",
             "TRANSPORT_OPTIONS": json.dumps(options),
             "TRANSPORT_DIR": str(self.folder),
+            "TRANSPORT_BACKEND": backend,
             "TRANSPORT_STOCK": "1" if stock else "0",
         }
         command = [sys.executable, "-m", "celery", "-A", "tests.support.transport_app", "worker"]

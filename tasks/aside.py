@@ -1,0 +1,66 @@
+"""Threads for what must not keep the consuming thread waiting: outcomes of requests that no pool thread runs.
+
+Celery stores the outcome of an expired, a revoked or an unknown task in the thread that consumes, where a store that
+hangs would stop the whole worker. Here such work waits in line for a few threads. How much can wait is bounded by the
+worker's slots: each entry still holds its delivery, under lease.
+"""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
+from typing import Any
+
+from celery.utils.log import get_logger
+from celery.worker.request import Request
+
+logger = get_logger(__name__)
+
+THREADS = 4
+
+Work = Callable[[], object]
+
+
+class Aside:
+    """A few daemon threads, started when there is work: none of them keeps the process from ending."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._line: SimpleQueue[tuple[Work, Work]] = SimpleQueue()
+        self._threads = 0
+        self._busy = 0
+
+    def run(self, work: Work, otherwise: Work) -> None:
+        """Do the work soon, in another thread; what it raises is logged, and `otherwise` is done. Does not block."""
+        with self._lock:
+            self._busy += 1
+            if self._threads < min(THREADS, self._busy):
+                self._threads += 1
+                threading.Thread(target=self._run, name=f"aside-{self._threads}", daemon=True).start()
+        self._line.put((work, otherwise))
+
+    def _run(self) -> None:
+        while True:
+            work, otherwise = self._line.get()
+            try:
+                work()
+            except Exception as error:
+                logger.error("an outcome cannot be stored, and its request is released: %r", error)
+                try:
+                    otherwise()
+                except Exception:
+                    logger.exception("nor could the request be released; it comes again when its lease ends")
+            finally:
+                with self._lock:
+                    self._busy -= 1
+
+
+ASIDE = Aside()
+
+
+class AnnouncedAside(Request):
+    """A request that is found expired or revoked before it runs: its outcome is stored aside, and then acknowledged."""
+
+    def _announce_revoked(self, *args: Any) -> None:
+        self._already_revoked = True
+        ASIDE.run(partial(super()._announce_revoked, *args), otherwise=partial(self.reject, requeue=True))

@@ -1,0 +1,60 @@
+"""At start, before models are loaded: are the queues there, as declared, and may this worker use them?"""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from celery import bootsteps
+from celery.utils.log import get_logger
+
+from sqs.account import Account
+from sqs.channel import queue_url
+from sqs.errors import QueueMissingError, SqsError, UnavailableError
+from sqs.lanes import Lane, lane_of
+from sqs.options import Options
+from sqs.queues import Difference, check
+
+logger = get_logger(__name__)
+
+
+class QueueCheck(bootsteps.Step):
+    """A step of the worker. It runs when the worker is put together, before anything else of it starts.
+
+    A queue that is missing or a permission that is denied ends the worker with one line; other differences are
+    warnings. An SQS that does not answer is neither: the worker starts, and waits for it.
+    """
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        with worker.app.connection_for_read() as connection:
+            transport = connection.transport
+        account, options = transport.account, transport.options
+        lanes = [lane for name in worker.app.amqp.queues.consume_from if (lane := lane_of(name, options.lanes))]
+        try:
+            differences = _differences(account, options, lanes)
+        except (BotoCoreError, ClientError, UnavailableError) as error:
+            logger.warning("the queues cannot be checked, the worker waits for SQS: %s", error)
+            return
+        except SqsError as error:
+            raise SystemExit(f"celery-inference: {error}") from error
+        fatal = [difference for difference in differences if difference.fatal]
+        if fatal:
+            more = f" ({len(fatal) - 1} more: `celery -A tasks queues check`)" if len(fatal) > 1 else ""
+            raise SystemExit(f"celery-inference: {fatal[0]}{more}")
+        for difference in differences:
+            logger.warning("%s", difference)
+
+
+def _differences(account: Account, options: Options, lanes: list[Lane]) -> list[Difference]:
+    """Of all lanes, asked at the same time; makes the ones that are missing if the options allow it."""
+
+    def differences_of(lane: Lane) -> list[Difference]:
+        with suppress(QueueMissingError):  # `check` says so, and of the dead-letter queue, too
+            queue_url(account, options, lane.name)
+        return check(account.client, lane)
+
+    if not lanes:
+        return []
+    with ThreadPoolExecutor(len(lanes), thread_name_prefix="queue-check") as pool:
+        return [difference for found in pool.map(differences_of, lanes) for difference in found]

@@ -1,0 +1,123 @@
+"""What the consuming thread must not do: store outcomes, end with a traceback, or fail what a newer worker knows."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from celery.exceptions import NotRegistered
+
+from sqs import dead_letters, queues
+from tests.support import transport_app as program
+from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.transport_rig import Rig, rig_in
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with rig_in(tmp_path) as rig:
+        queues.create(rig.client, rig.lane)
+        yield rig
+
+
+def test_a_store_that_hangs_stops_no_task_that_needs_none(rig: Rig) -> None:
+    """Expired and unknown tasks wait for their store in threads of their own, and keep their messages meanwhile."""
+    rig.worker(concurrency=12, backend=f"hanging://{rig.folder}", lease_seconds=3)
+    past = datetime.now(UTC) - timedelta(seconds=60)
+    with rig.app() as app:
+        expired = [program.add.apply_async((1, 2), expires=past).id for _ in range(4)]
+        unknown = [app.send_task("nobody.knows.it", queue="work").id for _ in range(4)]
+        rig.until(lambda: rig.depth().in_flight == 8)
+        for number in range(20):
+            program.note.delay(f"n{number}")
+        rig.until(lambda: len(rig.notes()) == 20)
+    time.sleep(4)  # longer than a lease: they are held, and nobody else gets them
+    assert rig.depth().in_flight == 8
+    assert rig.notes("stored") == []
+    (rig.folder / "store").touch()
+    rig.until(rig.empty)
+    stored = sorted(rig.notes("stored"))
+    assert stored == sorted([f"{each} REVOKED" for each in expired] + [f"{each} FAILURE" for each in unknown])
+    rig.until(lambda: rig.depth(dead=True).visible == len(unknown))
+
+
+def test_a_worker_whose_store_hangs_ends_when_it_is_told_to_and_releases(rig: Rig) -> None:
+    worker = rig.worker(backend=f"hanging://{rig.folder}")
+    past = datetime.now(UTC) - timedelta(seconds=60)
+    with rig.app():
+        for _ in range(3):
+            program.add.apply_async((1, 2), expires=past)
+    rig.until(lambda: rig.depth().in_flight == 3)
+    assert rig.stop(worker) == 0
+    assert rig.depth().visible == 3
+
+
+def test_an_unknown_task_is_left_to_newer_workers_and_fails_only_after_the_window(rig: Rig) -> None:
+    rig.worker(version_window_seconds=4.0)
+    with rig.app() as app:
+        sent = time.time()
+        result = app.send_task("from.the.future", queue="work")
+        rig.until(lambda: "left to newer workers" in rig.log())
+        rig.until(lambda: rig.depth().in_flight == 1)
+        assert result.state == "PENDING"
+        rig.until(lambda: rig.depth(dead=True).visible == 1)
+        assert time.time() - sent >= 3.0
+        with pytest.raises(NotRegistered):
+            result.get(timeout=10)
+    (letter,) = dead_letters.peek(rig.client, rig.lane)
+    assert letter.reason is not None
+    assert letter.reason.error_type == "UnknownTask"
+    assert "from.the.future" in letter.reason.message
+    assert "Traceback" not in rig.log()
+
+
+def test_a_chord_with_a_part_that_nobody_knows_fails_and_does_not_wait_for_ever(rig: Rig) -> None:
+    rig.worker()
+    with rig.app() as app:
+        error = app.signature("nobody.knows.it", queue="work") | program.add.si(1, 1)
+        result = error.apply_async()
+        with pytest.raises(NotRegistered):
+            result.get(timeout=20)
+
+
+def test_a_missing_queue_ends_the_worker_with_one_line(rig: Rig, tmp_path: Path) -> None:
+    with rig_in(tmp_path) as bare:
+        worker = bare.worker(ready=False, create_missing_lanes=False)
+        assert worker.wait(40) != 0
+        last = bare.log().strip().splitlines()[-1]
+        assert "work-dlq: queue is missing, declared there; create it with `celery -A tasks queues create`" in last
+        assert "Traceback" not in bare.log()
+
+
+@pytest.mark.parametrize("operation", ["DeleteMessage", "ChangeMessageVisibility", "GetQueueUrl", "ReceiveMessage"])
+def test_a_denied_permission_ends_the_worker_with_one_line(rig: Rig, operation: str) -> None:
+    with FaultProxy(rig.port) as proxy:
+        proxy.fail(operation, Fault("status", status=403, code="AccessDeniedException"))
+        worker = rig.worker(port=proxy.port, ready=False)
+        assert worker.wait(40) != 0
+    assert f"sqs:{operation}" in rig.log()
+    assert "work" in rig.log()
+    assert "allow it" in rig.log()
+    assert "Traceback" not in rig.log()
+
+
+def test_differences_are_warnings_and_the_worker_starts(rig: Rig) -> None:
+    url = rig.client.get_queue_url(QueueName="work")["QueueUrl"]
+    rig.client.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "77"})
+    rig.worker()
+    assert "work: VisibilityTimeout is 77, declared 30" in rig.log()
+
+
+def test_a_running_worker_outlives_its_queue(rig: Rig) -> None:
+    worker = rig.worker(wait_time_seconds=1, create_missing_lanes=False)
+    with rig.app():
+        program.note.delay("before")
+        rig.until(lambda: len(rig.notes()) == 1)
+        rig.until(rig.empty)
+        rig.client.delete_queue(QueueUrl=rig.client.get_queue_url(QueueName="work")["QueueUrl"])
+        rig.until(lambda: "ReceiveMessage work failed" in rig.log())
+        queues.create(rig.client, rig.lane)
+        program.note.delay("after")
+        rig.until(lambda: len(rig.notes()) == 2)
+    assert worker.poll() is None
