@@ -68,7 +68,7 @@ def test_errors_survive_pickling() -> None:
     ("given", "words"),
     [
         ({"wait_time_second": 1}, "did you mean 'wait_time_seconds'"),
-        ({"zzz": 1}, "known are call_timeout_seconds"),
+        ({"zzz": 1}, "known are broadcast_prefix, call_timeout_seconds"),
         ({"wait_time_seconds": 21}, "allowed are 0 to 20"),
         ({"lease_seconds": "30"}, "allowed are 2 to 43200"),
         ({"lease_seconds": True}, "allowed are"),
