@@ -27,8 +27,8 @@ def decode(field: str, value: str, rate: int, max_seconds: float) -> Samples:
     Raises InvalidInput for what is no sound, is too long, or is cut off (MP3 and Ogg, which are streams, end where
     they end).
     """
-    data = base64.b64decode(value)
     try:
+        data = base64.b64decode(value, validate=True)
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             _check(field, file, max_seconds)
             if _wav_is_cut_off(data):

@@ -22,7 +22,7 @@ def decode(field: str, value: str, max_pixels: int) -> Image.Image:
     Raises InvalidInput for what is no image, is too large or too narrow, is cut off, or has more frames than one.
     """
     try:
-        image = Image.open(io.BytesIO(base64.b64decode(value)), formats=("PNG", "JPEG", "WEBP"))
+        image = Image.open(io.BytesIO(base64.b64decode(value, validate=True)), formats=("PNG", "JPEG", "WEBP"))
         _check_size(field, image, max_pixels)
         if getattr(image, "n_frames", 1) > 1:
             raise InvalidInput.because(field, "is animated; one frame is wanted", limit=1)

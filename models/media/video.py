@@ -42,8 +42,8 @@ def decode(field: str, value: str, wanted: Wanted) -> Frames:
 
     Raises InvalidInput for what is no video, is too long or too large, or is cut off before the last wanted frame.
     """
-    data = base64.b64decode(value)
     try:
+        data = base64.b64decode(value, validate=True)
         frames = _read(field, data, wanted)
     except InvalidInput:
         raise

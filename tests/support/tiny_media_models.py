@@ -319,7 +319,7 @@ def zero_shot_audio_classification(folder: Path, **config: Any) -> None:
     )
     ClapModel(settings).save_pretrained(folder)
     ClapFeatureExtractor(
-        feature_size=16, sampling_rate=16_000, max_length_s=1, truncation="rand_trunc"
+        feature_size=16, sampling_rate=16_000, frequency_max=8_000, max_length_s=2, truncation="rand_trunc"
     ).save_pretrained(folder)
 
 

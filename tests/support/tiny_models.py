@@ -34,7 +34,7 @@ def make(task: str, folder: Path, **config: Any) -> Path:
         tiny_media_models.MAKERS[task](folder, **config)
         return folder
     if task in ("text-generation", "decision"):
-        return _generator(folder, **config)
+        return _generator(folder, **{"chat": task == "decision", **config})
     return _encoder(task, folder, **config)
 
 
