@@ -26,6 +26,12 @@ CELERY_BROADCAST (celery-broadcast)
 CELERY_VERSION_WINDOW_SECONDS (1800)
     For how long after it was sent a task, model or option that this worker does not know is left to newer workers,
     before it fails, 0 to 43200.
+CELERY_DEAD_LETTER_SHARE (0.5)
+    A worker stops a lane when more than this share of its last requests became dead letters, 0 to 1; 1 never does.
+CELERY_DEAD_LETTERS_AN_HOUR (1000)
+    The fleet stops a lane when more of its requests became dead letters within an hour.
+CELERY_SWEEP_SECONDS (60)
+    How often one worker of the fleet looks for dead letters that SQS itself has made, 1 to 3600.
 CUDA_VISIBLE_DEVICES (all)
     NVIDIA's own variable: the GPUs that this worker may use.
 """
@@ -153,6 +159,17 @@ def _version_window_seconds() -> int:
     return int(value)
 
 
+def _number(variable: str, default: str, least: float, most: float) -> float:
+    value = _variable(variable, default)
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not least <= number <= most:
+        raise SettingError(variable, value, f"it must be a number from {least:g} to {most:g}")
+    return number
+
+
 # Broker: SQS, through our own transport.
 broker_url = _broker_url()
 broker_transport = "sqs.transport:Transport"
@@ -216,5 +233,9 @@ inference_catalogue = _catalogue()
 inference_models = _model_names("CELERY_MODELS")
 inference_allow_unsafe = _model_names("CELERY_ALLOW_UNSAFE")
 inference_devices = _devices()
+inference_dead_letter_share = _number("CELERY_DEAD_LETTER_SHARE", "0.5", 0, 1)
+inference_dead_letter_least = 50  # requests, before a share of them says anything
+inference_dead_letters_an_hour = int(_number("CELERY_DEAD_LETTERS_AN_HOUR", "1000", 1, 1_000_000))
+inference_sweep_seconds = _number("CELERY_SWEEP_SECONDS", "60", 1, 3_600)
 inference_visible_devices = _os.environ.get("CUDA_VISIBLE_DEVICES")
 inference_stop_seconds = 15.0  # of running work at SIGTERM; container platforms kill after 30

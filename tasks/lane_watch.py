@@ -1,0 +1,176 @@
+"""Stops the consumption of lanes that pass their limit on dead letters, here and in the whole fleet.
+
+Which lanes are stopped lives in the result store. A lane is taken up again by `celery -A tasks lanes resume NAME`, or
+by a worker that is started after the stop; once such a worker has done enough of the lane's requests well, the others
+follow it.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from celery.utils.log import get_logger
+
+from sqs.letter_index import LetterIndex, Stop
+from tasks.dead_letter_limit import HOUR_SECONDS, DeadLetterLimit
+
+logger = get_logger(__name__)
+
+ROUND_SECONDS = 2.0
+REMIND_SECONDS = 600.0
+
+
+class LaneWatch:
+    """The lanes of one worker. `note` may be called from any thread; `round` is one thread's.
+
+    `halt` and `go_on` stop and take up the consumption of a lane in this worker, and do not block. `index` is None
+    where the result store keeps none: then each worker decides for itself.
+    """
+
+    def __init__(
+        self,
+        limits: Mapping[str, DeadLetterLimit],
+        index: LetterIndex | None,
+        *,
+        name: str,
+        halt: Callable[[str], None],
+        go_on: Callable[[str], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._limits = limits
+        self._index = index
+        self._name = name
+        self._halt = halt
+        self._go_on = go_on
+        self._clock = clock
+        self._began = dict.fromkeys(limits, clock())
+        self._stopped: dict[str, Stop] = {}
+        self._untold: set[str] = set()
+        self._said_at: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+
+    @property
+    def stopped(self) -> dict[str, Stop]:
+        """The lanes that this worker does not consume."""
+        return dict(self._stopped)
+
+    def note(self, lane: str, *, dead: bool) -> None:
+        """A request of this lane ended: as a dead letter that was not its caller's fault, or otherwise."""
+        limit = self._limits.get(lane)
+        if limit is None:
+            return
+        with self._lock:
+            limit.note(dead=dead)
+            why = limit.passed() if dead else None
+        if why is not None and lane not in self._stopped:
+            self._stop(Stop(lane, self._clock(), self._name, why))
+
+    def start(self) -> None:
+        """Look at the store from now on, in a thread of its own."""
+        threading.Thread(target=self._run, name="lane-watch", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(ROUND_SECONDS)
+            self._wake.clear()
+            try:
+                self.round()
+            except OSError as error:
+                logger.warning("which lanes are stopped cannot be asked now: %s", error)
+            except Exception:
+                logger.exception("lanes could not be watched; trying again")
+
+    def _stop(self, stop: Stop, *, ours: bool = True) -> None:
+        with self._lock:
+            if stop.lane in self._stopped:
+                return
+            self._stopped[stop.lane] = stop
+            if ours:
+                self._untold.add(stop.lane)
+        self._halt(stop.lane)
+        self._say(stop)
+        self._wake.set()
+
+    def _say(self, stop: Stop) -> None:
+        self._said_at[stop.lane] = self._clock()
+        logger.error(
+            "lane %s is stopped: %s (found by %s). Its messages wait. Mend the cause, then take it up again with"
+            " `celery -A tasks lanes resume %s` or a restart",
+            stop.lane,
+            stop.why,
+            stop.by,
+            stop.lane,
+        )
+
+    def round(self) -> None:
+        """Tell the store what was stopped here, and do what it says. Raises OSError when it is away."""
+        for lane, stop in self.stopped.items():
+            if self._clock() - self._said_at[lane] > REMIND_SECONDS:
+                self._say(stop)
+        if self._index is None:
+            return
+        for lane in list(self._untold):
+            self._index.stop(self._stopped[lane])
+            self._untold.discard(lane)
+        stops = {each.lane: each for each in self._index.stops()}
+        for lane, limit in self._limits.items():
+            found = stops.get(lane)
+            if lane in self._stopped:
+                if found is None:
+                    self._resume(lane)
+            elif found is not None and found.since > self._began[lane]:
+                self._stop(found, ours=False)
+            elif found is not None and self._is_proven(lane):
+                logger.warning("lane %s works again in this worker; the others take it up, too", lane)
+                self._index.resume(lane)
+            else:
+                since = max(self._clock() - HOUR_SECONDS, self._began[lane])
+                why = limit.too_many(self._index.failures_since(lane, since))
+                if why is not None:
+                    self._stop(Stop(lane, self._clock(), self._name, why))
+
+    def _is_proven(self, lane: str) -> bool:
+        with self._lock:
+            return self._limits[lane].proven
+
+    def _resume(self, lane: str) -> None:
+        with self._lock:
+            del self._stopped[lane]
+            self._limits[lane].reset()
+            self._began[lane] = self._clock()
+        logger.warning("lane %s is taken up again", lane)
+        self._go_on(lane)
+
+
+def halt_in(consumer: Any) -> Callable[[str], None]:
+    """Stops a lane in Celery's consumer: what waits here is released, what runs is finished."""
+
+    def halt(lane: str) -> None:
+        consumer.call_soon(_unless_away(consumer, consumer.cancel_task_queue), lane)
+
+    return halt
+
+
+def go_on_in(consumer: Any) -> Callable[[str], None]:
+    """Takes a lane up again in Celery's consumer."""
+
+    def go_on(lane: str) -> None:
+        consumer.call_soon(_unless_away(consumer, consumer.add_task_queue), lane)
+
+    return go_on
+
+
+def _unless_away(consumer: Any, operation: Callable[[str], Any]) -> Callable[[str], None]:
+    """Between two connections the consumer has no queues; its next one begins with those that are selected."""
+
+    def run(lane: str) -> None:
+        if consumer.task_consumer is not None:
+            operation(lane)
+        elif operation == consumer.cancel_task_queue:
+            consumer.app.amqp.queues.deselect(lane)
+        else:
+            consumer.app.amqp.queues.select_add(consumer.app.amqp.queues[lane])
+
+    return run

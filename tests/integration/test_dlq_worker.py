@@ -1,0 +1,123 @@
+"""Dead letters of a real worker: noted, redriven, swept, and no more of them than the limit allows."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from demo.__main__ import write_catalogue
+from demo.stack import Stack
+from sqs import looking
+from sqs.dead_letter_queue import DeadLetterQueue
+from sqs.lanes import GENERAL
+from sqs.letter_index import Selection
+from tasks.celery import app
+from tasks.commands.dlq import dlq
+from tasks.commands.lanes import lanes
+from tasks.letters import dead_letter_queue
+from tests.support.client import client_of
+from tests.support.failing_tasks import fragile
+
+SECONDS = 60.0
+REQUESTS = 300
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + SECONDS
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+    return answer
+
+
+@pytest.fixture(scope="module")
+def mended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("letters") / "mended"
+
+
+@pytest.fixture(scope="module")
+def stack(mended: Path) -> Iterator[Stack]:
+    text = write_catalogue(mended.parent).read_text(encoding="utf-8")
+    catalogue = mended.parent / "one.toml"
+    catalogue.write_text(text[text.index("[fragile]") :], encoding="utf-8")
+    settings = {"CELERY_SWEEP_SECONDS": "1", "LETTERS_MENDED": str(mended), "CELERY_LEASE_SECONDS": "5"}
+    with Stack(mended.parent / "stack", catalogue=catalogue, **settings) as stack, client_of(stack):
+        stack.start_server()
+        stack.start_worker("worker", "-I", "tests.support.failing_tasks")
+        yield stack
+
+
+@pytest.fixture
+def queue(stack: Stack, mended: Path, monkeypatch: pytest.MonkeyPatch) -> DeadLetterQueue:
+    monkeypatch.setattr(looking, "END_WAIT_SECONDS", 0)
+    mended.unlink(missing_ok=True)
+    return dead_letter_queue(app, GENERAL)
+
+
+def depth() -> int:
+    account = app.connection_for_read().transport.account
+    names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    answer = account.client.get_queue_attributes(QueueUrl=account.queue_url(GENERAL.name), AttributeNames=names)
+    return sum(map(int, answer["Attributes"].values()))
+
+
+def test_a_letter_is_noted_redriven_and_answers_its_caller(queue: DeadLetterQueue, mended: Path) -> None:
+    result = fragile.delay(7)
+    (entry,) = until(lambda: queue.index.find(result.id), "the worker notes no letter")
+    assert (entry.cause, entry.task, entry.lane, entry.buried) == ("rejected", "tests.fragile", GENERAL.name, True)
+    assert entry.worker is None or "worker@" in entry.worker
+    assert queue.count().total == 1
+    mended.touch()
+    sent = CliRunner().invoke(dlq, ["redrive", result.id, "--json"], obj=SimpleNamespace(app=app))
+    assert json.loads(sent.stdout) == {"sent": 1, "skipped": {}}
+    assert result.get(timeout=SECONDS) == 7
+    assert queue.count().total == 0
+
+
+def test_what_sqs_moved_unstarted_is_brought_back_and_done(queue: DeadLetterQueue, mended: Path) -> None:
+    mended.touch()
+    account = queue.account
+    with app.connection_for_write() as connection:
+        message = app.amqp.as_task_v2("moved", "tests.fragile", args=(9,))
+        producer = app.amqp.Producer(connection)
+        body, content_type, encoding = producer._prepare(message.body, "json", None, None, {})
+        text = json.dumps(
+            {
+                "body": body,
+                "content-type": content_type,
+                "content-encoding": encoding,
+                "headers": message.headers,
+                "properties": {**message.properties, "delivery_info": {}, "body_encoding": "utf-8"},
+            }
+        )
+    account.client.send_message(QueueUrl=account.queue_url(GENERAL.dead_letter_queue.name), MessageBody=text)
+    assert app.AsyncResult("moved").get(timeout=SECONDS) == 9
+    until(lambda: queue.count().total == 0, "the message is still there")
+
+
+def test_a_bad_deploy_does_not_empty_the_lane_into_its_dead_letter_queue(
+    queue: DeadLetterQueue, stack: Stack, mended: Path
+) -> None:
+    results = [fragile.delay(number) for number in range(REQUESTS)]
+    (stop,) = until(queue.index.stops, "nobody stops the lane")
+    assert stop.lane == GENERAL.name
+    until(lambda: "is stopped" in (stack.folder / "worker.log").read_text(), "nobody says so")
+    listed = CliRunner().invoke(lanes, ["list"], obj=SimpleNamespace(app=app))
+    assert listed.exit_code == 1
+    assert "STOPPED" in listed.stdout
+    dead = until(lambda: depth() + queue.count().total == REQUESTS and queue.count().total, "requests are missing")
+    assert 50 <= dead < REQUESTS / 2
+    time.sleep(3)
+    assert queue.count().total == dead
+    mended.touch()
+    resumed = CliRunner().invoke(lanes, ["resume", GENERAL.name], obj=SimpleNamespace(app=app))
+    assert resumed.exit_code == 0
+    until(lambda: depth() == 0, "the lane is not taken up again")
+    until(lambda: queue.index.count(Selection(lane=GENERAL.name)) == dead, "the index lacks letters")
+    assert queue.redrive(Selection()).done == dead
+    assert sorted(result.get(timeout=SECONDS) for result in results) == list(range(REQUESTS))

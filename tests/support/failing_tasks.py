@@ -1,0 +1,23 @@
+"""Tasks of the project's application that fail as they are told; a worker includes them by `-I`.
+
+A file named by LETTERS_MENDED is the deploy that mends them.
+"""
+
+import os
+from pathlib import Path
+
+from celery.exceptions import Reject
+
+from tasks.celery import app
+
+
+def mended() -> bool:
+    return Path(os.environ.get("LETTERS_MENDED", "/nonexistent")).exists()
+
+
+@app.task(name="tests.fragile")
+def fragile(number: int) -> int:
+    """Rejected for good until it is mended."""
+    if not mended():
+        raise Reject("the deploy is bad", requeue=False)
+    return number
