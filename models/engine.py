@@ -114,6 +114,10 @@ class Engine:
         local = None if deadline is None else deadline - time.time() + time.monotonic()
         return self._desk.submit(model, inputs, options or {}, local, request_id)
 
+    def serves(self, model: str) -> bool:
+        """Whether it is one of this engine's models."""
+        return model in self._specs
+
     def describe(self, model: str) -> dict[str, Any]:
         """What a result of this model was made with: source, revision, dtype and versions of the libraries."""
         spec = self._specs[model]

@@ -30,6 +30,7 @@ from tasks.inference import (
     zero_shot_image_classification,
     zero_shot_object_detection,
 )
+from tasks.made_with import made_with
 
 __all__ = [
     "app",
@@ -46,6 +47,7 @@ __all__ = [
     "image_text_to_text",
     "infer",
     "keypoint_matching",
+    "made_with",
     "object_detection",
     "table_question_answering",
     "text_classification",

@@ -1,8 +1,20 @@
 """The Celery application, `celery -A tasks …`."""
 
+from typing import Any
+
 from celery import Celery
 
-app = Celery(
+from tasks.made_with import keeping
+
+
+class Application(Celery):
+    """Celery's, with results that know what they were made with."""
+
+    def _get_backend(self) -> Any:
+        return keeping(super()._get_backend())
+
+
+app = Application(
     "tasks",
     task_cls="tasks.task:LaneTask",
     control="tasks.control:Control",

@@ -38,6 +38,11 @@ def engine() -> Engine | None:
     return _engine
 
 
+def describe(model: str) -> dict[str, Any]:
+    """What results of the model are made with here; nothing when no engine of this process serves it."""
+    return _engine.describe(model) if _engine is not None and _engine.serves(model) else {}
+
+
 def held_rows() -> dict[str, int]:
     """Inputs that wait or run here, by model."""
     with _lock:

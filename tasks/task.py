@@ -18,6 +18,7 @@ from sqs.version_window import seconds_until_known
 from tasks import serving
 from tasks.catalogue import catalogue
 from tasks.fates import Fate, fate_of
+from tasks.made_with import note
 from tasks.routing import kept_apart
 
 logger = get_task_logger(__name__)
@@ -148,5 +149,6 @@ class InferenceTask(LaneTask):
         """
         spec = self.spec(model)
         rows, checked = check(spec, inputs, options)
+        note(self.request, serving.describe(spec.name))
         results = serving.run(spec.name, rows, checked, request_id=self.request.id, expires=self.request.expires)
         return results if is_many(inputs) else results[0]

@@ -18,7 +18,7 @@ from sqs.client import make_client
 from sqs.dead_letters import DeadLetter, peek
 from sqs.depths import read_depths
 from sqs.lanes import INFERENCE, LANES
-from tasks import app, feature_extraction, image_classification, infer, text_generation
+from tasks import app, feature_extraction, image_classification, infer, made_with, text_generation
 
 pytestmark = pytest.mark.usefixtures("real_stack")
 SECONDS = 90
@@ -150,6 +150,21 @@ def test_a_request_that_crashes_its_device_process_fails_alone(real_stack: Stack
     letter = dead_letter_of(real_stack, crashing.id)
     assert letter.reason is not None
     assert letter.reason.error_type == "DeviceCrash"
+
+
+def test_a_result_says_with_what_it_was_made_and_so_does_a_failure() -> None:
+    done = feature_extraction.delay("A text.")
+    done.get(timeout=SECONDS)
+    facts = made_with(done)
+    assert facts is not None
+    assert (facts["model"], facts["source"], facts["dtype"]) == ("all-minilm-l6-v2", "all-minilm-l6-v2", "float32")
+    assert facts["versions"].keys() >= {"torch", "transformers", "tokenizers", "safetensors"}
+    failed = infer.delay("fragile", "please divide by zero")
+    with pytest.raises(DeviceCrash):
+        failed.get(timeout=SECONDS)
+    failure = made_with(failed)
+    assert failure is not None
+    assert failure["model"] == "fragile"
 
 
 def test_no_work_is_left_behind(real_stack: Stack) -> None:
