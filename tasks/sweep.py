@@ -166,7 +166,8 @@ class TakeUp(Work):
         return staying
 
     def _copy(self, entry: Entry, held: Held) -> dict[str, Any]:
-        mark = Mark(entry.generation, held.letter.mark.returns + 1)
+        before = held.letter.mark
+        mark = Mark(entry.generation, before.returns + 1, before.first_sent_at or held.letter.sent_at)
         return resend_parameters(held.letter, self.lane, mark, letter_id=entry.id, renew=False)
 
 

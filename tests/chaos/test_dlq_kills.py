@@ -1,0 +1,61 @@
+"""kill -9 of the process that sends dead letters back, at any moment, again and again."""
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sqs import looking
+from sqs.dead_letters import mark_of
+from sqs.letter_index import Selection
+from sqs.local.process import LocalServer
+from tests.support.letters import body_of, office, reason
+
+ROOT = Path(__file__).resolve().parents[2]
+LETTERS = 100
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalServer]:
+    with LocalServer() as server:
+        yield server
+
+
+@pytest.mark.parametrize("lane", ["killed", "killed.fifo"])
+def test_a_redrive_that_is_killed_loses_nothing_and_opens_one_generation(
+    server: LocalServer, tmp_path: Path, lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "END_WAIT_SECONDS", 0)
+    desk = office(server.endpoint_url, tmp_path, lane)
+    for number in range(LETTERS):
+        desk.send(body_of(f"r{number}"), reason(group="g"))
+        desk.backend.store_result(f"r{number}", ValueError("old"), "FAILURE")
+    command = [sys.executable, "-m", "tests.support.redriver", server.endpoint_url, str(tmp_path), lane]
+    kills: Counter[str] = Counter()
+    for seed in itertools.count():
+        process = subprocess.run([*command, f"{lane}{seed}"], cwd=ROOT, capture_output=True, text=True, timeout=100)
+        said = process.stdout.strip()
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, process.stderr
+        kills[said] += 1
+    assert kills["after send"], "it was never killed where it hurts most"
+    sent = desk.take()
+    copies = Counter(json.loads(message["Body"])["headers"]["id"] for message in sent)
+    print(f"{LETTERS} letters, killed {dict(kills)}, {len(sent) - LETTERS} copies twice")
+    assert set(copies) == {f"r{number}" for number in range(LETTERS)}
+    assert {mark_of(message["MessageAttributes"]).generation for message in sent} == {1}
+    assert {message["Body"] for message in sent} == {body_of(f"r{number}") for number in range(LETTERS)}
+    # A FIFO queue absorbs what is sent twice; elsewhere the worker does, because both carry one id and generation.
+    twice = 0 if lane.endswith(".fifo") else 10 * kills["after send"]
+    assert len(sent) == LETTERS + twice
+    assert desk.dead() == 0
+    assert desk.index.count(Selection()) == 0
+    assert set(desk.backend.store.generations(list(copies)).values()) == {1}
+    assert {desk.backend.get_state(task_id) for task_id in copies} == {"PENDING"}

@@ -1,0 +1,56 @@
+"""A process that redrives all letters of a lane, and kills itself with -9 before or after any step of it.
+
+`python -m tests.support.redriver ENDPOINT FOLDER LANE SEED`
+"""
+
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqs import dead_letter_queue, letter_work, looking
+from sqs.letter_index import Selection
+from sqs.looking import Look
+from tests.support.letters import office
+
+CHANCE = 0.04  # of a kill, before and after each step
+WORST_CHANCE = 0.2  # where copies have left and nobody has written so
+
+# So that what a killed process held comes back while the test waits.
+looking.HOLD_SECONDS = 2
+looking.END_WAIT_SECONDS = 0
+dead_letter_queue.LEASE_SECONDS = 1.0
+
+
+def main(endpoint_url: str, folder: str, lane: str, seed: str) -> None:
+    moments = random.Random(seed)
+
+    def mortal(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **options: Any) -> Any:
+            die(f"before {name}")
+            result = step(*args, **options)
+            die(f"after {name}")
+            return result
+
+        return run
+
+    def die(moment: str) -> None:
+        if moments.random() < (WORST_CHANCE if moment == "after send" else CHANCE):
+            print(moment, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    desk = office(endpoint_url, Path(folder), lane)
+    index: Any = desk.index
+    index.open_generations = mortal("open_generations", index.open_generations)
+    index.mark = mortal("mark", index.mark)
+    letter_work.send_many = mortal("send", letter_work.send_many)  # type: ignore[attr-defined]
+    Look.delete = mortal("delete", Look.delete)  # type: ignore[method-assign]
+    progress = desk.queue.redrive(Selection())
+    print(f"done {progress.done} {progress.skipped}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
