@@ -40,8 +40,8 @@ from tasks.store.protocol import Store
 
 logger = get_logger(__name__)
 
+FEWER_CHECKS = 10  # for so many checks in a row the queue held less than the index, and the counts are right
 MOST_RETURNS = 20  # a message that is moved again and again, and never begins, is poison of a kind we do not know
-OLD_SECONDS = 600.0  # SQS's counts are right after a minute or so
 
 
 @dataclass(slots=True)
@@ -59,10 +59,20 @@ class Swept:
 
 
 class TakeUp(Work):
-    """The sweep's pass over a queue."""
+    """The sweep's pass over a queue; with `forget`, entries whose letters it does not meet leave the index."""
 
-    def __init__(self, account: Account, lane: Lane, index: LetterIndex, *, lanes: tuple[Lane, ...], app: Any) -> None:
+    def __init__(
+        self,
+        account: Account,
+        lane: Lane,
+        index: LetterIndex,
+        *,
+        lanes: tuple[Lane, ...],
+        app: Any,
+        forget: bool = False,
+    ) -> None:
         super().__init__(account, lane, index, lanes=lanes, selection=Selection())
+        self._forget = forget
         self.swept = Swept()
         self._app = app
         self._store: Store = store_of(app)  # type: ignore[assignment]  # where there is an index, there is a store
@@ -73,8 +83,11 @@ class TakeUp(Work):
         return True
 
     def left(self) -> int:
-        """One pass is enough; what it does not meet is met by the next sweep."""
-        return 0
+        """One pass is enough, unless it is to say that letters are gone; what it does not meet the next one does."""
+        return int(self._forget)
+
+    def _is_missed(self, entry: Entry) -> bool:
+        return entry.id not in self._met
 
     def step(self, look: Look, letters: list[tuple[Entry, Held]]) -> None:
         """Deal with up to ten letters; of copies that are held at the same time, one stays."""
@@ -188,31 +201,29 @@ class Sweep:
         self._app = app
         self._queue = queue
         self._in_vain: tuple[int, int] | None = None
+        self._fewer = 0
 
     def due(self) -> bool:
-        """Whether the queue holds more than the index, or something was interrupted. Costs one call."""
+        """Whether the queue holds more than the index, or less for long, or something was interrupted. One call."""
         total = self._queue.count().total
         known = self._queue.index.count(Selection(lane=self._queue.lane.name, state=frozenset(HELD)))
-        if total == 0 and known:
-            self._forget_all()
-        if self._queue.unsettled():
+        self._fewer = self._fewer + 1 if total < known else 0
+        if self._queue.unsettled() or self._fewer >= FEWER_CHECKS:
             return True
         # A pass that found nothing new will find nothing new in the same letters.
         return total > known and (total, known) != self._in_vain
 
-    def run(self, wait_seconds: float = 0.0) -> Swept:
-        """One pass. Raises BusyError, errors of `sqs.errors`, and OSError when the store is away."""
-        queue = self._queue
-        work = TakeUp(queue.account, queue.lane, queue.index, lanes=queue.lanes, app=self._app)
-        queue.work_on(work, wait_seconds=wait_seconds)
-        if not work.swept.anything:
-            known = self._queue.index.count(Selection(lane=self._queue.lane.name))
-            self._in_vain = (self._queue.count().total, known)
-        return work.swept
+    def run(self, wait_seconds: float = 0.0, *, forget: bool = False) -> Swept:
+        """One pass; with `forget`, or after `due` found fewer for long, entries without a letter leave the index.
 
-    def _forget_all(self) -> None:
-        """The queue was emptied by somebody else, as in a console."""
-        lane = self._queue.lane.name
-        old = Selection(lane=lane, until=time.time() - OLD_SECONDS)
-        while (page := self._queue.index.page(old)).entries:
-            self._queue.index.forget(lane, [entry.id for entry in page.entries])
+        Raises BusyError, errors of `sqs.errors`, and OSError when the store is away.
+        """
+        queue = self._queue
+        forget = forget or self._fewer > 0
+        work = TakeUp(queue.account, queue.lane, queue.index, lanes=queue.lanes, app=self._app, forget=forget)
+        queue.work_on(work, wait_seconds=wait_seconds)
+        self._fewer = 0
+        if not work.swept.anything:
+            known = queue.index.count(Selection(lane=queue.lane.name))
+            self._in_vain = (queue.count().total, known)
+        return work.swept

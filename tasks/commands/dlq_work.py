@@ -108,11 +108,11 @@ def drop(
 @as_json_option
 @click.pass_context
 def sweep(context: Any, lane: str | None, as_json: bool) -> None:
-    """Take up letters that the index lacks, as workers do each minute; what has attempts to spare goes back."""
+    """Make the index say what the queues hold, as workers do each minute; what has attempts to spare goes back."""
     with troubles():
         done = {}
         for queue in queues_of(context, lane):
-            swept = Sweep(context.obj.app, queue).run(wait_seconds=60.0)
+            swept = Sweep(context.obj.app, queue).run(wait_seconds=60.0, forget=True)
             done[queue.lane.name] = {
                 "taken_up": swept.taken_up,
                 "brought_back": swept.brought_back,
