@@ -16,7 +16,7 @@ _QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _FIFO_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,75}\.fifo")
 _BATCH_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 # API_SendMessage: #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF
-_REFUSED_CHARACTERS: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+REFUSED_CHARACTERS: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _GROUP_OR_DEDUP_ID: Final = re.compile(r"[!-~]{1,128}")
 
 
@@ -117,7 +117,7 @@ def entries(params: Params, kind: str) -> list[dict[str, Any]]:
 
 def encoded_body(body: str) -> bytes:
     """UTF-8; raises SqsError for characters that SQS refuses."""
-    if not body.isprintable() and _REFUSED_CHARACTERS.search(body):
+    if not body.isprintable() and REFUSED_CHARACTERS.search(body):
         raise _invalid_characters()
     return body.encode()
 

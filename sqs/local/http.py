@@ -76,6 +76,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: Any = None
         self._poll: Any = None
         self.lost = False
+        self.memo = ""  # what the handler wants to remember until its reply
         self.on_lost: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

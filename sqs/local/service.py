@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from sqs.local import fields
+from sqs.local import json_protocol, query_protocol
 from sqs.local.cleaner import STEP_ROOM_BYTES, Cleaner
 from sqs.local.clock import Clock
-from sqs.local.errors import SqsError, malformed, unavailable, unknown_operation
+from sqs.local.errors import SqsError, unavailable, unknown_operation
 from sqs.local.http import Connection, Request
 from sqs.local.ids import new_message_id
 from sqs.local.journal import ROOM_BYTES, Journal, JournalFull
@@ -26,7 +25,6 @@ from sqs.local.receiving import ReceiveRequest
 from sqs.local.replay import apply, finish
 from sqs.local.store import Store
 
-_TARGET: Final = "AmazonSQS."
 _RECEIVE: Final = "ReceiveMessage"
 _OPERATIONS: Final = {**QUEUE_OPERATIONS, **MESSAGE_OPERATIONS, **MOVE_OPERATIONS}
 # Sends end while this much room is left, so that on a full disk messages can still be received and deleted.
@@ -40,8 +38,6 @@ _MOVE_STEP_SECONDS: Final = 0.02
 _REPEATABLE: Final = frozenset(("recv", "lease", "undo", "del"))
 _LATE_SYNC_SECONDS: Final = 0.1
 _SWEEP_SECONDS: Final = 30.0  # how late an expired message may leave the memory where nobody asks for its queue
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-_decode = json.JSONDecoder().decode
 
 
 class Delivered(NamedTuple):
@@ -110,10 +106,11 @@ class Service:
     def handle(self, connection: Connection, request: Request) -> None:
         """Answers the request, or lets it wait for a message."""
         if request.head.startswith(_CALLS_REQUEST):
+            connection.memo = ""
             self.answer(connection, dict(self._calls))
             return
         try:
-            operation, params = _parsed(request)
+            operation, params = _parsed(connection, request)
             self._calls[operation] += 1
             self.make_room(len(request.body) + ROOM_BYTES + (_RESERVE_BYTES if operation in _GROWING else 0))
             call = Call(self.store, self.moves, params, self.now_ms(), request, new_message_id)
@@ -189,8 +186,8 @@ class Service:
                 self.journal.sync()
         except OSError as error:
             self._failed(error)
-            body = _encode({"__type": "com.amazonaws.sqs#InternalFailure", "message": str(error)}).encode()
-            unsent = deque(reply._replace(status=500, body=body, delivered=None) for reply in unsent)
+            failure = SqsError("InternalFailure", str(error), status=500)
+            unsent = deque(self._refusal(reply.connection, failure) for reply in unsent)
         for reply in unsent:
             self._send(reply)
         self._polls.wake()
@@ -202,27 +199,32 @@ class Service:
         self._late_sync_planned = False
         self.sync(must_sync=True)
 
-    def answer(self, connection: Connection, answer: Answer) -> None:
-        self._reply(connection, 200, b"", _encode(answer).encode())
+    def answer(self, connection: Connection, answer: Answer, delivered: Delivered | None = None) -> None:
+        """Answers as soon as everything that the answer may rest on is on disk."""
+        self.commit()
+        request_id = self._request_id()
+        if connection.memo:
+            headers, body = query_protocol.shown(connection.memo, answer, request_id)
+        else:
+            headers, body = json_protocol.shown(answer, request_id)
+        self._reply(Reply(connection, 200, headers, body, delivered, early=not self._must_sync))
 
     def answer_receive(self, connection: Connection, request: ReceiveRequest, messages: list[Message]) -> None:
         delivered = Delivered(request.queue_name, [(message.id, message.receive_count) for message in messages])
-        self._reply(connection, 200, b"", _encode(request.answer(messages)).encode(), delivered)
+        self.answer(connection, request.answer(messages), delivered)
 
     def answer_error(self, connection: Connection, error: SqsError) -> None:
-        fault = "Receiver" if error.receiver_fault else "Sender"
-        header = f"x-amzn-query-error: {error.query_code};{fault}\r\n".encode()
-        body = _encode({"__type": f"com.amazonaws.sqs#{error.shape}", "message": error.message}).encode()
-        self._reply(connection, error.status, header, body)
-
-    def _reply(
-        self, connection: Connection, status: int, headers: bytes, body: bytes, delivered: Delivered | None = None
-    ) -> None:
-        """Answers as soon as everything that the answer may rest on is on disk."""
         self.commit()
-        request_id = f"{self._request_prefix}{next(self._request_ids):012x}".encode()
-        headers += b"Content-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: %b\r\n" % request_id
-        reply = Reply(connection, status, headers, body, delivered, early=not self._must_sync)
+        self._reply(self._refusal(connection, error))
+
+    def _refusal(self, connection: Connection, error: SqsError) -> Reply:
+        show = query_protocol.shown_error if connection.memo else json_protocol.shown_error
+        return Reply(connection, error.status, *show(error, self._request_id()), None, early=not self._must_sync)
+
+    def _request_id(self) -> str:
+        return f"{self._request_prefix}{next(self._request_ids):012x}"
+
+    def _reply(self, reply: Reply) -> None:
         if self._sync_planned:
             self._unsent.append(reply)
         else:
@@ -261,21 +263,18 @@ class Service:
         self._polls.stop()
 
 
-def _parsed(request: Request) -> tuple[str, dict[str, Any]]:
+def _parsed(connection: Connection, request: Request) -> tuple[str, dict[str, Any]]:
+    """Notes on the connection in which protocol to answer: the operation of a query, or nothing."""
+    older = query_protocol.is_query(request)
+    connection.memo = "Query" if older else ""
     if not request.head.startswith(b"POST "):
         raise SqsError("InvalidAction", "Only POST is supported.", status=405)
-    target = request.header(b"\r\nx-amz-target:")
-    operation = target[len(_TARGET) :]
-    if not target.startswith(_TARGET):
-        raise SqsError("InvalidAction", "The header X-Amz-Target must name an operation of AmazonSQS.")
+    if b"\r\norigin:" in request.lowered:
+        # No SDK sends it. A browser does, and any web page may make it post a form to a server on this machine.
+        raise SqsError("AccessDenied", "Requests of web pages are not answered.", status=403)
+    operation, params = query_protocol.parsed(request) if older else json_protocol.parsed(request)
+    if older:
+        connection.memo = operation
     if operation != _RECEIVE and operation not in _OPERATIONS:
         raise unknown_operation(operation)
-    try:
-        params = _decode(request.body.decode()) if request.body else {}
-    except (ValueError, RecursionError):
-        raise malformed("The request is not JSON.") from None
-    if not isinstance(params, dict):
-        raise malformed("The request must be a JSON object.")
-    if b"\\ud" in request.body or b"\\uD" in request.body:
-        fields.check_unicode(params)
     return operation, params

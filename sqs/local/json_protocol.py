@@ -1,0 +1,44 @@
+"""The AWS JSON 1.0 protocol, of today's SDKs: the operation in a header, fields and answers as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqs.local import fields
+from sqs.local.errors import SqsError, malformed
+from sqs.local.http import Request
+
+_HEADERS: Final = b"Content-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: %b\r\n"
+_TARGET: Final = "AmazonSQS."
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
+
+
+def parsed(request: Request) -> tuple[str, dict[str, Any]]:
+    """Operation and fields. Raises SqsError."""
+    target = request.header(b"\r\nx-amz-target:")
+    if not target.startswith(_TARGET):
+        raise SqsError("InvalidAction", "The header X-Amz-Target must name an operation of AmazonSQS.")
+    try:
+        params = _decode(request.body.decode()) if request.body else {}
+    except (ValueError, RecursionError):
+        raise malformed("The request is not JSON.") from None
+    if not isinstance(params, dict):
+        raise malformed("The request must be a JSON object.")
+    if b"\\ud" in request.body or b"\\uD" in request.body:
+        fields.check_unicode(params)
+    return target[len(_TARGET) :], params
+
+
+def shown(answer: Mapping[str, Any], request_id: str) -> tuple[bytes, bytes]:
+    """Headers and body."""
+    return _HEADERS % request_id.encode(), _encode(answer).encode()
+
+
+def shown_error(error: SqsError, request_id: str) -> tuple[bytes, bytes]:
+    fault = "Receiver" if error.receiver_fault else "Sender"
+    header = f"x-amzn-query-error: {error.query_code};{fault}\r\n".encode()
+    body = _encode({"__type": f"com.amazonaws.sqs#{error.shape}", "message": error.message}).encode()
+    return header + _HEADERS % request_id.encode(), body
