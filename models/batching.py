@@ -7,9 +7,11 @@ may share its forward pass fill it, as long as padding costs less than another p
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from models.ceilings import Ceiling, allowed
 
 PATIENCE_SECONDS = 30.0  # a row without a nearer deadline counts as due this long after it arrived
 SUSPECT_PENALTY_SECONDS = 30.0  # by how much later a row counts that was there when a device process died
@@ -17,11 +19,20 @@ SUSPECT_PENALTY_SECONDS = 30.0  # by how much later a row counts that was there 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds a batch of one model: rows, tokens with padding, and a forward pass's fixed cost in tokens."""
+    """What bounds a batch of one model: rows, tokens with padding, and a forward pass's fixed cost in tokens.
+
+    `ceilings` lower the tokens where a pass ran out of memory.
+    """
 
     rows: int
     tokens: int
     pass_tokens: int
+    ceilings: tuple[Ceiling, ...] = ()
+
+    def fit(self, rows: int, longest: int) -> bool:
+        """Whether so many rows, padded to the longest, may be one pass."""
+        tokens = min(self.tokens, allowed(self.ceilings, longest, self.tokens)) if self.ceilings else self.tokens
+        return rows <= self.rows and rows * longest <= tokens
 
 
 @dataclass(slots=True, eq=False)
@@ -87,14 +98,22 @@ class Waiting:
         """The rows whose deadline has passed; they stay until removed."""
         return [row for row in self if row.deadline <= now]
 
-    def seal(self, limits: dict[str, Limits], *, full_only: bool = False, suspects: bool = True) -> list[Row]:
-        """Take the next batch out, sorted by length; empty when there is none.
+    def models(self) -> set[str]:
+        """The models that rows wait for."""
+        return {group[0] for group in self._groups}
+
+    def seal(self, limits: Mapping[str, Limits], *, full_only: bool = False, suspects: bool = True) -> list[Row]:
+        """Take the next batch out, sorted by length; empty when there is none. Only the models in `limits` go.
 
         `full_only`: only a batch that no further row could join, because a device that is busy may as well let a
         smaller one grow. `suspects`: whether rows that run alone may go.
         """
-        candidates = self if suspects else (row for row in self if not row.alone)
-        anchor = min(candidates, key=lambda row: row.due, default=None)
+        anchor: Row | None = None
+        for group, rows in self._groups.items():
+            if group[0] in limits:
+                for row in rows.values():
+                    if (anchor is None or row.due < anchor.due) and (suspects or not row.alone):
+                        anchor = row
         if anchor is None:
             return []
         batch, full = [anchor], True
@@ -117,7 +136,7 @@ def fill(anchor: Row, candidates: Iterable[Row], limits: Limits) -> tuple[list[R
         if len(batch) >= limits.rows:
             break
         length = max(longest, row.length)
-        if length * (len(batch) + 1) > limits.tokens:
+        if not limits.fit(len(batch) + 1, length):
             return batch, True
         padding = (length - longest) * len(batch) + (length - row.length)
         if padding > limits.pass_tokens:
@@ -132,7 +151,7 @@ def split(lengths: list[int], limits: Limits) -> list[list[int]]:
     passes: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
         last = passes[-1] if passes else []
-        if not last or len(last) >= limits.rows or lengths[index] * (len(last) + 1) > limits.tokens:
+        if not last or not limits.fit(len(last) + 1, lengths[index]):
             passes.append([index])
         else:
             last.append(index)

@@ -13,23 +13,25 @@ from pathlib import Path
 from models.frames import Frames, Message
 
 SEND_SECONDS = 30.0  # a process reads within milliseconds, unless it is stopped or native code never lets go
+PROGRAM = "models.device_process"
 _END_SECONDS = 5.0
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _ROOT = Path(__file__).resolve().parents[1]
 
 
 class Child:
-    """Construct it on a thread that lives longer: the kernel kills the process when that thread ends.
+    """`python -m PROGRAM`. Construct it on a thread that lives longer: when that ends, the kernel kills it.
 
     `send`, `kill` and `end` may be called from any thread, `receive` from one. Raises OSError when no process can
     be started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = PROGRAM) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
-                    [sys.executable, "-m", "models.device_process", str(theirs.fileno()), str(os.getpid())],
+                    [sys.executable, "-m", program, str(theirs.fileno()), str(os.getpid())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     cwd=_ROOT,  # where `-m models.…` is found, whatever the worker's own folder
@@ -53,6 +55,13 @@ class Child:
     def receive(self) -> Message | None:
         """The next message; None once the process has ended. Blocks."""
         return self._link.receive()
+
+    def memory_bytes(self) -> int:
+        """What the process has in memory (its resident set); 0 where the system does not say."""
+        try:
+            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+        except (OSError, ValueError, IndexError):
+            return 0
 
     def kill(self, because: str) -> None:
         """End it now."""

@@ -1,12 +1,15 @@
 """The device process: `python -m models.device_process FD PARENT_PID`, started by `models.keeper`, never by hand.
 
-It owns one device, loads every model once, says so, and then runs the batches that arrive on the socket FD until
-told to stop. It ends when its parent does, whatever either is doing: by the end of the socket, and by the kernel's
-signal on the parent's death.
+It owns one device, loads its models once, says so, and then runs the batches that arrive on the socket FD until told
+to stop. It ends when its parent does, whatever either is doing: by the end of the socket, and by the kernel's signal
+on the parent's death.
 
-    to it:    {"setup": …} once, {"run": number, "model", "inputs", "options"}, {"stop": true}
-    from it:  {"loaded": model, …}, {"ready": versions, …} or {"load_failed": sentence};
-              {"started": number}, {"done": number, "answers", "figures"}; {"failed": sentence}; {"log": …}
+    to it:    {"specs": …, …} once; {"run": number, "model", "inputs", "options", "ceilings"}; {"load": spec};
+              {"stop": true}
+    from it:  {"loading": model}, {"loaded": model, …} or {"load_failed": sentence, "model"}; {"ready": versions};
+              {"started": number}, {"done": number, "answers", "figures", "ran_out"};
+              {"failed": sentence, "run"}: the device's fault; {"poisoned": sentence, "run"}: perhaps the batch's;
+              {"log": …}
 """
 
 from __future__ import annotations
@@ -21,15 +24,12 @@ import socket
 import sys
 import threading
 import time
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from models.errors import ModelLoadError
 from models.frames import Frames, Message
-from models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from models.runner import Runner
+    from models.loader import Loader
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -51,8 +51,11 @@ def main() -> None:
     _environment(setup)
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(link, inbox), name="models.device read", daemon=True).start()
-    runners = _load(link, [ModelSpec.from_json(spec) for spec in setup["specs"]], setup)
-    _serve(link, inbox, runners)
+    loader = _loader(link, setup)
+    link.send({"ready": loader.versions()})
+    from models.steps import Steps
+
+    Steps(link, loader.runners, overlap=setup["overlap"], load=loader.load).serve(inbox)
     os._exit(0)
 
 
@@ -85,56 +88,25 @@ def _read(link: Frames, inbox: queue.SimpleQueue[Message]) -> None:
     os._exit(0)  # the parent is gone; so is everybody who waits for an answer
 
 
-def _load(link: Frames, specs: list[ModelSpec], setup: Message) -> dict[str, Runner]:
-    """Load and warm every model; end the process, with a sentence, when one cannot be."""
+def _loader(link: Frames, setup: Message) -> Loader:
+    """Every model loaded and warm, as far as it can be; ends the process, with a sentence, when none is.
+
+    At the engine's first start one that cannot be loaded is enough.
+    """
     try:
-        import torch
-        import transformers
+        from models.loader import Loader
 
-        from models.warmup import load
-
-        transformers.utils.logging.disable_progress_bar()
-        torch.set_num_threads(setup["threads"])
-        device = torch.device(setup["kind"])
-        if setup["kind"] == "cuda":
-            torch.cuda.init()  # type: ignore[no-untyped-call]
+        loader = Loader(link, setup)
     except Exception as error:
         _log.debug("no device", exc_info=True)
-        link.send({"load_failed": f"the device cannot be used: {type(error).__name__}: {error}"})
+        link.send({"load_failed": f"the device cannot be used: {type(error).__name__}: {error}", "model": None})
         os._exit(1)
-    runners = {}
-    for spec in specs:
-        try:
-            runners[spec.name], facts = load(spec, device)
-        except Exception as error:
-            _log.debug("loading %s failed", spec.name, exc_info=True)
-            reason = str(error) if isinstance(error, ModelLoadError) else f"{type(error).__name__}: {error}"
-            reason = " ".join(reason.split())
-            link.send({"load_failed": f'model "{spec.name}" from {spec.source} cannot be loaded: {reason[:600]}'})
+    for spec in setup["specs"]:
+        if not loader.load(spec) and setup["first"]:
             os._exit(1)
-        link.send({"loaded": spec.name, **facts})
-    versions = {name: version(name) for name in ("torch", "transformers", "tokenizers", "safetensors")}
-    if torch.version.cuda is not None and setup["kind"] == "cuda":
-        versions["cuda"] = torch.version.cuda
-    link.send({"ready": versions, "pid": os.getpid()})
-    return runners
-
-
-def _serve(link: Frames, inbox: queue.SimpleQueue[Message], runners: dict[str, Runner]) -> None:
-    from models.runner import DeviceFailed
-
-    while True:
-        message = inbox.get()
-        if "stop" in message:
-            return
-        link.send({"started": message["run"]})
-        runner = runners[message["model"]]
-        try:
-            answers = runner.run(message["inputs"], message["options"])
-        except DeviceFailed as error:
-            link.send({"failed": str(error)})
-            return
-        link.send({"done": message["run"], "answers": answers, "figures": runner.figures})
+    if not loader.runners:
+        os._exit(1)
+    return loader
 
 
 class _ToParent(logging.Handler):

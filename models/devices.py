@@ -14,28 +14,38 @@ from models.errors import DeviceError
 
 _GPU = re.compile(r"^GPU (\d+): (.+) \(UUID: (GPU-[^)]+)\)")
 _MIG = re.compile(r"^\s+MIG (\S+)\s+Device\s+\d+: \(UUID: (MIG-[^)]+)\)")
+_MIG_SIZE = re.compile(r"\.(\d+)gb")
 _LIST_SECONDS = 30  # a cold driver without persistence mode takes several seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One GPU, MIG instance, or (a share of) the CPU. `visible` is its process's CUDA_VISIBLE_DEVICES."""
+    """One GPU, MIG instance, or (a share of) the CPU. `visible` is its process's CUDA_VISIBLE_DEVICES.
+
+    `memory_bytes` is all that it has, of the CPU its share of the machine's or container's memory; None: not known.
+    """
 
     name: str
     kind: Literal["cuda", "cpu"]
     threads: int
     visible: str = ""
     description: str = ""
+    memory_bytes: int | None = None
 
 
 def discover(
-    setting: str = "auto", *, visible: str | None = None, listing: Callable[[], str] | None = None
+    setting: str = "auto",
+    *,
+    visible: str | None = None,
+    listing: Callable[[], str] | None = None,
+    memory: Callable[[], str] | None = None,
 ) -> tuple[Device, ...]:
     """The devices to start processes on.
 
     `setting`: "auto" (every visible GPU or MIG instance, else the CPU), "cuda" (GPUs or DeviceError), "cpu", or
     "cpu:N" (N processes that share the cores). `visible` is the value of CUDA_VISIBLE_DEVICES, None when unset.
-    `listing` gives the text of `nvidia-smi -L`. May block for some seconds while the driver wakes.
+    `listing` gives the text of `nvidia-smi -L`, `memory` each GPU's UUID and MiB. May block for some seconds
+    while the driver wakes.
     """
     match = re.fullmatch(r"auto|cuda|cpu(?::([1-9]\d?))?", setting)
     if match is None:
@@ -44,14 +54,19 @@ def discover(
         cuda = _visible((listing or _nvidia_smi)(), visible)
         if cuda:
             threads = max(1, cores() // len(cuda))
-            return tuple(Device(f"cuda:{i}", "cuda", threads, uuid, text) for i, (uuid, text) in enumerate(cuda))
+            sizes = _gpu_bytes((memory or _nvidia_smi_memory)())
+            return tuple(
+                Device(f"cuda:{i}", "cuda", threads, uuid, text, _mig_bytes(text) or sizes.get(uuid))
+                for i, (uuid, text) in enumerate(cuda)
+            )
         if setting == "cuda":
             raise DeviceError("devices is cuda, and this process sees no GPU (nvidia-smi -L, CUDA_VISIBLE_DEVICES)")
     count = int(match[1] or 1)
     threads = max(1, cores() // count)
-    if count == 1:
-        return (Device("cpu", "cpu", threads, description=f"{threads} threads"),)
-    return tuple(Device(f"cpu:{i}", "cpu", threads, description=f"{threads} threads") for i in range(count))
+    ram = ram_bytes()
+    share = ram // count if ram is not None else None
+    names = ["cpu"] if count == 1 else [f"cpu:{i}" for i in range(count)]
+    return tuple(Device(name, "cpu", threads, "", f"{threads} threads", share) for name in names)
 
 
 def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
@@ -66,10 +81,30 @@ def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     return allowed
 
 
-def _nvidia_smi() -> str:
+def ram_bytes(limit: Path = Path("/sys/fs/cgroup/memory.max"), machine: Path = Path("/proc/meminfo")) -> int | None:
+    """The memory this process may use: the machine's, or its container's (cgroup v2); None where nothing says."""
+    total: int | None = None
     try:
-        done = subprocess.run(
-            ["nvidia-smi", "-L"],  # noqa: S607
+        (line,) = (line for line in machine.read_text().splitlines() if line.startswith("MemTotal:"))
+        total = int(line.split()[1]) * 1024
+        allowed = limit.read_text().strip()
+        return total if allowed == "max" else min(total, int(allowed))
+    except (OSError, ValueError):
+        return total
+
+
+def _nvidia_smi() -> str:
+    return _run_nvidia_smi("-L")
+
+
+def _nvidia_smi_memory() -> str:
+    return _run_nvidia_smi("--query-gpu=uuid,memory.total", "--format=csv,noheader,nounits")
+
+
+def _run_nvidia_smi(*arguments: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["nvidia-smi", *arguments],  # noqa: S607
             capture_output=True,
             text=True,
             timeout=_LIST_SECONDS,
@@ -78,6 +113,22 @@ def _nvidia_smi() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""
+
+
+def _gpu_bytes(text: str) -> dict[str, int]:
+    """From lines of "UUID, MiB"."""
+    sizes = {}
+    for line in text.splitlines():
+        uuid, _, size = (part.strip() for part in line.partition(","))
+        if size.isdecimal():
+            sizes[uuid] = int(size) * 2**20
+    return sizes
+
+
+def _mig_bytes(description: str) -> int | None:
+    """A MIG profile names its instance's memory: `1g.5gb`."""
+    match = _MIG_SIZE.search(description) if description.startswith("MIG ") else None
+    return int(match[1]) * 2**30 if match else None
 
 
 def _visible(listing: str, visible: str | None) -> list[tuple[str, str]]:

@@ -14,13 +14,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from models.batching import Row
+from models.ceilings import Ceilings
+from models.child import PROGRAM
 from models.desk import Desk
 from models.devices import Device
-from models.errors import DeviceLost, EngineStopped, ModelLoadError, UnknownModel
-from models.keeper import Keeper
+from models.errors import Cancelled, DeviceCrash, DeviceLost, EngineStopped, ModelLoadError, ModelOut, UnknownModel
+from models.keeper import Care, Keeper
+from models.killers import KEEP_SECONDS, KillersHere, KnownKillers, digest_of
+from models.placement import place
 from models.spec import ModelSpec
 
 MAX_BYTES = 256 * 1024 * 1024  # inputs held in memory
@@ -35,9 +41,16 @@ def capacity(specs: Sequence[ModelSpec], devices: Sequence[Device]) -> int:
 
 
 class Engine:
-    """Every model on every device, one process a device. All methods may be called from any thread.
+    """Every model on every device that has room for it. All methods may be called from any thread.
 
-    `on_lost` is called once, from a thread of the engine, when no device is left; requests then end as DeviceLost.
+    `on_lost` is called once when no device is left; requests then end as DeviceLost. `on_out` is called with a model,
+    and why, when it can be served on no device, and with an empty reason when it can be again; its requests end as
+    ModelOut meanwhile. `on_begin` is called with the ids of requests before their first batch is sent, and may take
+    a few milliseconds. All three are called from threads of the engine.
+
+    `state` is the folder where what ran out of memory is remembered. `killers` is a memory of inputs that ended
+    device processes. A process that has more than `recycle_bytes` in memory is replaced. `overlap` and `program` are
+    for measurements and tests: see models.keeper.Care.
     """
 
     def __init__(
@@ -46,7 +59,14 @@ class Engine:
         devices: Sequence[Device],
         *,
         on_lost: Callable[[str], None] | None = None,
+        on_out: Callable[[str, str], None] | None = None,
+        on_begin: Callable[[Sequence[str]], None] | None = None,
         max_bytes: int = MAX_BYTES,
+        state: Path | None = None,
+        killers: KnownKillers | None = None,
+        recycle_bytes: int | None = None,
+        overlap: bool | None = None,
+        program: str = PROGRAM,
     ) -> None:
         if not specs or not devices:
             raise ValueError("an engine needs at least one model and one device")
@@ -54,28 +74,28 @@ class Engine:
         self._specs = {spec.name: spec for spec in specs}
         self._devices = tuple(devices)
         self._on_lost = on_lost
-        self._desk = Desk(specs, devices[0].kind, max_bytes=max_bytes)
+        self._on_out = on_out
+        self._killers = killers or KillersHere()
+        self._ceilings = Ceilings(None if state is None else state / "memory-ceilings.json")
+        self._desk = Desk(specs, max_bytes=max_bytes, ceilings=self._ceilings, on_blame=self._blame)
+        self._care = Care(0.0, recycle_bytes, overlap, on_begin, program)
         self._changed = threading.Condition()
         self._stopped = threading.Event()
         self._keepers: list[Keeper] = []
+        self._out: set[str] = set()
         self._lost = False
         self._started = False
 
     def start(self, timeout_seconds: float) -> None:
-        """Start every device process and block until each has loaded and warmed every model once.
+        """Start every device process and block until each has loaded and warmed its models once.
 
-        Raises ModelLoadError, with every process ended, when one cannot, or not in time.
+        Raises ModelLoadError, with every process ended, when one cannot, or not in time, or when there is no room.
         """
+        turn = threading.Lock()
+        care = replace(self._care, load_seconds=timeout_seconds)
         self._keepers = [
-            Keeper(
-                device,
-                list(self._specs.values()),
-                self._desk,
-                load_seconds=timeout_seconds,
-                changed=self._notice,
-                may_risk=self._others_are_ready,
-            )
-            for device in self._devices
+            Keeper(one, self._desk, care, changed=self._notice, may_risk=self._others_are_ready, turn=turn)
+            for one in place(list(self._specs.values()), self._devices)
         ]
         for keeper in self._keepers:
             keeper.start()
@@ -84,7 +104,7 @@ class Engine:
             while not self._decided() and time.monotonic() < deadline:
                 self._changed.wait(deadline - time.monotonic())
             problems = [
-                f"device {keeper.device.name}: {keeper.problem or f'not loaded in {timeout_seconds:g} s'}"
+                f"device {keeper.place.name}: {keeper.problem or f'not loaded in {timeout_seconds:g} s'}"
                 for keeper in sorted(self._keepers, key=lambda keeper: not keeper.problem)
                 if keeper.state != "ready"
             ]
@@ -106,11 +126,13 @@ class Engine:
         """Hand over a request as `models.inputs.check` returned it; the future gives one result an input.
 
         `deadline` is Unix time. Blocks while the engine holds too many bytes. The future may be cancelled until its
-        first batch is sealed. Raises EngineStopped after `stop`, DeviceLost when no device is left; the future
-        raises InvalidInput, InputFailed, DeviceCrash, Expired, DeviceLost or EngineStopped.
+        first batch is sealed. Raises EngineStopped after `stop`, DeviceLost when no device is left, ModelOut when
+        none has the model, and DeviceCrash for an input that is known; the future raises InvalidInput, InputFailed,
+        DeviceCrash, Expired, Cancelled, ModelOut, DeviceLost or EngineStopped.
         """
         if model not in self._specs:
             raise UnknownModel.unknown("model", model, self._specs)
+        self._refuse_killers(self._specs[model], inputs, options or {})
         local = None if deadline is None else deadline - time.time() + time.monotonic()
         return self._desk.submit(model, inputs, options or {}, local, request_id)
 
@@ -118,10 +140,14 @@ class Engine:
         """Whether it is one of this engine's models."""
         return model in self._specs
 
+    def cancel(self, request_id: str) -> bool:
+        """End the request as Cancelled; what no device has of it never reaches one. Whether it was held here."""
+        return self._desk.cancel(request_id, Cancelled("the request was cancelled"))
+
     def describe(self, model: str) -> dict[str, Any]:
         """What a result of this model was made with: source, revision, dtype and versions of the libraries."""
         spec = self._specs[model]
-        versions = next((keeper.facts for keeper in self._keepers if keeper.facts), {})
+        versions = next((keeper.record.versions for keeper in self._keepers if keeper.record.versions), {})
         return {
             "model": model,
             "source": Path(spec.source).name if spec.is_folder else spec.source,
@@ -132,28 +158,31 @@ class Engine:
 
     def loaded(self, model: str) -> dict[str, dict[str, Any]]:
         """What each device told of the model when it was loaded last: `models.warmup.load` names the facts."""
-        return {keeper.device.name: keeper.loaded[model] for keeper in self._keepers if model in keeper.loaded}
+        told = {keeper.device.name: keeper.record.loaded for keeper in self._keepers if model in keeper.record.loaded}
+        return {device: loaded[model] for device, loaded in told.items()}
 
     def stats(self) -> dict[str, Any]:
         """Loads, batches, rows, tokens, restarts and what is held, as JSON values."""
         totals: dict[str, Counter[str]] = {}
         for keeper in self._keepers:
-            for name, total in keeper.totals.items():
+            for name, total in keeper.record.totals.items():
                 totals.setdefault(name, Counter()).update(total)
         return {
             "models": {name: dict(total) for name, total in totals.items()},
             "devices": {
-                keeper.device.name: {
+                keeper.place.name: {
                     "state": keeper.state,
                     "pid": keeper.pid,
-                    "restarts": keeper.restarts,
-                    "loads": dict(keeper.loads),
-                    "process_loads": dict(keeper.process_loads),
-                    "batches_at_device": keeper.batches,
-                    "versions": keeper.facts,
+                    "restarts": keeper.record.restarts,
+                    "recycled": keeper.record.recycled,
+                    "loads": dict(keeper.record.loads),
+                    "process_loads": dict(keeper.record.process_loads),
+                    "batches_at_device": len(keeper.at_device),
+                    "versions": keeper.record.versions,
                 }
                 for keeper in self._keepers
             },
+            "out": sorted(self._out),
             "held": self._desk.sizes,
         }
 
@@ -174,6 +203,24 @@ class Engine:
                 keeper.kill()
                 keeper.join(5.0)
         self._desk.close(error, "the engine was stopped before the request could end", all_of_them=True)
+        self._ceilings.save()
+
+    def _refuse_killers(self, spec: ModelSpec, inputs: list[Any], options: dict[str, Any]) -> None:
+        digests = {digest_of(spec, value, options): index for index, value in enumerate(inputs)}
+        try:
+            known = self._killers.killers(digests.keys())
+        except Exception:
+            _log.exception("whether the inputs are known to end device processes cannot be asked")
+            return
+        for digest, sentence in known.items():
+            raise DeviceCrash(f"inputs[{digests[digest]}] is known: {sentence}")
+
+    def _blame(self, row: Row, sentence: str) -> None:
+        digest = digest_of(self._specs[row.model], row.value, row.owner.options)
+        try:
+            self._killers.note_killer(digest, sentence, KEEP_SECONDS)
+        except Exception:
+            _log.exception("that an input ends device processes cannot be told to others")
 
     def _decided(self) -> bool:
         states = [keeper.state for keeper in self._keepers]
@@ -185,8 +232,12 @@ class Engine:
     def _notice(self) -> None:
         with self._changed:
             self._changed.notify_all()
-        if self._keepers and all(keeper.state == "lost" for keeper in self._keepers) and self._started:
+        if not self._started or self._stopped.is_set():
+            return
+        if all(keeper.state == "lost" for keeper in self._keepers):
             self._all_lost()
+        else:
+            self._look_for_models()
 
     def _all_lost(self) -> None:
         with self._changed:
@@ -198,6 +249,25 @@ class Engine:
         self._desk.close(DeviceLost, because, all_of_them=True)
         if self._on_lost is not None:
             self._on_lost(because)
+
+    def _look_for_models(self) -> None:
+        """Shut what no device serves, open what one serves again."""
+        with self._changed:
+            out = {name for name in self._specs if not any(keeper.serves(name) for keeper in self._keepers)}
+            gone, back = out - self._out, self._out - out
+            self._out = out
+        for name in gone:
+            why = "; ".join(keeper.why_not(name) for keeper in self._keepers if keeper.has(name))
+            because = f'model "{name}" is out: {why}'
+            _log.error(because)
+            self._desk.shut(name, ModelOut, because)
+            if self._on_out is not None:
+                self._on_out(name, because)
+        for name in back:
+            _log.warning('model "%s" is served again', name)
+            self._desk.open(name)
+            if self._on_out is not None:
+                self._on_out(name, "")
 
     def _tick(self) -> None:
         while not self._stopped.wait(_TICK_SECONDS):

@@ -7,8 +7,10 @@
     │   ├── DeviceCrash                    run alone, it ended its device process twice
     │   └── InputFailed                    run alone, it made the model raise
     ├── Expired                            its deadline passed before its batch was sealed
+    ├── Cancelled                          who sent it wants it no more
     ├── Transient                          nobody's fault; another delivery may succeed
     │   ├── DeviceLost                     the device failed, or no device is left
+    │   ├── ModelOut                       no device of this worker has the model any more; another worker may
     │   └── EngineStopped                  the engine was stopped before the request had begun
     ├── CatalogueError                     the operator's fault: a catalogue that cannot be read
     ├── DeviceError                        the operator's fault: devices that are asked for and not there
@@ -95,6 +97,10 @@ class Expired(ModelsError):
     """The deadline passed before the request's batch was sealed."""
 
 
+class Cancelled(ModelsError):
+    """The request was cancelled while it was held."""
+
+
 class Transient(ModelsError):
     """Nobody's fault that matters to the caller: try again."""
 
@@ -103,6 +109,10 @@ class Transient(ModelsError):
 
 class DeviceLost(Transient):
     """The device failed under the request, or the engine has no device left."""
+
+
+class ModelOut(Transient):
+    """The model could not be loaded again after its process had ended; the sentence says why."""
 
 
 class EngineStopped(Transient):

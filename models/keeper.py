@@ -1,6 +1,6 @@
 """Keeps one device process: starts it, feeds it batches, reads its answers, starts it again when it dies.
 
-Two threads a device. `_keep` owns the process from before its first start to after its last end (the kernel ties the
+Two threads a process. `_keep` owns the process from before its first start to after its last end (the kernel ties the
 process to the thread that started it) and feeds it; `_read` exists once a process and hands answers to the desk.
 """
 
@@ -11,67 +11,89 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from models.child import Child
-from models.desk import Batch, Desk
-from models.devices import Device
+from models.absent import Absent
+from models.at_device import AtDevice
+from models.child import PROGRAM, Child
+from models.desk import Desk
 from models.frames import Message
-from models.spec import ModelSpec
+from models.held import Batch
+from models.placement import Place
+from models.record import Record
+from models.rows import limits_of
+from models.size_watch import SizeWatch
 
 FAILURES_TO_GIVE_UP = 5  # starts or devices that fail in a row, with no batch done in between
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 30.0
-_AT_THE_DEVICE = 2  # one batch runs, one waits
 
 State = Literal["starting", "ready", "down", "lost", "stopped"]
 
 _log = logging.getLogger("models.engine")
 
 
-class Keeper:
-    """One device's keeper. Both callables are called from its threads.
+@dataclass(frozen=True, slots=True)
+class Care:
+    """How an engine's device processes are kept.
 
-    `changed` is called whenever `state` has changed. `may_risk` says whether this device may run what has ended a
-    device process before: not while another is still starting again, or one bad input could take out all.
+    A process that has more than `recycle_bytes` in memory is replaced when it has finished what it has, one at a
+    time. `overlap`: prepare and finish beside the forward pass; None: on a GPU. `on_begin` is called with the ids of
+    requests before their first batch is sent, in a keeper's thread. `program` is the module that is run.
+    """
+
+    load_seconds: float
+    recycle_bytes: int | None = None
+    overlap: bool | None = None
+    on_begin: Callable[[Sequence[str]], None] | None = None
+    program: str = PROGRAM
+
+
+class Keeper:
+    """One device process's keeper. Both callables are called from its threads.
+
+    `changed` is called whenever `state` or `absent` has changed. `may_risk` says whether this device may run what has
+    ended a device process before: not while another is still starting again, or one bad input could take out all.
+    `turn` is held by the one keeper whose process is being replaced for its size.
     """
 
     def __init__(
         self,
-        device: Device,
-        specs: Sequence[ModelSpec],
+        place: Place,
         desk: Desk,
+        care: Care,
         *,
-        load_seconds: float,
         changed: Callable[[], None],
         may_risk: Callable[[Keeper], bool],
+        turn: threading.Lock,
     ) -> None:
-        self.device = device
+        self.place = place
+        self.device = place.device
         self.state: State = "starting"
         self.problem = ""
         self.pid: int | None = None
-        self.restarts = 0
-        self.loads: Counter[str] = Counter()
-        self.process_loads: Counter[str] = Counter()
-        self.facts: dict[str, Any] = {}
-        self.loaded: dict[str, Message] = {}  # what the process told of each model when it had loaded it
-        self.totals: dict[str, Counter[str]] = {spec.name: Counter() for spec in specs}
-        self._specs = {spec.name: spec for spec in specs}
+        self.absent = Absent()
+        self.record = Record([spec.name for spec in place.specs])
+        self.at_device = AtDevice()
+        self._specs = {spec.name: spec for spec in place.specs}
+        self._limits = {spec.name: limits_of(spec, place.device.kind) for spec in place.specs}
         self._desk = desk
-        self._load_seconds = load_seconds
+        self._care = care
+        self._overlap = place.device.kind == "cuda" if care.overlap is None else care.overlap
+        self._most = 3 if self._overlap else 2  # one batch runs, one waits; and one is finished meanwhile
         self._changed = changed
         self._may_risk = may_risk
+        self._size = SizeWatch(place.name, care.recycle_bytes, turn)
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._lock = threading.Lock()
-        self._at_device: dict[int, Batch] = {}
-        self._running: tuple[int, float] | None = None  # the batch whose turn it is, and since when
-        self._begun = 0  # the last batch that the process said it began
+        self._loading: tuple[str, float] | None = None  # a model, and since when
         self._failures = 0
+        self._first = True
         self._gone = False
-        self._device_failure = ""
+        self._verdict: Message | None = None  # the process's own word on why it ends
         self._child: Child | None = None
-        self._thread = threading.Thread(target=self._keep, name=f"models.keeper {device.name}", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name=f"models.keeper {place.name}", daemon=True)
 
     def start(self) -> None:
         """Start the device process, without waiting for it."""
@@ -96,10 +118,17 @@ class Keeper:
             self._thread.join(max(0.0, timeout_seconds))
         return not self._thread.is_alive() or self._thread is threading.current_thread()
 
-    @property
-    def batches(self) -> int:
-        """Batches at the device."""
-        return len(self._at_device)
+    def serves(self, model: str) -> bool:
+        """Whether requests for the model may wait for this device."""
+        return model in self._specs and self.state not in ("lost", "stopped") and model not in self.absent
+
+    def has(self, model: str) -> bool:
+        """Whether the model was placed here."""
+        return model in self._specs
+
+    def why_not(self, model: str) -> str:
+        """Why it does not."""
+        return f"{self.place.name}: {self.absent.because(model) or self.problem}"
 
     def _keep(self) -> None:
         while not self._stopping.is_set():
@@ -109,92 +138,104 @@ class Keeper:
             pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**self._failures)
             if self._stopping.wait(pause if self._failures else 0.0):
                 break
-            self.restarts += 1
+            self.record.restarts += 1
+        self._size.done()
         if self.state != "lost":
             self._become("stopped")
 
     def _live(self) -> None:
         """One process's life."""
         try:
-            child = Child()
+            child = Child(self._care.program)
         except OSError as error:
             self._bury(f"it cannot be started: {error}")
             return
         self._child, self.pid, self._gone = child, child.pid, False
-        self.problem = self._device_failure = ""
-        self.process_loads = Counter()
-        reader = threading.Thread(target=self._read, args=(child,), name=f"models.read {self.device.name}", daemon=True)
+        self.problem, self._verdict, self._loading = "", None, None
+        self.record.process_loads = Counter()
+        name = f"models.read {self.place.name}"
+        reader = threading.Thread(target=self._read, args=(child,), name=name, daemon=True)
         reader.start()
         try:
             child.send(self._setup())
             self._feed(child)
         except Exception:
-            _log.exception("device %s: its keeper failed; its process is started again", self.device.name)
+            _log.exception("device %s: its keeper failed; its process is started again", self.place.name)
             child.kill("its keeper failed")
         reader.join()
         self.pid = self._child = None
-        ended = child.reap()
-        self._bury(self._device_failure or ended)
+        self._bury(child.reap())
 
     def _setup(self) -> Message:
+        present = [spec for spec in self.place.specs if spec.name not in self.absent] or self.place.specs
         return {
-            "specs": [spec.as_json() for spec in self._specs.values()],
+            "specs": [spec.as_json() for spec in present],
+            "first": self._first,
             "kind": self.device.kind,
             "visible": self.device.visible,
             "threads": self.device.threads,
-            "offline": all(spec.is_folder for spec in self._specs.values()),
+            "memory_fraction": self.place.memory_fraction,
+            "overlap": self._overlap,
+            "offline": all(spec.is_folder for spec in self.place.specs),
             "log_level": _log.getEffectiveLevel(),
         }
 
     def _feed(self, child: Child) -> None:
         """Send batches while the process lives; end it when stopping, or when it runs past a limit."""
-        loading_until = time.monotonic() + self._load_seconds
+        started = time.monotonic()
         while True:
             self._wake.clear()  # before looking at anything: what changes from here on sets it again
             if self._gone:
                 return
-            if self._stopping.is_set() and not self._at_device:
+            ready = self.state == "ready"
+            ending = self._stopping.is_set() or (ready and self._size.look(child))
+            if ending and not self.at_device:
                 # One that still loads has nothing to lose.
-                child.end() if self.state == "ready" else child.kill("the engine was stopped")
+                child.end() if ready else child.kill("the engine was stopped")
                 return
-            if self.state == "ready" and not self._stopping.is_set() and self._feed_one(child):
+            if ready and not ending and self._give(child):
                 continue
-            self._wake.wait(self._check_time(child, loading_until))
+            self._wake.wait(self._patience(child, started))
 
-    def _feed_one(self, child: Child) -> bool:
-        busy = len(self._at_device)
-        if busy >= _AT_THE_DEVICE:
+    def _give(self, child: Child) -> bool:
+        """Give the process a batch, or a model that it lacks; whether there was one to give."""
+        busy = len(self.at_device)
+        if self._loading is not None or busy >= self._most or self.at_device.alone():
             return False
-        batch = self._desk.seal(self._wake, full_only=busy > 0, suspects=self._may_risk(self))
+        if not busy and (lacking := self.absent.due()):
+            self._loading = (lacking, time.monotonic())
+            child.send({"load": self._specs[lacking].as_json()})
+            return False
+        present = {name: limits for name, limits in self._limits.items() if name not in self.absent}
+        risk = not busy and self._may_risk(self)
+        batch = self._desk.seal(self._wake, present, self.device, full_only=busy > 0, suspects=risk)
         if batch is None:
             return False
-        with self._lock:
-            self._at_device[batch.number] = batch
-            if self._running is None:  # a process that does not even begin is held to the limit as well
-                self._running = (batch.number, time.monotonic())
+        if batch.beginning and self._care.on_begin is not None:
+            self._care.on_begin(batch.beginning)
+        self.at_device.add(batch)
         try:
             child.send(batch.message())
         except (TypeError, ValueError) as error:  # values that `models.inputs.check` never saw
-            with self._lock:
-                del self._at_device[batch.number]
-                if self._running is not None and self._running[0] == batch.number:
-                    self._running = None
+            self.at_device.remove(batch.number)
             sentence = f"inputs cannot be written as JSON: {error}"
             self._desk.answer(batch, [{"error": "InvalidInput", "sentence": sentence}] * len(batch.rows))
         return True
 
-    def _check_time(self, child: Child, loading_until: float) -> float | None:
+    def _patience(self, child: Child, started: float) -> float | None:
         """Kill what has run too long; seconds until the next look, None for no need."""
-        running = self._running
-        if running is not None:
-            number, began = running
-            batch = self._at_device.get(number)
-            limit = self._specs[batch.model].time_limit_seconds if batch else 60.0
-            left, reason = began + limit - time.monotonic(), f"it ran past the time limit of {limit:g} s"
-        elif self.state != "ready":
-            left, reason = loading_until - time.monotonic(), f"it did not load in {self._load_seconds:g} s"
+        load_seconds = self._care.load_seconds
+        loading, first = self._loading, self.at_device.first()
+        if self.state != "ready":
+            left, reason = started + load_seconds - time.monotonic(), f"it did not load in {load_seconds:g} s"
+        elif loading is not None:
+            left, reason = loading[1] + load_seconds - time.monotonic(), f"it did not load in {load_seconds:g} s"
+        elif first is not None:
+            limit = self._specs[first[0].model].time_limit_seconds
+            left, reason = limit - first[1], f"it ran past the time limit of {limit:g} s"
         else:
-            return None
+            waits = (self._size.look_seconds, self.absent.wait_seconds())
+            return min((wait for wait in waits if wait is not None), default=None)
         if left <= 0:
             child.kill(reason)
         return max(0.05, left)
@@ -202,84 +243,121 @@ class Keeper:
     def _read(self, child: Child) -> None:
         while (message := child.receive()) is not None:
             try:
-                self._receive(message)
+                self._receive(message, child)
             except Exception:
-                _log.exception("device %s: an answer could not be handled", self.device.name)
+                _log.exception("device %s: an answer could not be handled", self.place.name)
         self._gone = True
         self._wake.set()
 
-    def _receive(self, message: Message) -> None:
+    def _receive(self, message: Message, child: Child) -> None:
         if "done" in message:
             self._done(message)
         elif "started" in message:
-            self._begun = message["started"]
+            self.at_device.begin(message["started"])
         elif "log" in message:
             level, name, text = message["log"]
-            logging.getLogger(name).log(level, "%s: %s", self.device.name, text)
+            logging.getLogger(name).log(level, "%s: %s", self.place.name, text)
+        elif "loading" in message:
+            self._loading = (message["loading"], time.monotonic())
         elif "loaded" in message:
-            name = message["loaded"]
-            self.loaded[name] = message
-            self.loads[name] += 1
-            self.process_loads[name] += 1
-            seconds = message["load_seconds"], message["warm_seconds"]
-            _log.info("device %s: loaded %s in %.1f s, warm after %.1f s more", self.device.name, name, *seconds)
-        elif "ready" in message:
-            self.facts = message["ready"]
-            self._become("ready")
+            self._loaded(message)
         elif "load_failed" in message:
-            self.problem = message["load_failed"]
-        elif "failed" in message:
-            self._device_failure = message["failed"]
+            self._load_failed(message)
+        elif "ready" in message:
+            self._ready(message["ready"], child)
+        else:
+            self._verdict = message
+
+    def _ready(self, versions: Message, child: Child) -> None:
+        self.record.versions = versions
+        self._loading, self._first = None, False
+        self._size.loaded(child)
+        self._size.done()
+        self._become("ready")
+
+    def _loaded(self, message: Message) -> None:
+        name = message["loaded"]
+        self._loading = None
+        self.record.load(message)
+        seconds = message["load_seconds"], message["warm_seconds"]
+        _log.info("device %s: loaded %s in %.1f s, warm after %.1f s more", self.place.name, name, *seconds)
+        if self.absent.back(name):
+            self._changed()
+        self._wake.set()
+
+    def _load_failed(self, message: Message) -> None:
+        self._loading = None
+        self.problem = message["load_failed"]
+        if self._first or message["model"] is None or len(self._specs) == 1:
+            return  # the process ends, and that is what is tried again
+        pause = self.absent.fail(message["model"], self.problem)
+        _log.error("device %s: %s; tried again in %.0f s", self.place.name, self.problem, pause)
+        self._changed()
+        self._wake.set()
 
     def _done(self, message: Message) -> None:
-        with self._lock:
-            batch = self._at_device.pop(message["done"])
-            following = next(iter(self._at_device), None)
-            self._running = None if following is None else (following, time.monotonic())
+        batch = self.at_device.remove(message["done"])
         self._failures = 0
         self._wake.set()  # the device is fed first: settling takes longer
-        total = self.totals[batch.model]
-        total["batches"] += 1
-        total.update(message["figures"])
+        figures, ceilings = message["figures"], self._desk.ceilings
+        self.record.batch(batch.model, message)
+        for longest, tokens in message["ran_out"]:
+            ceilings.ran_out(batch.model, self.device.description, longest, tokens)
+        if not message["ran_out"]:
+            limit = self._limits[batch.model].tokens
+            ceilings.passed(batch.model, self.device.description, figures["longest"], limit)
         try:
             self._desk.answer(batch, message["answers"])
         except Exception:
             self._desk.release(batch, "the device process gave an answer that cannot be read")
             raise
 
-    def _bury(self, reason: str) -> None:
+    def _bury(self, ended: str) -> None:
         """Settle what was at the device when its process ended, and decide whether it is started again."""
         self._desk.leave(self._wake)
-        batches = list(self._at_device.values())
-        self._at_device, self._running = {}, None
-        started = next((batch for batch in batches if batch.number == self._begun), None)
-        was_ready = self.state == "ready"
+        begun, others = self.at_device.clear()
+        was_ready, loading, verdict = self.state == "ready", self._loading, self._verdict or {}
         if self._stopping.is_set():
-            self._desk.give_back(batches)
+            self._desk.give_back([*begun, *others])
             return
-        if not was_ready and not self.problem:
-            self.problem = f"the device process ended while it loaded: {reason}"
-        elif was_ready:
+        if was_ready and self._size.replacing and not begun:
+            self._desk.give_back(others)
+            self.record.recycled += 1
+            self._become("down")
+            return
+        device_failure = verdict.get("failed", "")
+        reason = device_failure or verdict.get("poisoned", "") or ended
+        if was_ready:
             self.problem = reason
-        self._desk.give_back(batch for batch in batches if batch is not started)
-        explained = False
-        if started is not None and self._device_failure:
-            self._desk.release(started, f"the device failed: {reason}")
-        elif started is not None:
-            explained = self._desk.suspect(started, reason)
+        elif not self.problem:
+            self.problem = f"the device process ended while it loaded: {reason}"
+        self._desk.give_back(others)
+        explained = self._settle(begun, reason, verdict)
+        if loading is not None and not self._first and len(self._specs) > 1:
+            # The next process begins without it, so that its neighbours are served.
+            self.absent.fail(loading[0], f'model "{loading[0]}" ended its device process while it loaded: {reason}')
+            explained = explained or any(name not in self.absent for name in self._specs)
+            self._changed()
         self._failures += not explained
-        if not self.facts:  # never ready: the first start decides whether there is an engine at all
+        if self._first:  # never ready: the first start decides whether there is an engine at all
             self._become("lost")
             return
-        hopeless = self._failures >= FAILURES_TO_GIVE_UP and (not was_ready or bool(self._device_failure))
-        _log.log(
-            logging.ERROR if hopeless else logging.WARNING,
-            "device %s: its process ended (%s); %s",
-            self.device.name,
-            self.problem,
-            "given up" if hopeless else "starting another",
-        )
+        hopeless = self._failures >= FAILURES_TO_GIVE_UP and (not was_ready or bool(device_failure))
+        level, next_ = (logging.ERROR, "given up") if hopeless else (logging.WARNING, "starting another")
+        _log.log(level, "device %s: its process ended (%s); %s", self.place.name, self.problem, next_)
         self._become("lost" if hopeless else "down")
+
+    def _settle(self, begun: list[Batch], reason: str, verdict: Message) -> bool:
+        """What becomes of the batches that the process had begun; whether one of them explains its end."""
+        explained = False
+        for batch in begun:
+            if verdict and batch.number != verdict["run"]:
+                self._desk.give_back([batch])
+            elif "failed" in verdict:
+                self._desk.release(batch, f"the device failed: {reason}")
+            else:
+                explained = self._desk.suspect(batch, reason) or explained
+        return explained
 
     def _become(self, state: State) -> None:
         self.state = state

@@ -1,4 +1,4 @@
-"""Runs batches in the device process: prepare each input, forward in passes, halve what raises, answer every row."""
+"""Runs a model's batches in the device process: prepare each input, forward in passes, halve what raises, finish."""
 
 from __future__ import annotations
 
@@ -6,96 +6,141 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from models import blame
 from models.adapters.base import Adapter, Prepared
 from models.batching import Limits, split
-from models.errors import InputFailed, ModelsError
+from models.blame import DeviceFailed
+from models.ceilings import Ceiling
 from models.spec import ModelSpec
 
 Answer = dict[str, Any]
 
-_CEILING_GROWTH = 1.01  # a pass: a batch size that ran out of memory is tried again some 70 passes later
 
-_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
-_DEVICE_IS_GONE = ("cuda error", "cudnn_status", "cublas_status", "device-side assert", "nccl")
+@dataclass(slots=True)
+class Work:
+    """A batch on its way through `prepare`, `forward` and `finish`, which answer its rows.
 
+    `figures` holds passes, rows, tokens and padded tokens, and the seconds of each step. `ran_out` lists the passes
+    that did not fit: (longest row, padded tokens).
+    """
 
-class DeviceFailed(Exception):
-    """The device will not run anything again in this process. Nobody's input is to blame without proof."""
+    answers: list[Answer]
+    items: list[Prepared]
+    outputs: list[tuple[Prepared, Any]] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+    ran_out: list[tuple[int, int]] = field(default_factory=list)
+    cleared: bool = False  # the device was asked, and is well
 
 
 class Runner:
-    """One model's batches. `figures` holds the last batch's passes, rows, real and padded tokens.
+    """One model's batches. `prepare` and `finish` may run in another thread than `forward`, but not at once.
 
-    `equal_lengths`: padding changes this model's results, so that only equal lengths share a pass.
+    `well` is an input that ran when the model was loaded, with its options: it tells a device that fails from inputs
+    that do. Until it is set, inputs are to blame. `equal_lengths`: padding changes this model's results, so that only
+    equal lengths share a pass.
     """
 
     def __init__(self, spec: ModelSpec, adapter: Adapter) -> None:
         self.spec = spec
-        self._adapter = adapter
-        self._ceiling_tokens = float(spec.batch_tokens)
+        self.adapter = adapter
+        self.well: tuple[Any, dict[str, Any]] | None = None
         self.equal_lengths = False
         self.figures: dict[str, float] = {}
 
     def run(self, values: Sequence[Any], options: Sequence[dict[str, Any]]) -> list[Answer]:
-        """One answer per value, in order. Raises DeviceFailed when no answer can be had from this process."""
+        """One answer per value, in order; `figures` are then this batch's. Raises as `forward` does."""
+        work = self.prepare(values, options)
+        self.forward(work)
+        self.figures = work.figures
+        return self.finish(work)
+
+    def prepare(self, values: Sequence[Any], options: Sequence[dict[str, Any]]) -> Work:
+        """What `forward` takes; inputs that cannot be prepared are answered already."""
         began = time.perf_counter()
-        answers: list[Answer] = [{}] * len(values)
-        prepared: list[Prepared] = []
+        work = Work([{} for _ in values], [])
         for row, (value, given) in enumerate(zip(values, options, strict=True)):
             try:
-                prepared.append(self._adapter.prepare(row, value, self.with_defaults(given)))
+                work.items.append(self.adapter.prepare(row, value, self.with_defaults(given)))
             except Exception as error:
-                answers[row] = _failure(error)
-        self.figures = {
+                blame.raise_if_sticky(error)
+                work.answers[row] = blame.failure(error)
+        work.figures = {
             "rows": len(values),
             "passes": 0,
-            "tokens": sum(item.length for item in prepared),
+            "tokens": sum(item.length for item in work.items),
             "padded_tokens": 0,
+            "longest": max((item.length for item in work.items), default=0),
             "prepare_seconds": time.perf_counter() - began,
         }
-        limits = Limits(self.spec.batch_size, int(self._ceiling_tokens), 0)
-        for group in _by_size(prepared) if self.equal_lengths else [prepared]:
+        return work
+
+    def forward(self, work: Work, ceilings: tuple[Ceiling, ...] = ()) -> None:
+        """Run the passes. Raises DeviceFailed or Poisoned when no answer can be had from this process."""
+        began = time.perf_counter()
+        limits = Limits(self.spec.batch_size, self.spec.batch_tokens, 0, ceilings)
+        for group in _by_size(work.items) if self.equal_lengths else [work.items]:
             for part in split([item.length for item in group], limits):
-                self._forward([group[i] for i in part], answers)
-        self.figures["seconds"] = time.perf_counter() - began
-        return answers
+                self._pass([group[i] for i in part], work)
+        work.figures["forward_seconds"] = time.perf_counter() - began
+
+    def finish(self, work: Work) -> list[Answer]:
+        """The answers, in the order of the inputs. Raises DeviceFailed or Poisoned, as `forward` does."""
+        began = time.perf_counter()
+        for item, output in work.outputs:
+            try:
+                work.answers[item.row] = {"ok": self.adapter.finish(output, item)}
+            except Exception as error:
+                blame.raise_if_sticky(error)
+                work.answers[item.row] = blame.failure(error)
+        work.outputs = []
+        work.figures["finish_seconds"] = time.perf_counter() - began
+        steps = ("prepare_seconds", "forward_seconds", "finish_seconds")
+        work.figures["seconds"] = sum(work.figures[step] for step in steps)
+        return work.answers
 
     def with_defaults(self, given: dict[str, Any]) -> dict[str, Any]:
         """The options that were given, and the spec's defaults for the others."""
         return {name: option.default for name, option in self.spec.options.items()} | given
 
-    def _forward(self, items: list[Prepared], answers: list[Answer]) -> None:
+    def _pass(self, items: list[Prepared], work: Work) -> None:
         """One pass; when it raises, its halves, down to single rows, which fail by themselves."""
-        tokens = len(items) * max(item.length for item in items)
-        self.figures["passes"] += 1
-        self.figures["padded_tokens"] += tokens
+        longest = max(item.length for item in items)
+        work.figures["passes"] += 1
+        work.figures["padded_tokens"] += len(items) * longest
         failure: Exception
         try:
             self._misbehave(items)
-            for item, output in zip(items, self._adapter.forward(items), strict=True):
-                try:
-                    answers[item.row] = {"ok": self._adapter.finish(output, item)}
-                except Exception as error:
-                    answers[item.row] = _failure(error)
-            self._ceiling_tokens = min(self.spec.batch_tokens, self._ceiling_tokens * _CEILING_GROWTH)
+            work.outputs += zip(items, self.adapter.forward(items), strict=True)
             return
         except Exception as error:
-            if _is_the_devices(error):
-                raise DeviceFailed(_one_line(error)) from error
-            if len(items) == 1:
-                answers[items[0].row] = _failure(error)
-                return
-            failure = error
-        # Outside the except block, so that the traceback, and with it the pass's tensors, can be freed.
-        if _is_memory(failure):
-            del failure
-            self._ceiling_tokens = tokens / 2
-            self._adapter.free_memory()
+            blame.raise_if_sticky(error)
+            failure = error.with_traceback(None)  # its frames hold the pass's tensors
+        if blame.is_memory(failure):
+            self.adapter.free_memory()
+            work.ran_out.append((longest, len(items) * longest))
+        if not work.cleared and (len(items) == 1 or not blame.is_memory(failure)):
+            self._ask_the_device(failure)
+            work.cleared = True
+        if len(items) == 1:
+            work.answers[items[0].row] = blame.failure(failure)
+            return
         half = len(items) // 2
-        self._forward(items[:half], answers)
-        self._forward(items[half:], answers)
+        self._pass(items[:half], work)
+        self._pass(items[half:], work)
+
+    def _ask_the_device(self, failure: Exception) -> None:
+        """Run what is known to run. When that raises as well, both halves of any batch would, down to the last row."""
+        if self.well is None:
+            return
+        value, options = self.well
+        try:
+            self.adapter.forward([self.adapter.prepare(0, value, self.with_defaults(options))])
+        except Exception as error:
+            sentence = f"{blame.one_line(failure)}; and what ran when the model was loaded raises now: "
+            raise DeviceFailed(sentence + blame.one_line(error)) from error
 
     def _misbehave(self, items: list[Prepared]) -> None:
         """Do what the spec's faults ask for. Nothing, for every spec that has none."""
@@ -115,28 +160,3 @@ def _by_size(items: Sequence[Prepared]) -> list[list[Prepared]]:
     for item in items:
         groups.setdefault(item.size or item.length, []).append(item)
     return list(groups.values())
-
-
-def _failure(error: Exception) -> Answer:
-    if isinstance(error, ModelsError):
-        return {"error": type(error).__name__, "sentence": str(error)}
-    sentence = (
-        f"inputs does not fit into the device's memory, even alone: {_one_line(error)}"
-        if _is_memory(error)
-        else f"inputs made the model raise, alone too: {_one_line(error)}"
-    )
-    return {"error": InputFailed.__name__, "sentence": sentence}
-
-
-def _is_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _MEMORY)
-
-
-def _is_the_devices(error: Exception) -> bool:
-    text = str(error).lower()
-    return not _is_memory(error) and any(words in text for words in _DEVICE_IS_GONE)
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}{'…' if len(text) > 300 else ''}"

@@ -40,6 +40,7 @@ def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, dict[str, Any]]
     options = {**adapter.example_options, **spec.example_options}
     _run(runner, [example], options, "its example")
     padding = _probe(runner, adapter, options)
+    runner.well = (example, options)
     if device.type == "cuda":
         # Reserves the memory of the largest batch now, not under a request. On the CPU there is nothing to reserve.
         _run(runner, [_longest(runner, spec, example, options)] * spec.batch_size, options, "its largest batch")

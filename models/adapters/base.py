@@ -42,6 +42,8 @@ class Adapter(ABC):
     example_options: Mapping[str, Any] = MappingProxyType({})
     lengths: tuple[Any, Any] | None = None
     equal_lengths = False
+    # Whether `forward` uses what `prepare` and `finish` use, so that they may not run beside it.
+    one_thread = False
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         self.spec = spec

@@ -25,6 +25,8 @@ from models.spec import ModelSpec
 class General(Adapter):
     """Result: the pipeline's own, as JSON values; images and sound in it as base64 with their sizes."""
 
+    one_thread = True  # the pipeline tokenizes in its forward pass
+
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         super().__init__(spec, device)
         for package in spec.kind.needs:

@@ -17,9 +17,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, pipeline
 
-from models.kinds import KINDS
 from models.runner import Runner
-from models.spec import ModelSpec
 from models.warmup import load
 from tests.support import tiny_models
 from tests.support.engines import spec
@@ -235,85 +233,3 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_unpacked(runners: C
     assert len(bomb) < 100_000
     (answer,) = runners("image-classification").run([bomb], [{}])
     assert answer["sentence"] == "inputs has 400,000,000 pixels; at most 40,000,000 are allowed"
-
-
-class Fussy:
-    """An adapter's stand-in whose memory holds so many rows, and whose model dislikes some."""
-
-    def __init__(self, room: int, disliked: str = "") -> None:
-        self.room, self.disliked, self.passes, self.freed = room, disliked, list[int](), 0
-
-    def prepare(self, row: int, value: str, options: Options) -> Any:
-        from models.adapters.base import Prepared
-
-        return Prepared(row, value, len(value), options, value)
-
-    def forward(self, items: Any) -> list[str]:
-        self.passes.append(len(items))
-        if len(items) > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        if self.disliked and any(self.disliked in item.value for item in items):
-            raise IndexError("index out of range in self")
-        return [item.value for item in items]
-
-    def finish(self, output: str, item: Any) -> str:
-        return output.upper()
-
-    def free_memory(self) -> None:
-        self.freed += 1
-
-
-def fussy(adapter: Fussy, **values: Any) -> Runner:
-    one = ModelSpec("one", "feature-extraction", "/one", options=KINDS["feature-extraction"].options, **values)
-    return Runner(one, adapter)  # type: ignore[arg-type]
-
-
-def test_out_of_memory_halves_the_batch_until_it_fits() -> None:
-    adapter = Fussy(room=4)
-    answers = fussy(adapter).run([f"text {i}" for i in range(16)], [{}] * 16)
-    assert results(answers) == [f"TEXT {i}" for i in range(16)]
-    assert adapter.freed == 3
-
-
-def test_a_size_that_ran_out_of_memory_is_remembered_and_slowly_tried_again() -> None:
-    adapter = Fussy(room=8)
-    runner = fussy(adapter, batch_tokens=160)
-
-    def passes() -> list[int]:
-        adapter.passes.clear()
-        assert len(results(runner.run(["ten of it."] * 16, [{}] * 16))) == 16
-        return list(adapter.passes)
-
-    assert passes() == [16, 8, 8]
-    assert passes() == [8, 8]
-    later = [passes() for _ in range(60)]
-    assert later[0] == [8, 8]
-    assert any(sizes[0] > 8 for sizes in later)
-
-
-def test_a_row_that_does_not_fit_even_alone_is_the_rows_fault() -> None:
-    (answer,) = fussy(Fussy(room=0)).run(["text"], [{}])
-    assert answer["error"] == "InputFailed"
-    assert "does not fit into the device's memory, even alone" in answer["sentence"]
-
-
-def test_what_raises_is_found_by_halving() -> None:
-    adapter = Fussy(room=16, disliked="bad")
-    answers = fussy(adapter).run([f"{'bad' if i in (3, 9) else 'good'} {i}" for i in range(16)], [{}] * 16)
-    assert [i for i, answer in enumerate(answers) if "ok" not in answer] == [3, 9]
-    assert "IndexError: index out of range in self" in answers[3]["sentence"]
-
-
-def test_a_sticky_error_is_the_devices_fault_and_nobody_is_halved() -> None:
-    from models.runner import DeviceFailed
-
-    adapter = Fussy(room=16)
-
-    def broken(items: Any) -> list[str]:
-        adapter.passes.append(len(items))
-        raise RuntimeError("CUDA error: device-side assert triggered")
-
-    adapter.forward = broken  # type: ignore[method-assign]
-    with pytest.raises(DeviceFailed, match="device-side assert"):
-        fussy(adapter).run(["a", "b"], [{}] * 2)
-    assert adapter.passes == [2]

@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 
-from models.desk import Batch, Desk
+from models.desk import Desk
+from models.devices import Device
 from models.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InputFailed, InvalidInput
+from models.held import Batch
 from models.kinds import KINDS
+from models.rows import limits_of
 from models.spec import ModelSpec
+
+CPU = Device("cpu", "cpu", 1, description="one core")
 
 
 def spec(name: str = "m", task: str = "feature-extraction", **values: Any) -> ModelSpec:
@@ -24,13 +29,18 @@ class Bench:
     def __init__(self, *specs: ModelSpec, max_bytes: int = 10**6) -> None:
         self.now = 100.0
         self.hungry = threading.Event()
-        self.desk = Desk(specs or (spec(),), "cuda", max_bytes=max_bytes, clock=lambda: self.now)
+        specs = specs or (spec(),)
+        self.limits = {one.name: limits_of(one, "cuda") for one in specs}
+        self.desk = Desk(specs, max_bytes=max_bytes, clock=lambda: self.now)
 
     def submit(self, *texts: str, model: str = "m", deadline: float | None = None, **options: Any) -> Any:
         return self.desk.submit(model, list(texts), options, deadline, "id")
 
+    def ask(self, hungry: threading.Event | None = None, **how: bool) -> Batch | None:
+        return self.desk.seal(hungry or self.hungry, self.limits, CPU, **how)
+
     def seal(self) -> Batch:
-        batch = self.desk.seal(self.hungry)
+        batch = self.ask()
         assert batch is not None
         return batch
 
@@ -49,7 +59,7 @@ def test_requests_of_one_model_share_a_batch_and_each_gets_its_own_answer() -> N
 def test_a_list_is_split_over_batches_and_joined_in_order() -> None:
     bench = Bench()
     future = bench.submit(*(f"text {'x' * i}" for i in range(10)))
-    while batch := bench.desk.seal(bench.hungry):
+    while batch := bench.ask():
         assert len(batch.rows) <= 4
         bench.echo(batch)
     assert future.result(0) == [f"TEXT {'X' * i}" for i in range(10)]
@@ -78,7 +88,7 @@ def test_the_bad_one_of_a_list_is_named_and_the_rest_of_the_list_not_run() -> No
     bench.desk.answer(bench.seal(), [{"error": "InputFailed", "sentence": "inputs made the model raise"}])
     with pytest.raises(InputFailed, match=r"^inputs\[1\] made the model raise$"):
         future.result(0)
-    assert bench.desk.seal(bench.hungry) is None
+    assert bench.ask() is None
 
 
 def test_a_crash_makes_every_member_run_alone_and_only_the_guilty_fails() -> None:
@@ -86,7 +96,7 @@ def test_a_crash_makes_every_member_run_alone_and_only_the_guilty_fails() -> Non
     futures = {text: bench.submit(text) for text in ("one", "two", "boom")}
     assert not bench.desk.suspect(bench.seal(), "killed by SIGKILL")
     kills = 0
-    while batch := bench.desk.seal(bench.hungry):
+    while batch := bench.ask():
         assert len(batch.rows) == 1
         if batch.rows[0].value == "boom":
             kills += 1
@@ -150,7 +160,7 @@ def test_a_cancelled_request_never_reaches_the_device() -> None:
 def test_when_only_cancelled_requests_wait_there_is_no_batch() -> None:
     bench = Bench()
     bench.submit("cancelled").cancel()
-    assert bench.desk.seal(bench.hungry) is None
+    assert bench.ask() is None
     assert bench.desk.held == 0
 
 
@@ -214,7 +224,7 @@ def test_options_that_shape_a_pass_keep_batches_apart_and_a_seed_keeps_alone() -
     for options in ({"max_new_tokens": 5}, {"max_new_tokens": 9}, {"max_new_tokens": 5}, {"seed": 1}, {}):
         bench.submit("prompt", **options)
     sizes = []
-    while batch := bench.desk.seal(bench.hungry):
+    while batch := bench.ask():
         sizes.append(len(batch.rows))
     assert sizes == [2, 1, 1, 1]
 
@@ -247,11 +257,11 @@ def test_no_room_before_the_deadline_is_expiry() -> None:
 def test_a_hungry_device_is_woken_by_work_and_wakes_the_next() -> None:
     bench = Bench(spec(batch_size=1))
     first, second = threading.Event(), threading.Event()
-    assert bench.desk.seal(first) is None
-    assert bench.desk.seal(second) is None
+    assert bench.ask(first) is None
+    assert bench.ask(second) is None
     bench.submit("a", "b")
     assert (first.is_set(), second.is_set()) == (True, False)
-    assert bench.desk.seal(first) is not None
+    assert bench.ask(first) is not None
     assert second.is_set()
 
 
@@ -288,13 +298,13 @@ def test_every_request_is_resolved_once_whatever_devices_do(seed: int) -> None:
         submit()
         if fate.random() < 0.1:
             fate.choice(list(futures)).cancel()
-        if (batch := bench.desk.seal(bench.hungry, full_only=fate.random() < 0.3)) is not None:
+        if (batch := bench.ask(full_only=fate.random() < 0.3)) is not None:
             at_devices.append(batch)
         if at_devices and fate.random() < 0.7:
             step()
         bench.desk.expire()
     while at_devices or bench.desk.held:
-        if (batch := bench.desk.seal(bench.hungry)) is not None:
+        if (batch := bench.ask()) is not None:
             at_devices.append(batch)
         step()
     assert resolved == {id(future): 1 for future in futures}

@@ -1,0 +1,62 @@
+"""What the desk holds: requests until they are resolved, and batches of their rows on the way through a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.batching import Row
+from models.ceilings import Ceiling
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A request that is not resolved. `missing` counts its rows without an answer; `begun`: a batch has taken one."""
+
+    id: str
+    model: str
+    options: Mapping[str, Any]
+    future: Future[list[Any]]
+    results: list[Any]
+    missing: int
+    size_bytes: int
+    rows: list[Row] = field(default_factory=list)
+    begun: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Rows on their way through a device. `number` is unique in the desk.
+
+    `beginning` names the requests that no batch had taken before. `ceilings` is what fitted into the device's memory.
+    """
+
+    number: int
+    model: str
+    rows: list[Row]
+    beginning: list[str] = field(default_factory=list)
+    ceilings: tuple[Ceiling, ...] = ()
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing may run beside it: a device process died under each of its rows."""
+        return all(row.alone for row in self.rows)
+
+    def message(self) -> dict[str, Any]:
+        """What the device process is told."""
+        return {
+            "run": self.number,
+            "model": self.model,
+            "inputs": [row.value for row in self.rows],
+            "options": [row.owner.options for row in self.rows],
+            "ceilings": self.ceilings,
+        }
+
+
+def named(row: Row, sentence: str) -> str:
+    """The sentence with the input's place in its request, when the request has several."""
+    if len(row.owner.results) > 1 and sentence.startswith("inputs "):
+        return f"inputs[{row.index}]{sentence.removeprefix('inputs')}"
+    return sentence

@@ -1,0 +1,95 @@
+"""Which models run in which device process. Pure policy: memory is handed in, nothing is started.
+
+Every model runs on every device when they fit there together. When they do not, each is put on as many devices as
+have room for it, and at least on one; when there is none with room, the sums say why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.devices import Device
+from models.errors import ModelLoadError
+from models.spec import ModelSpec
+
+_GB = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One device process: these models, on this device. `memory_fraction` of the device is all that it may take."""
+
+    name: str
+    device: Device
+    specs: tuple[ModelSpec, ...]
+    memory_fraction: float | None = None
+
+
+def need_bytes(spec: ModelSpec) -> int:
+    """What a model takes: its budget; without one, at least its weights. 0 where neither is known."""
+    if spec.memory_bytes is not None:
+        return spec.memory_bytes
+    if not spec.is_folder:
+        return 0
+    return sum(file.stat().st_size for file in Path(spec.source).glob("*.safetensors"))
+
+
+def place(
+    specs: Sequence[ModelSpec], devices: Sequence[Device], need: Callable[[ModelSpec], int] = need_bytes
+) -> tuple[Place, ...]:
+    """The device processes of all devices: one for the models that share, and one for each isolated model.
+
+    Raises ModelLoadError, with the sums, when the models do not fit.
+    """
+    needs = {spec.name: need(spec) for spec in specs}
+    chosen: dict[str, set[str]] = {device.name: set() for device in devices}
+    if all(_room(device, needs, set(needs)) >= 0 for device in devices):
+        chosen = {device.name: set(needs) for device in devices}
+    else:
+        largest_first = sorted(needs, key=lambda name: -needs[name])
+        for name in largest_first:
+            device = max(devices, key=lambda device: _room(device, needs, chosen[device.name]))
+            if _room(device, needs, {*chosen[device.name], name}) < 0:
+                raise ModelLoadError(_sums(name, needs, devices))
+            chosen[device.name].add(name)
+        # What room is left makes the others faster: those first that run on the fewest devices.
+        for device in devices:
+            for name in sorted(needs, key=lambda name: sum(name in names for names in chosen.values())):
+                if _room(device, needs, {*chosen[device.name], name}) >= 0:
+                    chosen[device.name].add(name)
+    return tuple(
+        made
+        for device in devices
+        for made in _processes(device, [spec for spec in specs if spec.name in chosen[device.name]])
+    )
+
+
+def _processes(device: Device, specs: list[ModelSpec]) -> list[Place]:
+    isolated = [spec for spec in specs if spec.isolate]
+    shared = tuple(spec for spec in specs if not spec.isolate)
+    fractions = {
+        spec.name: spec.memory_bytes / device.memory_bytes
+        for spec in isolated
+        if device.kind == "cuda" and device.memory_bytes and spec.memory_bytes
+    }
+    rest = 1.0 - sum(fractions.values()) if fractions else None
+    places = [Place(device.name, device, shared, rest)] if shared else []
+    return places + [
+        Place(f"{device.name}/{spec.name}", device, (spec,), fractions.get(spec.name)) for spec in isolated
+    ]
+
+
+def _room(device: Device, needs: dict[str, int], names: set[str]) -> float:
+    """Bytes that these models leave free on the device."""
+    if device.memory_bytes is None:
+        return float("inf")
+    return device.memory_bytes - sum(needs[name] for name in names)
+
+
+def _sums(name: str, needs: dict[str, int], devices: Sequence[Device]) -> str:
+    models = ", ".join(f"{name} {need / _GB:.1f} GB" for name, need in needs.items())
+    have = ", ".join(f"{device.name} {(device.memory_bytes or 0) / _GB:.1f} GB" for device in devices)
+    total = sum(needs.values()) / _GB
+    return f'model "{name}" finds no room: the models need {total:.1f} GB ({models}), and the devices have {have}'

@@ -1,0 +1,55 @@
+"""From a request's values to rows that wait, with an estimate of each one's length."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from models import inputs as checked
+from models.batching import Limits, Row
+from models.held import Held
+from models.spec import ModelSpec
+
+CHARACTERS_PER_TOKEN = 4  # English with a subword vocabulary; only the order of lengths matters much
+CHARACTERS_PER_STEP = 853  # base64 of 16 kHz, 16 bits, in the 20 ms that a speech model hears as one step
+_PASS_TOKENS = {"cpu": 32, "cuda": 4096}  # what a forward pass costs before its first token, measured in tokens
+_CHEAP_PADDING_TOKENS = 4096  # in generation the steps cost, not the prompt
+
+
+def limits_of(spec: ModelSpec, device_kind: str) -> Limits:
+    """What bounds the spec's batches on devices of that kind."""
+    cheap = spec.task == "text-generation"
+    pass_tokens = _CHEAP_PADDING_TOKENS if cheap else _PASS_TOKENS[device_kind]
+    return Limits(spec.batch_size, spec.batch_tokens, pass_tokens)
+
+
+def rows_of(spec: ModelSpec, request: Held, values: list[Any], arrived: float, deadline: float) -> list[Row]:
+    """One row a value."""
+    group = _group(spec, request)
+    written = request.options.get("max_new_tokens") or _default(spec, "max_new_tokens")
+    return [
+        Row(group, value, _length(spec, value) + written, arrived, deadline, owner=request, index=i)
+        for i, value in enumerate(values)
+    ]
+
+
+def _group(spec: ModelSpec, request: Held) -> tuple[str, ...]:
+    shaping = {name: value for name, value in request.options.items() if spec.options[name].shapes_batch}
+    if shaping.get("seed") is not None:
+        return (spec.name, request.id)  # a seed promises the same text again: no other request in its batch
+    return (spec.name, json.dumps(shaping, sort_keys=True)) if shaping else (spec.name,)
+
+
+def _length(spec: ModelSpec, value: Any) -> int:
+    """An estimate in tokens. What runs one at a time, and images, which become one size, count alike."""
+    if spec.kind.media == "audio":
+        return 1 + checked.size_bytes(value) // CHARACTERS_PER_STEP
+    if spec.kind.media in ("text", "chat"):
+        return 8 + checked.size_bytes(value) // CHARACTERS_PER_TOKEN
+    return 1
+
+
+def _default(spec: ModelSpec, option: str) -> int:
+    """What generation will add to each row's length; 0 for what generates nothing."""
+    known = spec.options.get(option)
+    return known.default if known is not None and isinstance(known.default, int) else 0
