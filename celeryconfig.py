@@ -18,6 +18,8 @@ CELERY_ALLOW_UNSAFE (none)
     along; `celery -A tasks models check --help` says what that means.
 CELERY_DEVICES (auto)
     `auto`, `cpu`, or `cpu:N` for N processes on the CPU.
+CELERY_STATE (var/state)
+    The folder in which a worker remembers what it measured on its devices, across restarts.
 CELERY_LEASE_SECONDS (30)
     For how long a delivery is a worker's alone before it must be renewed, 5 to 43200.
 CELERY_BROADCAST (celery-broadcast)
@@ -133,6 +135,14 @@ def _devices() -> str:
     return value
 
 
+def _state() -> str:
+    value = _variable("CELERY_STATE", str(_ROOT / "var" / "state"))
+    path = _Path(value).expanduser().resolve()
+    if path.exists() and not path.is_dir():
+        raise SettingError("CELERY_STATE", value, "it must be the path of a folder, which need not exist yet")
+    return str(path)
+
+
 def _lease_seconds() -> int:
     value = _variable("CELERY_LEASE_SECONDS", "30")
     if not value.isdecimal() or not _MIN_LEASE_SECONDS <= int(value) <= _limits.MAX_VISIBILITY_SECONDS:
@@ -237,5 +247,6 @@ inference_dead_letter_share = _number("CELERY_DEAD_LETTER_SHARE", "0.5", 0, 1)
 inference_dead_letter_least = 50  # requests, before a share of them says anything
 inference_dead_letters_an_hour = int(_number("CELERY_DEAD_LETTERS_AN_HOUR", "1000", 1, 1_000_000))
 inference_sweep_seconds = _number("CELERY_SWEEP_SECONDS", "60", 1, 3_600)
+inference_state = _state()
 inference_visible_devices = _os.environ.get("CUDA_VISIBLE_DEVICES")
 inference_stop_seconds = 15.0  # of running work at SIGTERM; container platforms kill after 30

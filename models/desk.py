@@ -89,12 +89,12 @@ class Desk:
         return request.future
 
     def cancel(self, request_id: str, error: ModelsError) -> bool:
-        """End the requests of that id with the error; rows that no device has yet never reach one."""
+        """End the request of that id, if a row of it still waits; what is at a device is not interrupted."""
         with self._lock:
-            found = [request for request in self._open.values() if request.id == request_id]
-        for request in found:
+            waiting = {id(row.owner): row.owner for row in self._waiting if row.owner.id == request_id}
+        for request in waiting.values():
             self._fail(request, error)
-        return bool(found)
+        return bool(waiting)
 
     def seal(
         self,

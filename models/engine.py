@@ -141,7 +141,7 @@ class Engine:
         return model in self._specs
 
     def cancel(self, request_id: str) -> bool:
-        """End the request as Cancelled; what no device has of it never reaches one. Whether it was held here."""
+        """End the request as Cancelled, if any input of it still waits, and run no more of them; whether one did."""
         return self._desk.cancel(request_id, Cancelled("the request was cancelled"))
 
     def describe(self, model: str) -> dict[str, Any]:

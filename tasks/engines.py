@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from celery import Celery
 from celery.utils.log import get_logger
 
 from models.checkpoint import UNSAFE
@@ -13,6 +14,7 @@ from models.engine import Engine, capacity
 from models.errors import ModelLoadError
 from models.spec import ModelSpec
 from tasks.catalogue import load
+from tasks.store.access import store_of
 
 logger = get_logger(__name__)
 
@@ -40,13 +42,27 @@ def devices(conf: Any) -> tuple[Device, ...]:
     return discover(conf.inference_devices, visible=conf.inference_visible_devices)
 
 
-def build(conf: Any, on_lost: Callable[[str], None]) -> Engine:
-    """The engine that the settings describe, not yet started; `on_lost` hears of it when no device is left."""
-    chosen = specs(conf)
+def build(
+    app: Celery,
+    *,
+    on_lost: Callable[[str], None],
+    on_out: Callable[[str, str], None],
+    recycle_bytes: int | None = None,
+) -> Engine:
+    """The engine that the application's settings describe, not yet started; see models.engine.Engine for the rest."""
+    chosen = specs(app.conf)
     for spec in chosen:
         if spec.allow_unsafe:
             logger.warning("CELERY_ALLOW_UNSAFE names %s: %s", spec.name, UNSAFE)
-    return Engine(chosen, devices(conf), on_lost=on_lost)
+    return Engine(
+        chosen,
+        devices(app.conf),
+        on_lost=on_lost,
+        on_out=on_out,
+        state=Path(app.conf.inference_state),
+        killers=store_of(app),
+        recycle_bytes=recycle_bytes,
+    )
 
 
 def concurrency(conf: Any) -> int:

@@ -10,6 +10,7 @@ from celery.utils.log import get_logger
 
 from models.errors import ModelsError
 from sqs.stopping import release_everything, stop_receiving
+from tasks import service
 from tasks.engines import concurrency, devices, specs
 from tasks.flow import Flow
 from tasks.pool import EnginePool
@@ -66,6 +67,12 @@ def say_what_is_served(sender: Any = None, **_: Any) -> None:
     logger.info("devices: %s", ", ".join(f"{device.name} ({device.description})" for device in devices(conf)))
     queues = ", ".join(sorted(sender.app.amqp.queues.consume_from))
     logger.info("queues: %s; holds up to %d deliveries", queues, sender.controller.concurrency)
+
+
+@worker_ready.connect
+def watch_models(sender: Any = None, **_: Any) -> None:
+    """From now on, a lane whose models cannot be served here is not consumed from."""
+    service.use(sender, specs(sender.app.conf))
 
 
 @worker_ready.connect

@@ -15,7 +15,7 @@ from celery.worker.request import Request
 from models.engine import Engine
 from models.errors import ModelsError
 from sqs.lanes import LANES
-from tasks import serving
+from tasks import service, serving
 from tasks.engines import build
 from tasks.store.backend import PATIENCE
 
@@ -53,7 +53,11 @@ class EnginePool(TaskPool):
         """Load every model on every device; blocks until that is done, or until the worker is told to stop."""
         failures: list[ModelsError] = []
         try:
-            self.engine = engine = build(self.app.conf, on_lost=stop_the_worker)
+            # Celery's own setting, in KiB: `--max-memory-per-child`.
+            most = self.options.get("max_memory_per_child")
+            self.engine = engine = build(
+                self.app, on_lost=stop_the_worker, on_out=service.note, recycle_bytes=most * 1024 if most else None
+            )
         except ModelsError as error:
             failures.append(error)
         else:

@@ -3,12 +3,12 @@
 import threading
 from collections import Counter
 from collections.abc import Collection
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from datetime import datetime
 from typing import Any
 
 from models.engine import Engine
-from models.errors import EngineStopped, Transient, UnknownModel
+from models.errors import Cancelled, EngineStopped, ModelOut, Transient, UnknownModel
 from tasks.errors import RequestCancelled
 
 # The engine answers every request that it accepts. This bound is for the case that it does not: the request is
@@ -24,7 +24,6 @@ _engine: Engine | None = None
 _lock = threading.Lock()
 _rows: Counter[str] = Counter()
 _requests: Counter[str] = Counter()
-_futures: dict[str, Future[list[Any]]] = {}
 
 
 def use(engine: Engine | None) -> None:
@@ -64,37 +63,33 @@ def run(
         EngineStopped: there is no engine here, or it is ending.
         NotServedHere: the model is none of those that this worker has loaded.
         models.errors.ModelsError: as the engine resolves the request.
-        RequestCancelled: it was revoked before it began.
+        RequestCancelled: it was revoked while it was held.
         TimeoutError: it did not within MAX_WAIT_SECONDS.
     """
     if _engine is None:
         raise EngineStopped("no engine runs in this process: send the request with .delay() to a worker")
     deadline = datetime.fromisoformat(expires).timestamp() if expires else None
     _count(model, 1, len(inputs))
+    future: Future[list[Any]] | None = None
     try:
-        try:
-            future = _engine.submit(model, inputs, options, deadline=deadline, request_id=request_id or "")
-        except UnknownModel as error:
-            raise NotServedHere(f'this worker does not serve "{model}": see CELERY_MODELS') from error
-        with _lock:
-            _futures[request_id or ""] = future
-        try:
-            return future.result(timeout=MAX_WAIT_SECONDS)
-        except CancelledError:
-            raise RequestCancelled("the request was revoked") from None
-        finally:
-            future.cancel()
-            with _lock:
-                _futures.pop(request_id or "", None)
+        future = _engine.submit(model, inputs, options, deadline=deadline, request_id=request_id or "")
+        return future.result(timeout=MAX_WAIT_SECONDS)
+    except UnknownModel as error:
+        raise NotServedHere(f'this worker does not serve "{model}": see CELERY_MODELS') from error
+    except ModelOut as error:
+        raise NotServedHere(str(error)) from error
+    except Cancelled:
+        raise RequestCancelled("the request was revoked") from None
     finally:
+        if future is not None:
+            future.cancel()
         _count(model, -1, -len(inputs))
 
 
 def cancel(request_ids: Collection[str]) -> set[str]:
-    """End those of these requests that wait here and have not begun; returns their ids."""
-    with _lock:
-        futures = {request_id: _futures[request_id] for request_id in request_ids if request_id in _futures}
-    return {request_id for request_id, future in futures.items() if future.cancel()}
+    """End those of these requests of which an input still waits here; returns their ids. What runs is not interrupted."""
+    engine = _engine
+    return set() if engine is None else {request_id for request_id in request_ids if engine.cancel(request_id)}
 
 
 def _count(model: str, requests: int, rows: int) -> None:

@@ -49,7 +49,7 @@ def test_room_that_is_left_is_used_by_those_that_run_on_the_fewest_devices() -> 
 
 
 def test_a_model_without_room_is_refused_with_the_sums() -> None:
-    sums = r'model "b" finds no room: the models need 22\.0 GB \(a 12\.0 GB, b 10\.0 GB\), and the devices have cuda:0 16\.0'
+    sums = r'"b" finds no room: the models need 22\.0 GB \(a 12\.0 GB, b 10\.0 GB\), and the devices have cuda:0 16\.0'
     with pytest.raises(ModelLoadError, match=sums):
         place([spec("a", 12), spec("b", 10)], [gpu(0)])
 
