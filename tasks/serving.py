@@ -87,7 +87,7 @@ def run(
 
 
 def cancel(request_ids: Collection[str]) -> set[str]:
-    """End those of these requests of which an input still waits here; returns their ids. What runs is not interrupted."""
+    """End those of which an input still waits here; returns their ids. What runs is not interrupted."""
     engine = _engine
     return set() if engine is None else {request_id for request_id in request_ids if engine.cancel(request_id)}
 
