@@ -102,4 +102,4 @@ def test_every_error_of_the_engine_has_a_fate() -> None:
         "InputFailed",
         "DeviceCrash",
     }
-    assert {name for name, fate in fates.items() if fate is Fate.EXPIRED} == {"Expired"}
+    assert {name for name, fate in fates.items() if fate is Fate.EXPIRED} == {"Expired", "RequestExpired"}

@@ -1,0 +1,184 @@
+"""What events and remote control cost on AWS: the calls of 100 workers and one who watches, counted and priced.
+
+    python -m benchmarks.broadcast_calls --seconds 600 unwatched idle
+    python -m benchmarks.broadcast_calls --seconds 120 busy --rate 10
+
+The members are the real ones (`sqs.broadcast.member`), a hundred in one process, against the embedded server; only
+the tasks are made up. What AWS bills is counted: a call is one request for each 64 KiB of its payload.
+"""
+
+import argparse
+import json
+import math
+import platform
+import threading
+import time
+import urllib.request
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Any
+
+from celery.events.event import Event
+
+from sqs.account import Account, Endpoint
+from sqs.broadcast.inbox import Inbox
+from sqs.broadcast.member import Member
+from sqs.local.process import LocalServer
+
+DOLLARS_A_MILLION = 0.40  # https://aws.amazon.com/sqs/pricing/, standard queues, first tier, us-east-1
+MONTH_SECONDS = 30 * 86_400
+CHUNK_BYTES = 65_536
+HEARTBEAT_SECONDS = 60.0  # tasks.consumer.HEARTBEAT_SECONDS
+MEMBERS_AN_ACCOUNT = 20  # their long polls share a client's connections
+
+
+class Bill:
+    """Requests as AWS counts them, by operation. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.requests: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
+
+    def watch(self, account: Account) -> None:
+        for client in (account.client, account.polling_client, account.brief_client, account.ending_client):
+            events = client.meta.events
+            events.register("provide-client-params.sqs.*", self._sent)
+            events.register("after-call.sqs.ReceiveMessage", self._received)
+
+    def _sent(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        if model.name != "ReceiveMessage":
+            self._count(model.name, len(str(params.get("MessageBody", "")).encode()))
+
+    def _received(self, parsed: dict[str, Any], **_: Any) -> None:
+        self._count("ReceiveMessage", sum(len(message["Body"].encode()) for message in parsed.get("Messages", [])))
+
+    def _count(self, operation: str, size: int) -> None:
+        with self._lock:
+            self.calls[operation] += 1
+            self.bytes[operation] += size
+            self.requests[operation] += max(1, math.ceil(size / CHUNK_BYTES))
+
+    def reset(self) -> None:
+        with self._lock:
+            for counter in (self.requests, self.calls, self.bytes):
+                counter.clear()
+
+
+class Worker:
+    """A member that sends what a worker does."""
+
+    def __init__(self, number: int, account: Account, prefix: str) -> None:
+        self.name = f"celery@ip-10-0-{number // 256}-{number % 256}.ec2.internal"
+        self.member = Member(account, prefix)
+        self.member.open_control(self.name, Inbox(f"{self.name}.celery.pidbox", None, SimpleQueue()))
+        self.clock = 0
+
+    def send(self, kind: str, **fields: Any) -> None:
+        self.clock += 1
+        event = Event(kind, hostname=self.name, utcoffset=0, pid=4711, clock=self.clock, **fields)
+        message = {
+            "body": json.dumps(event),
+            "content-type": "application/json",
+            "content-encoding": "utf-8",
+            "headers": {"hostname": self.name},
+            "properties": {"delivery_mode": 1, "priority": 0, "delivery_info": {"exchange": "celeryev"}},
+        }
+        self.member.event(message, kind.replace("-", "."))
+
+    def beat(self) -> None:
+        system = {"sw_ident": "py-celery", "sw_ver": "5.7.0", "sw_sys": "Linux"}
+        self.send(
+            "worker-heartbeat", freq=HEARTBEAT_SECONDS, active=8, processed=self.clock, loadavg=[0.1] * 3, **system
+        )
+
+    def task(self) -> None:
+        task, name = str(uuid.uuid4()), "tasks.feature_extraction"
+        said = {"args": "(1 inputs)", "kwargs": "{'model': 'all-minilm-l6-v2'}"}
+        self.send("task-received", uuid=task, name=name, root_id=task, parent_id=None, retries=0, eta=None, **said)
+        self.send("task-started", uuid=task)
+        self.send("task-succeeded", uuid=task, result="...", runtime=0.0123 + time.time() % 1 / 100)
+
+
+def run(scenario: str, workers: list[Worker], seconds: float, rate: float) -> None:
+    """Send for so long what the workers of a scenario send."""
+    began, done = time.monotonic(), 0
+    beats = [began + HEARTBEAT_SECONDS * number / len(workers) for number in range(len(workers))]
+    while (now := time.monotonic()) < began + seconds:
+        for number, worker in enumerate(workers):
+            if beats[number] <= now:
+                beats[number] += HEARTBEAT_SECONDS
+                worker.beat()
+        while scenario == "busy" and done < (now - began) * rate * len(workers):
+            workers[done % len(workers)].task()
+            done += 1
+        time.sleep(0.02)
+
+
+def measure(scenario: str, count: int, seconds: float, rate: float) -> dict[str, Any]:
+    with LocalServer() as server:
+        bill, workers, accounts = Bill(), [], []
+        for number in range(count):
+            if number % MEMBERS_AN_ACCOUNT == 0:
+                accounts.append(Account(Endpoint(server.endpoint_url, "us-east-1", "key", "secret")))
+                bill.watch(accounts[-1])
+            workers.append(Worker(number, accounts[-1], "bc"))
+        received: SimpleQueue[Any] = SimpleQueue()
+        watcher = None
+        if scenario != "unwatched":
+            accounts.append(Account(Endpoint(server.endpoint_url, "us-east-1", "key", "secret")))
+            bill.watch(accounts[-1])
+            watcher = Member(accounts[-1], "bc")
+            watcher.open_events(Inbox("celeryev.flower", None, received))
+        run(scenario, workers, 30.0, rate)  # until all have joined and know each other
+        bill.reset()
+        before = _calls(server)
+        began = time.monotonic()
+        run(scenario, workers, seconds, rate)
+        took = time.monotonic() - began
+        served = _calls(server) - before
+        requests = dict(bill.requests)
+        groups, sent_bytes = bill.calls["SendMessage"], bill.bytes["SendMessage"]
+        dollars = {
+            name: round(number / took * MONTH_SECONDS / 1e6 * DOLLARS_A_MILLION, 2)
+            for name, number in sorted(requests.items())
+        }
+        members = [worker.member for worker in workers] + ([watcher] if watcher is not None else [])
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(Member.close, members))
+        return {
+            "scenario": scenario,
+            "workers": count,
+            "tasks_a_second_and_worker": rate if scenario == "busy" else 0,
+            "seconds": round(took, 1),
+            "calls_served": dict(served),
+            "requests_billed": requests,
+            "bytes_a_group": round(sent_bytes / groups) if groups else 0,
+            "dollars_a_month": dollars,
+            "dollars_a_month_in_all": round(sum(dollars.values()), 2),
+        }
+
+
+def _calls(server: LocalServer) -> Counter[str]:
+    with urllib.request.urlopen(f"{server.endpoint_url}/_local/calls", timeout=30) as answer:
+        return Counter(json.loads(answer.read()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scenarios", nargs="+", choices=("unwatched", "idle", "busy"))
+    parser.add_argument("--workers", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--rate", type=float, default=10.0, help="tasks a second and worker, of `busy`")
+    given = parser.parse_args()
+    for scenario in given.scenarios:
+        report = measure(scenario, given.workers, given.seconds, given.rate)
+        report["machine"] = {"python": platform.python_version(), "system": platform.platform()}
+        print(json.dumps(report, indent=2), flush=True)
+
+
+if __name__ == "__main__":
+    main()
