@@ -6,6 +6,7 @@ Every public name that is one of Flower's options sets it, over FLOWER_… varia
 from tornado.options import options as _options
 
 from monitor.install import install as _install
+from tasks.letters import dead_letter_queues as _dead_letter_queues
 
 # Flower's default is every address of the machine. Another one needs a login, see monitor/exposure.py.
 address = _options.address or "127.0.0.1"
@@ -14,4 +15,4 @@ enable_events = False
 # Milliseconds. An inspection ends when all workers have answered; only those that are gone are waited for.
 inspect_timeout = 3000.0
 
-_install()
+_install(_dead_letter_queues)

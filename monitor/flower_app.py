@@ -4,7 +4,7 @@ Written for Flower 2.2: an override of its `Flower` class, by the extension poin
 """
 
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from celery import Celery
 from flower.app import Flower
@@ -16,6 +16,8 @@ from tornado.httputil import HTTPServerRequest
 from monitor.broker import has_broadcast, reporter_of, shown_address
 from monitor.depth_report import DepthReporter
 from monitor.exposure import ForeignHost, has_login, is_loopback, refuse_exposure
+from monitor.letter_desk import LetterDesk, LetterSource
+from monitor.letter_pages import letter_routes
 from monitor.metrics import DepthCollector
 from monitor.pages import routes
 from monitor.template_loader import TemplateLoader
@@ -24,6 +26,9 @@ from monitor.without_broadcast import WithoutBroadcast, refused_routes
 
 class SqsFlower(WithoutBroadcast, Flower):
     """Flower for a Celery application on SQS. Raises ExposedWithoutLogin for options that open it to others."""
+
+    # Where dead letters are; flowerconfig.py says it to `monitor.install`, because monitor/ knows no tasks.
+    letters_of: ClassVar[LetterSource | None] = None
 
     def __init__(
         self,
@@ -37,8 +42,10 @@ class SqsFlower(WithoutBroadcast, Flower):
         settings.setdefault("template_loader", TemplateLoader(flower_settings["template_path"]))
         super().__init__(options=options, capp=capp, **settings)
         self.broadcast = has_broadcast(self.capp)
+        source = SqsFlower.letters_of
+        self.letters = None if source is None else LetterDesk(self.capp, source.of)
         prefix = f"/{options.url_prefix.strip('/')}" if options.url_prefix else ""
-        chosen = routes() if self.broadcast else routes() + refused_routes()
+        chosen = routes() + letter_routes() + ([] if self.broadcast else refused_routes())
         self.add_handlers(".*", [(prefix + path, *rest) for path, *rest in chosen])
         self.depths = depths or reporter_of(self.capp)
         self._collector = DepthCollector(self.depths.report)

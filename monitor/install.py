@@ -12,6 +12,7 @@ from celery import current_app
 
 from monitor.broker import shown_address
 from monitor.flower_app import SqsFlower
+from monitor.letter_desk import Letters, LetterSource
 
 # What Flower's banner, and kombu's consumer of events, say with the broker's URL.
 _WITH_URL = ("Broker: %s", "Connected to %s")
@@ -29,8 +30,12 @@ class _WithoutUser(logging.Filter):
 _FILTER = _WithoutUser()
 
 
-def install() -> None:
-    """Make `celery flower` start our application; harmless when repeated."""
+def install(letters: Letters | None = None) -> None:
+    """Make `celery flower` start our application; harmless when repeated.
+
+    `letters` gives the dead letters of an application; without it there is no page of them.
+    """
+    SqsFlower.letters_of = None if letters is None else LetterSource(letters)
     flower.command.Flower = SqsFlower
     flower.command.logger.addFilter(_FILTER)
     logging.getLogger("kombu.mixins").addFilter(_FILTER)

@@ -37,3 +37,8 @@ def dead_letter_queue(app: Any, lane: Lane) -> DeadLetterQueue:
     """One lane's dead letters; makes no call yet. Raises NoIndexError."""
     account = app.connection_for_read().transport.account
     return DeadLetterQueue(account, lane, index(app), lanes=lanes_of(app))
+
+
+def dead_letter_queues(app: Any) -> list[DeadLetterQueue]:
+    """Those of all lanes; makes no call yet. Raises NoIndexError."""
+    return [dead_letter_queue(app, lane) for lane in lanes_of(app)]

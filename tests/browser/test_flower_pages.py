@@ -6,32 +6,25 @@ Screenshots are left in var/screenshots.
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from demo.processes import ROOT
 from demo.stack import Stack
 from sqs.client import make_client
 from sqs.lanes import INFERENCE
 from sqs.queues import create
+from tests.browser.chromium import chromium, keep_screenshot
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 if not (CHROMIUM and DRIVER) and not os.environ.get("CI"):
     pytest.skip("needs Debian's chromium and chromium-driver", allow_module_level=True)
 
 SECONDS = 60
-SCREENSHOTS = ROOT / "var" / "screenshots"
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1280,1010"
-)
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +42,8 @@ def sqs_of(stack: Stack) -> Any:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    assert CHROMIUM, "chromium is missing, and CI must not skip this"
-    assert DRIVER, "chromium-driver is missing, and CI must not skip this"
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield browser
-    browser.quit()
+    with chromium(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
 
 
 def until(browser: webdriver.Chrome, true: Callable[[], bool], what: str) -> None:
@@ -72,13 +57,6 @@ def cell(browser: webdriver.Chrome, queue: str, state: str) -> str:
 
 def text(browser: webdriver.Chrome, selector: str) -> str:
     return browser.find_element(By.CSS_SELECTOR, selector).text
-
-
-def keep_screenshot(browser: webdriver.Chrome, name: str) -> Path:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    path = SCREENSHOTS / f"{name}.png"
-    assert browser.save_screenshot(str(path))
-    return path
 
 
 def complaints(browser: webdriver.Chrome) -> list[str]:

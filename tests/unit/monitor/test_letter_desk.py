@@ -1,0 +1,95 @@
+"""What the dead-letters page reads: cut, withheld where it must be, and honest when a store is away."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from monitor.letter_desk import INPUT_CHARACTERS, LetterDesk, UnknownLetterError, cut, selection_of, wait_for
+from sqs.letter_index import State
+from sqs.local.process import LocalServer
+from tests.support.letters import Office, body_of, reason
+from tests.support.letters import office as office_of
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    with LocalServer() as server:
+        yield office_of(server.endpoint_url, tmp_path)
+
+
+def desk_of(office: Office, keep: int = 0) -> LetterDesk:
+    app = Celery("letters", broker="memory://", backend="cache+memory://", set_as_current=False)
+    app.conf.inference_keep_inputs = keep
+    return LetterDesk(app, lambda _: [office.queue])
+
+
+def taken_up(office: Office) -> list[Any]:
+    return [entry for entry, _ in office.queue.letters(selection_of(office.lane.name))]
+
+
+def test_inputs_are_shown_as_far_as_the_setting_allows_and_cut(office: Office) -> None:
+    body = body_of("long").replace("private words of long", "x" * 100_000)
+    office.send(body, reason())
+    (entry,) = taken_up(office)
+    assert desk_of(office).show(office.lane.name, entry.id).inputs is None
+    few = desk_of(office, 50).show(office.lane.name, entry.id).inputs
+    assert few is not None
+    assert few.endswith("more characters")
+    assert len(few) < 100
+    most = desk_of(office, 10**9).show(office.lane.name, entry.id).inputs
+    assert most is not None
+    assert len(most) < INPUT_CHARACTERS + 100
+
+
+def test_a_letter_that_is_no_message_is_shown_as_it_is(office: Office) -> None:
+    office.send("\x09 rubbish <script>", reason(error_type="UndecodableMessage"))
+    (entry,) = taken_up(office)
+    shown = desk_of(office, 1_000).show(office.lane.name, entry.id)
+    assert shown.inputs is not None
+    assert "rubbish <script>" in shown.inputs
+    assert shown.headers == {}
+
+
+def test_groups_are_redriven_and_single_letters_dropped(office: Office) -> None:
+    for number in range(4):
+        office.send(body_of(f"task-{number}"), reason(error_type="A" if number else "B"))
+    taken_up(office)
+    desk = desk_of(office)
+    groups, stops = desk.overview()
+    assert [(group.error_type, group.count) for group in groups] == [("A", 3), ("B", 1)]
+    assert stops == []
+    work = desk.redrive(selection_of(office.lane.name, error_type="A"), None)
+    wait_for(work, 30)
+    assert (work.ended, work.failure, work.progress.done) == (True, None, 3)
+    (left,) = desk.page(selection_of(office.lane.name), None).entries
+    wait_for(dropped := desk.drop(selection_of(office.lane.name, id=left.id)), 30)
+    assert dropped.progress.done == 1
+    assert desk.overview()[0] == []
+    assert office.index.find(left.id)[0].state is State.DROPPED
+    assert [work.what for work in desk.works] == [f"redrive of {office.lane.name} error A", f"drop {left.id}"]
+
+
+def test_a_work_that_fails_says_so(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise OSError("the store is away")
+
+    monkeypatch.setattr(office.queue, "redrive", away)
+    work = desk_of(office).redrive(selection_of(office.lane.name, id="any"), None)
+    wait_for(work, 30)
+    assert (work.ended, work.failure) == (True, "the store is away")
+
+
+def test_unknown_letters_and_lanes_are_told() -> None:
+    desk = LetterDesk(Celery("none", set_as_current=False), lambda _: [])
+    with pytest.raises(UnknownLetterError):
+        desk.show("nowhere", "x")
+
+
+def test_what_is_cut_says_how_much_is_missing() -> None:
+    assert cut("abc", 3) == "abc"
+    assert cut("abcdef", 3) == "abc\n… 3 more characters"
+    assert json.dumps(cut("x" * 10_000, 5)).endswith('9,995 more characters"')
