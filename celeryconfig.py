@@ -34,6 +34,8 @@ CELERY_DEAD_LETTERS_AN_HOUR (1000)
     The fleet stops a lane when more of its requests became dead letters within an hour.
 CELERY_SWEEP_SECONDS (60)
     How often one worker of the fleet looks for dead letters that SQS itself has made, 1 to 3600.
+HF_HUB_CACHE, HF_HOME (~/.cache/huggingface)
+    huggingface_hub's own variables: where fetched models are kept.
 CUDA_VISIBLE_DEVICES (all)
     NVIDIA's own variable: the GPUs that this worker may use.
 """
@@ -124,6 +126,11 @@ def _model_names(variable: str) -> tuple[str, ...]:
     if value and not names:
         raise SettingError(variable, value, "it must be names of models, separated by commas")
     return names
+
+
+def _hub_cache() -> str:
+    home = _variable("HF_HOME", f"{_variable('XDG_CACHE_HOME', '~/.cache')}/huggingface")
+    return str(_Path(_variable("HF_HUB_CACHE", f"{home}/hub")).expanduser())
 
 
 def _devices() -> str:
@@ -241,6 +248,7 @@ task_send_sent_event = False
 # Ours.
 inference_catalogue = _catalogue()
 inference_models = _model_names("CELERY_MODELS")
+inference_hub_cache = _hub_cache()
 inference_allow_unsafe = _model_names("CELERY_ALLOW_UNSAFE")
 inference_devices = _devices()
 inference_dead_letter_share = _number("CELERY_DEAD_LETTER_SHARE", "0.5", 0, 1)

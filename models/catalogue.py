@@ -41,7 +41,7 @@ class Catalogue:
         try:
             return self._specs[name]
         except (KeyError, TypeError):
-            raise UnknownModel.unknown("model", str(name), self.names) from None
+            raise UnknownModel.unknown("model", name, self.names) from None
 
     def default_for(self, task: str) -> ModelSpec:
         """The task's model with `default = true`, else its first; raises UnknownModel."""

@@ -30,14 +30,16 @@ def check(spec: ModelSpec, field: str, messages: list[Any], text: TextCheck) -> 
     """
     if not messages:
         raise InvalidInput.because(field, "is an empty chat")
+    if len(messages) > spec.max_characters:  # each has at least one
+        raise InvalidInput.too_large(field, len(messages), spec.max_characters, "messages")
     checked = []
     for i, message in enumerate(messages):
         if not isinstance(message, dict) or set(message) != {"role", "content"}:
             raise InvalidInput.because(f"{field}[{i}]", 'must be {"role": …, "content": …}')
         if message["role"] not in _ROLES:
-            raise InvalidInput.unknown(f"{field}[{i}] role", str(message["role"]), _ROLES)
+            raise InvalidInput.unknown(f"{field}[{i}] role", message["role"], _ROLES)
         content = _content(spec, f"{field}[{i}]", message["content"], text)
-        checked.append({"role": message["role"], "content": content})
+        checked.append({"role": str.__str__(message["role"]), "content": content})
     _check_size(spec, field, checked)
     return checked
 

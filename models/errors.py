@@ -26,10 +26,25 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar, Self
 
+_SHOWN_CHARACTERS = 100
+
+
+def shown(value: object) -> str:
+    """What a caller gave, as it may stand in a sentence: short, printable, and made in no time whatever it is."""
+    if isinstance(value, str):
+        start = str.__str__(value[: _SHOWN_CHARACTERS + 1])
+        text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in start)
+        return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    if value is None or isinstance(value, (bool, float)):
+        return str(value)
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**20 else f"a number of about {value.bit_length() * 3 // 10:,} digits"
+    return f"a {type(value).__name__}"
+
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` was most likely meant to be, if any is close."""
-    return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
+    return next(iter(get_close_matches(name[:_SHOWN_CHARACTERS], list(known), n=1, cutoff=0.5)), None)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -68,12 +83,13 @@ class InvalidInput(ModelsError, ValueError):
         return cls.because(field, f"has {size:,} {unit}; at most {limit:,} are allowed", limit=limit)
 
     @classmethod
-    def unknown(cls, field: str, name: str, known: Iterable[str]) -> Self:
+    def unknown(cls, field: str, name: object, known: Iterable[str]) -> Self:
         """`name` is none of the names that `field` may take."""
         names = list(known)
-        error = cls(f'{field} "{name}" is not known. {suggestion(name, names)}')
+        text = shown(name)
+        error = cls(f'{field} "{text}" is not known. {suggestion(text, names)}')
         error.field = field
-        error.nearest = nearest(name, names)
+        error.nearest = nearest(text, names)
         return error
 
 

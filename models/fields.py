@@ -14,16 +14,18 @@ Nothing else reaches a pipeline, so that no part can hold an address or a path w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from models.errors import InvalidInput, suggestion
+from models.errors import InvalidInput, shown, suggestion
 from models.media.formats import as_base64
 from models.spec import ModelSpec
 
 _MAX_CELLS = 10_000
 _MAX_WORDS = 5_000
 _MAX_DEPTH = 8
+_MAX_ITEMS = 10_000
+_LARGEST = 1e18
 _BOX_EDGE = 1000  # documents' boxes are given in thousandths of the page
 
 TextCheck = Callable[[ModelSpec, str, object], str]
@@ -37,7 +39,7 @@ def check(spec: ModelSpec, field: str, value: object, text: TextCheck) -> dict[s
         raise InvalidInput.because(field, f"must be {{{wanted}}}, not {type(value).__name__}")
     for name in value:
         if name not in known:
-            raise InvalidInput.because(field, f'has an unknown part "{name}". {suggestion(str(name), known)}')
+            raise InvalidInput.because(field, f'has an unknown part "{shown(name)}". {suggestion(shown(name), known)}')
     parts: dict[str, Any] = {}
     for name, (what, optional) in known.items():
         if name in value:
@@ -104,15 +106,24 @@ def _table(field: str, value: object) -> dict[str, list[str]]:
     return table
 
 
-def _json(field: str, value: object, depth: int = 0) -> Any:
-    if depth > _MAX_DEPTH:
+def _json(field: str, value: object) -> Any:
+    return _json_part(field, value, iter(range(_MAX_ITEMS)), _MAX_DEPTH)
+
+
+def _json_part(field: str, value: object, items_left: Iterator[int], depth_left: int) -> Any:
+    """A copy. Items are counted while it is made: a list that holds another many times is small and its copy is not."""
+    if depth_left < 0:
         raise InvalidInput.because(field, f"is nested deeper than {_MAX_DEPTH}")
+    if next(items_left, None) is None:
+        raise InvalidInput.because(field, f"has more than {_MAX_ITEMS:,} items", limit=_MAX_ITEMS)
     if isinstance(value, dict):
         if not all(isinstance(name, str) for name in value):
             raise InvalidInput.because(field, "must have texts as names")
-        return {name: _json(field, item, depth + 1) for name, item in value.items()}
+        return {name: _json_part(field, item, items_left, depth_left - 1) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_json(field, item, depth + 1) for item in value]
-    if value is None or isinstance(value, (str, bool, int)) or (isinstance(value, float) and abs(value) < 1e300):
+        return [_json_part(field, item, items_left, depth_left - 1) for item in value]
+    if isinstance(value, (int, float)) and not abs(value) <= _LARGEST:
+        raise InvalidInput.because(field, f"must have numbers of at most {_LARGEST:g}, not {shown(value)}")
+    if value is None or isinstance(value, (str, int, float)):
         return value
     raise InvalidInput.because(field, f"must be JSON, without {type(value).__name__}")

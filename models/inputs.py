@@ -14,6 +14,8 @@ from models.errors import InvalidInput, UnknownOption
 from models.media.formats import as_base64
 from models.spec import ModelSpec
 
+_ARGUMENTS = ("inputs", "model")  # that callers misspell, and Celery then takes for options
+
 
 def is_many(inputs: object) -> bool:
     """Whether the caller gave a list of inputs, and so gets a list of results. One chat is one input."""
@@ -36,13 +38,52 @@ def check(
     names = [f"inputs[{i}]" for i in range(len(rows))] if is_many(inputs) else ["inputs"]
     checks = {"text": _text, "chat": _chat_or_text, "fields": _fields}
     one = checks.get(spec.kind.media, _media)
-    checked = [one(spec, name, row) for name, row in zip(names, rows, strict=True)], _options(spec, options or {})
-    # Once for the message's body, once for the envelope that carries it as a text.
-    body = json.dumps(checked, ensure_ascii=False)
-    size = len(json.dumps(body, ensure_ascii=False).encode())
+    given = _options(spec, options or {})
+    _check_work(spec, len(rows), given)
+    checked = [one(spec, name, row) for name, row in zip(names, rows, strict=True)]
+    return _as_sent(spec, checked, given)
+
+
+def _check_work(spec: ModelSpec, count: int, options: Mapping[str, Any]) -> None:
+    """Two limits on products, because each factor alone may be as large as its own limit."""
+    labels = options.get("candidate_labels")
+    if labels and count * len(labels) > spec.max_pairs:
+        raise InvalidInput.too_large("inputs", count * len(labels), spec.max_pairs, "pairs of a label and an input")
+    beams, tokens = _number(spec, options, "num_beams"), _number(spec, options, "max_new_tokens")
+    if beams * tokens > spec.max_beam_tokens:
+        field = "option num_beams" if beams > 1 else "option max_new_tokens"
+        raise InvalidInput.too_large(field, beams * tokens, spec.max_beam_tokens, "beams times new tokens")
+
+
+def _number(spec: ModelSpec, options: Mapping[str, Any], name: str) -> int:
+    """The option that was given, or its default; 1 for what the model does not have."""
+    known = spec.options.get(name)
+    value = options.get(name, known.default if known is not None else None)
+    return value if isinstance(value, int) else 1
+
+
+def _as_sent(spec: ModelSpec, rows: list[Any], options: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Inputs and options as JSON makes them, once they are seen to fit a message."""
+    size = _characters([rows, options])
+    if size <= spec.max_request_bytes:
+        try:
+            # Once for the message's body, once for the envelope that carries it as a text.
+            body = json.dumps([rows, options], ensure_ascii=False, allow_nan=False)
+            size = len(json.dumps(body, ensure_ascii=False).encode())
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidInput.because("inputs", f"cannot be written as JSON: {error}") from None
     if size > spec.max_request_bytes:
         raise InvalidInput.too_large("inputs", size, spec.max_request_bytes, "bytes in one message")
-    return checked
+    plain: list[Any] = json.loads(body)
+    return plain[0], plain[1]
+
+
+def _characters(value: Any) -> int:
+    """Of all texts in it: no message that holds them has fewer bytes."""
+    if isinstance(value, str):
+        return len(value)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(_characters(part) for part in parts)
 
 
 def size_bytes(row: Any) -> int:
@@ -58,7 +99,7 @@ def _options(spec: ModelSpec, options: Mapping[str, object]) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for name, given in options.items():
         if name not in spec.options:
-            raise UnknownOption.unknown("option", name, spec.options)
+            raise UnknownOption.unknown("option", name, [*spec.options, *_ARGUMENTS])
         option = spec.options[name]
         value = list(given) if isinstance(given, tuple) else given
         problem = option.problem_with(value)
@@ -74,10 +115,10 @@ def _options(spec: ModelSpec, options: Mapping[str, object]) -> dict[str, Any]:
 def _text(spec: ModelSpec, field: str, value: object) -> str:
     if not isinstance(value, str):
         raise InvalidInput.because(field, f"must be a text, not {type(value).__name__}")
-    if not value.strip():
-        raise InvalidInput.because(field, "is an empty text")
     if len(value) > spec.max_characters:
         raise InvalidInput.too_large(field, len(value), spec.max_characters, "characters")
+    if not value.strip():
+        raise InvalidInput.because(field, "is an empty text")
     try:
         size = len(value.encode())
     except UnicodeEncodeError:

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from models.errors import suggestion
+from models.errors import shown, suggestion
 
 Media = Literal["text", "chat", "image", "audio", "video", "fields"]
+_MAX_TEXT_CHARACTERS = 1_000  # of an option, or of each text of one: labels are words, not documents
 Value = int | float | bool | str | list[str] | None
 
 
@@ -38,33 +39,59 @@ class Option:
         if not self._has_type(value):
             article = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "a text"}
             return f"must be {article.get(self.type, 'a list of texts')}, not {type(value).__name__}"
-        if self.choices and value not in self.choices:
-            return f'"{value}" is not one of {", ".join(self.choices)}. {suggestion(str(value), self.choices)}'
-        texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-        if any("\ud800" <= letter <= "\udfff" for text in texts for letter in text):
-            return "has half a surrogate pair, which is no text"
-        size: float
-        if isinstance(value, (str, list)):
-            size, what = len(value), "characters" if isinstance(value, str) else "texts"
-        else:
-            size, what = value if isinstance(value, (int, float)) else 0, ""
-        return None if isinstance(value, bool) else self._problem_with_size(size, what)
+        if isinstance(value, bool):
+            return None
+        if isinstance(value, (int, float)):
+            return self._problem_with_number(value)
+        if isinstance(value, list):
+            return self._problem_with_size(len(value), "texts") or _problem_with_items(value)
+        text = str(value)
+        problem = self._problem_with_size(len(text), "characters") or _problem_with_letters(text)
+        if problem is None and self.choices and text not in self.choices:
+            given = shown(text)
+            return f'"{given}" is not one of {", ".join(self.choices)}. {suggestion(given, self.choices)}'
+        return problem
 
-    def _problem_with_size(self, size: float, what: str) -> str | None:
+    def _problem_with_number(self, value: float) -> str | None:
+        if self.minimum is not None and value < self.minimum:
+            return f"is {shown(value)}; at least {self.minimum}"
+        most = 2**53 if self.maximum is None else self.maximum
+        return f"is {shown(value)}; at most {most}" if value > most else None
+
+    def _problem_with_size(self, size: int, what: str) -> str | None:
         if self.minimum is not None and size < self.minimum:
-            return f"must have at least {self.minimum} {what}" if what else f"is {size}; at least {self.minimum}"
+            return f"must have at least {self.minimum} {what}"
         if self.maximum is not None and size > self.maximum:
-            return f"has {size} {what}; at most {self.maximum}" if what else f"is {size}; at most {self.maximum}"
+            return f"has {size} {what}; at most {self.maximum}"
         return None
 
     def _has_type(self, value: object) -> bool:
         if self.type == "bool" or isinstance(value, bool):
             return self.type == "bool" and isinstance(value, bool)
         if self.type == "strings":
-            return isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value)
+            return isinstance(value, list)
         if self.type == "float":
             return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
         return isinstance(value, int if self.type == "int" else str)
+
+
+def _problem_with_items(values: list[object]) -> str | None:
+    for value in values:
+        if not isinstance(value, str) or (len(value) <= _MAX_TEXT_CHARACTERS and not value.strip()):
+            return "must be a list of texts, none of them empty"
+        if problem := _problem_with_letters(value):
+            return problem
+    return None
+
+
+def _problem_with_letters(text: str) -> str | None:
+    if len(text) > _MAX_TEXT_CHARACTERS:
+        return f"has a text of {len(text):,} characters; at most {_MAX_TEXT_CHARACTERS:,}"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "has half a surrogate pair, which is no text"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +124,7 @@ _GENERATION = {
     "temperature": Option("float", default=1.0, minimum=0.01, maximum=2.0, shapes_batch=True),
     "top_p": Option("float", default=1.0, minimum=0.01, maximum=1.0, shapes_batch=True),
     "top_k": Option("int", default=50, minimum=1, maximum=1000, shapes_batch=True),
+    "num_beams": Option("int", default=1, minimum=1, maximum=8, shapes_batch=True),
     "repetition_penalty": Option("float", default=1.0, minimum=0.5, maximum=2.0, shapes_batch=True),
     "seed": Option("int", minimum=0, maximum=2**31 - 1, shapes_batch=True),
 }

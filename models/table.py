@@ -41,6 +41,7 @@ _SIZES = (
     "batch_tokens",
     "memory_bytes",
 )
+_BEAM_OPTIONS = ("num_beams", "max_new_tokens")
 _LARGEST = 2**53  # the largest whole number that every reader of JSON keeps
 _SECONDS = ("max_seconds", "time_limit_seconds", "deadline_seconds")
 _LONGEST_SECONDS = 14 * 86_400  # no message of SQS lives longer
@@ -89,6 +90,7 @@ class Table:
             "faults": self._faults(),
         }
         spec = ModelSpec(name=self._name, **values)
+        self._beams(spec)
         self._example(spec)
         return spec
 
@@ -168,6 +170,14 @@ class Table:
             if not isinstance(text, str) or not text:
                 raise self._wrong(f"faults.{key}", "must be the text that sets it off")
         return Faults(**{_FAULT_KEYS[key]: text for key, text in given.items()})
+
+    def _beams(self, spec: ModelSpec) -> None:
+        """What a request without options asks for must be within the limit."""
+        defaults = [spec.options[name].default for name in _BEAM_OPTIONS if name in spec.options]
+        product = math.prod(default for default in defaults if isinstance(default, int))
+        if product > spec.max_beam_tokens:
+            problem = f"is {spec.max_beam_tokens:,}, and the defaults of the options come to {product:,}"
+            raise self._wrong("max_beam_tokens", problem)
 
     def _example(self, spec: ModelSpec) -> None:
         """The example must be a request that a caller could send."""

@@ -30,9 +30,11 @@ def catalogue() -> Catalogue:
 
 def lane_of(spec: ModelSpec) -> Lane:
     """The lane that the model's requests go to; raises CatalogueError for one that is not declared."""
-    lanes = {lane.name: lane for lane in LANES}
+    lanes = {lane.name: lane for lane in LANES if not lane.own_slots}  # those are for what is no inference
     if spec.lane is None:
         return INFERENCE
     if spec.lane not in lanes:
-        raise CatalogueError(f'[{spec.name}] lane: "{spec.lane}" is not declared. {suggestion(spec.lane, lanes)}')
+        raise CatalogueError(
+            f'[{spec.name}] lane: "{spec.lane}" is no lane of requests. {suggestion(spec.lane, lanes)}'
+        )
     return lanes[spec.lane]

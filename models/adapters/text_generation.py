@@ -51,7 +51,7 @@ class TextGeneration(Adapter):
         if self._positions is not None and whole > self._positions:
             raise InvalidInput.too_large("inputs", whole, self._positions, "tokens, max_new_tokens included")
         words = "\n".join(message["content"] for message in chat)
-        return Prepared(row, encoding, len(encoding["input_ids"]), options, words)
+        return Prepared(row, encoding, len(encoding["input_ids"]) * options["num_beams"], options, words)
 
     @torch.inference_mode()
     def forward(self, items: Sequence[Prepared]) -> Sequence[list[int]]:
@@ -64,6 +64,7 @@ class TextGeneration(Adapter):
             **batch,
             max_new_tokens=options["max_new_tokens"],
             do_sample=options["do_sample"],
+            num_beams=options["num_beams"],
             repetition_penalty=options["repetition_penalty"],
             pad_token_id=self._tokenizer.pad_token_id,
             **sampling,

@@ -70,7 +70,12 @@ def test_show_has_the_keys_with_their_defaults_and_the_options_with_their_bounds
         (["show", "secnd"], CATALOGUE, 'Error: model "secnd" is not known. Did you mean "second"?'),
         (["check", "secnd"], CATALOGUE, 'Error: model "secnd" is not known. Did you mean "second"?'),
         (["list"], "[first", "cannot be read"),
-        (["list"], CATALOGUE.replace('"inference"', '"inferense"'), '[second] lane: "inferense" is not declared'),
+        (
+            ["list"],
+            CATALOGUE.replace('"inference"', '"inferense"'),
+            '[second] lane: "inferense" is no lane of requests',
+        ),
+        (["list"], CATALOGUE.replace('"inference"', '"inference-general"'), "is no lane of requests. Did you mean"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_and_status_1(

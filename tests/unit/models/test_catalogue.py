@@ -73,7 +73,12 @@ def test_more_new_tokens_raise_the_limit_on_beams_times_new_tokens(tmp_path: Pat
     assert spec(tmp_path, source + "[one.options.max_new_tokens]\nmaximum = 9000").max_beam_tokens == 9000
 
 
-def test_every_key_is_described(tmp_path: Path) -> None:
+def test_a_limit_on_beams_that_the_defaults_break_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match=r"max_beam_tokens: is 10, and the defaults of the options come to 64"):
+        spec(tmp_path, 'task = "text-generation"\nsource = "./g"\nmax_beam_tokens = 10')
+
+
+def test_every_key_is_described() -> None:
     page = (DEFAULT_PATH.parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
     described = {name for row in page.splitlines() if row.startswith("| `") for name in row.split("|")[1].split("`")}
     assert KEYS - described == set()

@@ -101,6 +101,23 @@ def test_labels_are_needed_for_zero_shot_and_bounded() -> None:
     assert options == {"candidate_labels": ["cat", "dog"]}
 
 
+def test_labels_times_texts_are_bounded_where_each_alone_is_not() -> None:
+    one = spec("zero-shot-classification", max_pairs=12)
+    inputs.check(one, ["a text"] * 3, {"candidate_labels": ["a", "b", "c", "d"]})
+    with pytest.raises(InvalidInput, match="inputs has 15 pairs of a label and an input; at most 12 are allowed"):
+        inputs.check(one, ["a text"] * 3, {"candidate_labels": ["a", "b", "c", "d", "e"]})
+
+
+def test_beams_times_new_tokens_are_bounded_where_each_alone_is_not() -> None:
+    one = spec("text-generation", max_beam_tokens=200)
+    inputs.check(one, "a text", {"num_beams": 2, "max_new_tokens": 100})
+    for options in ({"num_beams": 8, "max_new_tokens": 26}, {"num_beams": 4}):
+        with pytest.raises(InvalidInput, match=r"option num_beams has 2.. beams times new tokens; at most 200"):
+            inputs.check(one, "a text", options)
+    with pytest.raises(InvalidInput, match="option max_new_tokens has 300 beams times new tokens"):
+        inputs.check(one, "a text", {"max_new_tokens": 300})
+
+
 @pytest.mark.parametrize("value", [PNG, bytearray(PNG), base64.b64encode(PNG).decode()])
 def test_an_image_comes_as_bytes_or_base64_and_leaves_as_base64(value: object) -> None:
     assert inputs.check(IMAGE, value)[0] == [base64.b64encode(PNG).decode()]

@@ -38,3 +38,14 @@ def test_zero_shot_needs_a_model_of_entailment(tmp_path: Path) -> None:
     folder = tiny_models.make("text-classification", tmp_path)
     with pytest.raises(ModelLoadError, match='none of the labels negative, neutral, positive begins with "entail"'):
         load(spec("zero-shot-classification", folder), CPU)
+
+
+def test_beams_are_searched_as_the_pipeline_does(tmp_path: Path) -> None:
+    from transformers import pipeline
+
+    folder = tiny_models.make("text-generation", tmp_path)
+    runner, _ = load(spec("text-generation", folder), CPU)
+    options = {"num_beams": 3, "max_new_tokens": 12}
+    (answer,) = runner.run(["the cat sings"], [options])
+    generate = pipeline("text-generation", model=str(folder), return_full_text=False)
+    assert answer["ok"] == generate("the cat sings", do_sample=False, **options)

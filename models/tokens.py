@@ -1,0 +1,79 @@
+"""Counts a text's tokens in the sender, where the model's tokenizer file and the `tokenizers` library are at hand.
+
+The base install has no such library and most senders no such file: then the device process counts, as it always does.
+Here a text is refused only when its own tokens are too many, whatever a template or a label would add.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from models.errors import InvalidInput
+from models.spec import ModelSpec
+
+_FILE = "tokenizer.json"
+
+
+def check(spec: ModelSpec, rows: list[Any], hub_cache: Path) -> None:
+    """Raises InvalidInput for a text with more than `max_tokens` tokens. `rows` are as `models.inputs.check` gave them,
+    `hub_cache` is the folder where huggingface_hub keeps snapshots.
+
+    The first long text of a model reads the file, which takes a few hundred milliseconds; later ones take about a
+    millisecond a thousand words.
+    """
+    for number, row in enumerate(rows):
+        field = f"inputs[{number}]" if len(rows) > 1 else "inputs"
+        for text in _texts(spec, row):
+            # A token stands for a byte or more, so that short texts need no counting.
+            if len(text.encode()) <= spec.max_tokens:
+                continue
+            tokenizer = _tokenizer(spec, hub_cache)
+            if tokenizer is None:
+                return
+            count = len(tokenizer.encode(text, add_special_tokens=False).ids)
+            if count > spec.max_tokens:
+                raise InvalidInput.too_large(field, count, spec.max_tokens, "tokens")
+
+
+def file_of(spec: ModelSpec, hub_cache: Path) -> Path | None:
+    """The tokenizer file of the spec's folder, or of its snapshot in the hub's cache; None when it is not here."""
+    folder = Path(spec.source) if spec.is_folder else hub_cache / _repository(spec) / "snapshots" / str(spec.revision)
+    file = folder / _FILE
+    return file if file.is_file() else None
+
+
+def _texts(spec: ModelSpec, row: Any) -> Iterator[str]:
+    """The texts of an input that a tokenizer will see; for inputs of several parts the device process knows."""
+    if spec.kind.media == "text":
+        yield row
+    elif spec.kind.media == "chat":
+        yield from [row] if isinstance(row, str) else (message["content"] for message in row)
+
+
+def _tokenizer(spec: ModelSpec, hub_cache: Path) -> Any:
+    file = file_of(spec, hub_cache)
+    if file is None or find_spec("tokenizers") is None:
+        return None
+    return _read(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _read(file: Path, changed: int) -> Any:
+    """The tokenizer in that state of the file; None where it cannot be read, which the device process will say."""
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception:  # the library raises bare ones
+        return None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _repository(spec: ModelSpec) -> str:
+    return f"models--{spec.source.replace('/', '--')}"

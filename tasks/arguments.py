@@ -1,0 +1,35 @@
+"""The arguments of an inference task, taken apart: what is misspelt is refused with the nearest name."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from models.errors import InvalidInput, UnknownOption
+
+
+class Arguments(NamedTuple):
+    """Of one request: `model` is None where the kind's default shall answer."""
+
+    inputs: Any
+    model: str | None
+    options: dict[str, Any]
+
+
+def take_apart(run: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments:
+    """What a caller gave, by the signature of the task's `run`.
+
+    Raises:
+        InvalidInput: something is missing, given twice, or too much; UnknownOption where a name is misspelt.
+    """
+    signature = inspect.signature(run)
+    try:
+        given = signature.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        names = list(signature.parameters)
+        missing = [name for name in names[len(args) :] if name in ("inputs", "model") and name not in kwargs]
+        for name in kwargs:
+            misspelt = UnknownOption.unknown("argument", name, missing)
+            if name not in names and misspelt.nearest is not None:
+                raise misspelt from None
+        raise InvalidInput.because("arguments", f"do not fit: {error}") from None
+    return Arguments(given["inputs"], given.get("model"), dict(given.get("options", {})))
