@@ -36,6 +36,13 @@ CELERY_SWEEP_SECONDS (60)
     How often one worker of the fleet looks for dead letters that SQS itself has made, 1 to 3600.
 HF_HUB_CACHE, HF_HOME (~/.cache/huggingface)
     huggingface_hub's own variables: where fetched models are kept.
+CELERY_ATTEMPTS (every)
+    `every` attempt is written to the result store before it starts, or those of a `redelivered` request alone: that
+    spares a write a batch, and an attempt that takes its worker along at the first delivery is not counted.
+CELERY_RETRY_BASE_SECONDS (1), CELERY_RETRY_CAP_SECONDS (300)
+    What bounds the wait before another attempt: base * 2 ** (attempts - 1), at most the cap, with full jitter.
+CELERY_KEEP_INPUTS (0)
+    Characters of each request's inputs that events, logs and the index of dead letters may show.
 CUDA_VISIBLE_DEVICES (all)
     NVIDIA's own variable: the GPUs that this worker may use.
 """
@@ -58,6 +65,7 @@ from sqs.lanes import LANES as _LANES
 _ROOT = _Path(__file__).resolve().parent
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _MIN_LEASE_SECONDS = 5  # renewed at a third of its length: shorter ones are lost to one slow answer
+_MAX_KEPT_CHARACTERS = 100_000
 
 
 class SettingError(_ClickException, _ImproperlyConfigured):
@@ -187,6 +195,21 @@ def _number(variable: str, default: str, least: float, most: float) -> float:
     return number
 
 
+def _attempts() -> str:
+    value = _variable("CELERY_ATTEMPTS", "every")
+    if value not in ("every", "redelivered"):
+        raise SettingError("CELERY_ATTEMPTS", value, "it must be every or redelivered")
+    return value
+
+
+def _keep_inputs() -> int:
+    value = _variable("CELERY_KEEP_INPUTS", "0")
+    if not value.isdecimal() or int(value) > _MAX_KEPT_CHARACTERS:
+        allowed = f"it must be a whole number of characters from 0 to {_MAX_KEPT_CHARACTERS}"
+        raise SettingError("CELERY_KEEP_INPUTS", value, allowed)
+    return int(value)
+
+
 # Broker: SQS, through our own transport.
 broker_url = _broker_url()
 broker_transport = "sqs.transport:Transport"
@@ -232,8 +255,8 @@ task_acks_late = True
 task_acks_on_failure = False
 task_acks_on_timeout = False
 task_reject_on_worker_lost = True
-# What a redelivery finds done is not done again.
-worker_deduplicate_successful_tasks = True
+# What a redelivery finds done is not done again; tasks.delivery sees to it, failures and generations included.
+worker_deduplicate_successful_tasks = False
 
 # Worker: threads that wait for the engine; how many is worked out from devices and batch sizes.
 worker_pool = "tasks.pool:EnginePool"
@@ -258,3 +281,7 @@ inference_sweep_seconds = _number("CELERY_SWEEP_SECONDS", "60", 1, 3_600)
 inference_state = _state()
 inference_visible_devices = _os.environ.get("CUDA_VISIBLE_DEVICES")
 inference_stop_seconds = 15.0  # of running work at SIGTERM; container platforms kill after 30
+inference_attempts = _attempts()
+inference_keep_inputs = _keep_inputs()
+inference_retry_base_seconds = _number("CELERY_RETRY_BASE_SECONDS", "1", 0, _limits.MAX_VISIBILITY_SECONDS)
+inference_retry_cap_seconds = _number("CELERY_RETRY_CAP_SECONDS", "300", 0, _limits.MAX_VISIBILITY_SECONDS)

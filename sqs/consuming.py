@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from sqs import arrivals, delays, deliveries, envelope
+from sqs import arrivals, delays, deliveries, envelope, limits
 from sqs.account import Account
 from sqs.broadcast.inbox import Ready
-from sqs.dead_letters import Reason
+from sqs.dead_letters import REASON_ATTRIBUTE, Mark, Reason, mark_of
 from sqs.deliveries import Delivery
 from sqs.errors import SqsError
+from sqs.lanes import lane_of
 from sqs.leases import LeaseKeeper, lease_end
 from sqs.message import Message
 from sqs.options import Options
@@ -216,12 +217,27 @@ class Consuming:
         if message is None:
             return
         if requeue:
-            self._settler.release(message.delivery, seconds)
+            self._give_back(message.delivery, seconds)
             for follower in followers:
                 # SQS keeps them behind the one that is released; here they would overtake it.
                 self.reject(follower.delivery.tag, requeue=True, seconds=0)
         else:
             self._settler.bury(message.delivery)
+
+    def _give_back(self, delivery: Delivery, seconds: int | None) -> None:
+        """Release, or send a fresh copy of a message that SQS would move to the DLQ at its next receive.
+
+        Whoever gives a delivery back has attempts to spare for it; what has none is rejected without requeue. FIFO
+        queues keep the order of their groups, which a copy would lose: there the sweep brings the message back.
+        """
+        lane = lane_of(delivery.queue, self._options.lanes)
+        last = lane is not None and lane.queue.name == delivery.queue and delivery.count >= lane.max_receive_count
+        if not last or delivery.queue.endswith(".fifo"):
+            self._settler.release(delivery, seconds)
+        elif delivery.holds():
+            self._settler.postpone(delivery, _fresh(delivery, self._settler.release_seconds(delivery, seconds)))
+        else:
+            self._keeper.drop(delivery)
 
     def _pop(self, tag: str) -> Message | None:
         with self._lock:
@@ -271,6 +287,17 @@ class Consuming:
         self.release_all()
         self._settler.close(self._options.shutdown_seconds)
         self._keeper.close()
+
+
+def _fresh(delivery: Delivery, seconds: float) -> dict[str, Any]:
+    """SendMessage's parameters for the same message with receives to spare, marked as one that has been here."""
+    parameters = _postponed(delivery, seconds)
+    attributes = parameters["MessageAttributes"]
+    if REASON_ATTRIBUTE in attributes or len(attributes) < limits.MAX_MESSAGE_ATTRIBUTES:
+        mark = mark_of(attributes)
+        again = Mark(mark.generation, mark.returns + 1, mark.first_sent_at or delivery.sent_at)
+        parameters["MessageAttributes"] = {**attributes, REASON_ATTRIBUTE: again.attribute()}
+    return parameters
 
 
 def _postponed(delivery: Delivery, left: float) -> dict[str, Any]:

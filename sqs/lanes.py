@@ -14,6 +14,7 @@ import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sqs import limits
 
@@ -57,6 +58,8 @@ class Lane:
 
     Lanes share a worker's slots by `weight`: while all have messages, one of weight 4 gets four where one of
     weight 1 gets one. A lane with `own_slots` takes none of those: it has so many for itself, whatever runs elsewhere.
+    `max_receive_count` is also how many attempts a request has. `invalid_input` says what becomes of a request that
+    its caller got wrong, beside its FAILURE: a dead letter, or nothing ("fail").
     """
 
     queue: Queue
@@ -64,6 +67,7 @@ class Lane:
     max_receive_count: int = 4
     weight: float = 1.0
     own_slots: int = 0
+    invalid_input: Literal["dead-letter", "fail"] = "dead-letter"
 
     @property
     def name(self) -> str:

@@ -17,8 +17,9 @@ class Message(kombu_message.Message):
     """A received message.
 
     `delivery_info` holds, besides exchange and routing key, `delivery_count` (SQS's own count of receives,
-    this one included), `redelivered`, `message_id`, `generation` (0, or one more for each time that it was redriven)
-    and `sent_at` (SQS's clock, seconds since the epoch).
+    this one included), `redelivered`, `message_id`, `sent_at` (SQS's clock, seconds since the
+    epoch), `generation` (0, or one more for each time that it was redriven) and `returns` (how often a copy took its
+    place within its generation).
     A message that turns out unreadable, or that the consumer does not take, explains itself before it is
     rejected; one that is acknowledged because it is unreadable is rejected, because acknowledging would lose it.
     """
@@ -32,8 +33,9 @@ class Message(kombu_message.Message):
         info["delivery_count"] = delivery.count
         info["redelivered"] = delivery.count > 1
         info["message_id"] = delivery.message_id
-        info["generation"] = mark_of(delivery.attributes).generation
         info["sent_at"] = delivery.sent_at
+        mark = mark_of(delivery.attributes)
+        info["generation"], info["returns"] = mark.generation, mark.returns
         self.delivery = delivery
         self.handed_over = False
         self.callback_thread: int | None = None  # in which the consumer is being given this message

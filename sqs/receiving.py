@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqs.account import Account
+from sqs.brake import BRAKE
 from sqs.deliveries import Delivery, from_answer
 from sqs.errors import DeniedError, QueueMissingError, SqsError
 from sqs.faultlog import FaultLog
@@ -139,7 +140,7 @@ class Receiver:
                 self._changed.notify()
 
     def _count(self, slots: Slots) -> int:
-        if self._backlog() > BACKLOG_LIMIT:
+        if BRAKE.held or self._backlog() > BACKLOG_LIMIT:
             return 0
         return slots.limit or UNLIMITED_SLOTS
 

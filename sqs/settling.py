@@ -94,11 +94,13 @@ class Settler:
         if not delivery.holds():
             self._keeper.drop(delivery)
             return
+        self._put(RELEASE, delivery.queue_url, _Entry(delivery, seconds=self.release_seconds(delivery, seconds)))
+
+    def release_seconds(self, delivery: Delivery, seconds: int | None = None) -> int:
+        """For how long a delivery that is given back stays invisible: as said, as asked for, or backoff."""
         if seconds is None:
             seconds = delivery.release_after_seconds
-        if seconds is None:
-            seconds = release_delay(delivery.count, self._release_cap_seconds)
-        self._put(RELEASE, delivery.queue_url, _Entry(delivery, seconds=seconds))
+        return release_delay(delivery.count, self._release_cap_seconds) if seconds is None else seconds
 
     def bury(self, delivery: Delivery) -> None:
         """Send the message to its lane's DLQ with its reason, then delete it; what cannot be is released."""

@@ -13,6 +13,7 @@ from models.devices import Device, discover
 from models.engine import Engine, capacity
 from models.errors import ModelLoadError
 from models.spec import ModelSpec
+from tasks.attempts import begin_requests
 from tasks.catalogue import load
 from tasks.store.access import store_of
 
@@ -58,6 +59,7 @@ def build(
         chosen,
         devices(app.conf),
         on_lost=on_lost,
+        on_begin=begin_requests,
         on_out=on_out,
         state=Path(app.conf.inference_state),
         killers=store_of(app),

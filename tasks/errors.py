@@ -1,23 +1,23 @@
 """Errors by which requests end, beside those of `models.errors`.
 
     celery.exceptions.TaskRevokedError
-    ├── RequestExpired (also models.errors.Expired)   its deadline passed before its work began
-    └── RequestCancelled                              somebody revoked it
-    AttemptsUsedUp                                    every attempt died with its worker, without an error
+    ├── RequestExpired (also models.errors.Expired)       its deadline passed before its work began
+    └── RequestCancelled (also models.errors.Cancelled)   somebody revoked it
+    AttemptsUsedUp                                        every attempt died with its worker, without an error
 
 The first two come with Celery's state REVOKED: they are outcomes of their own, and no failures.
 """
 
 from celery.exceptions import TaskRevokedError
 
-from models.errors import Expired
+from models.errors import Cancelled, Expired
 
 
 class RequestExpired(Expired, TaskRevokedError):
     """The deadline passed before the request's work began."""
 
 
-class RequestCancelled(TaskRevokedError):
+class RequestCancelled(Cancelled, TaskRevokedError):
     """The request was revoked."""
 
 

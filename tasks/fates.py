@@ -1,36 +1,81 @@
 """One table from error class to fate: whose fault it was, and what becomes of the request.
 
-| error | fate |
-|---|---|
-| InvalidInput | the caller's fault: FAILURE and a dead letter at once, with the reason |
-| DeviceCrash | this request, run alone, ends its device process: the same |
-| Expired | its deadline passed before its work began: FAILURE, and no dead letter |
-| any other | transient: RETRY, released with backoff, until its attempts are used up; then a dead letter |
+| error | fate | state | attempt counts | message |
+|---|---|---|---|---|
+| InvalidInput, its subclasses, a task's `throws` | INVALID: the caller's fault | FAILURE at once | | dead letter, or \
+deleted on lanes with `invalid_input = "fail"` |
+| DeviceCrash | CRASH: run alone, it ends its device process | FAILURE at once | | dead letter |
+| Expired | EXPIRED: too late for it to begin | REVOKED, RequestExpired | | deleted |
+| Cancelled | CANCELLED: somebody revoked it | REVOKED, RequestCancelled | | deleted |
+| EngineStopped | STOPPED: this worker ends | unchanged | no | released at once |
+| UnknownModel, UnknownOption, NotServedHere, in the version window | left to newer workers | RETRY | no | released |
+| NotServedHere, after it | UNSERVED: no worker of the lane has the model | FAILURE | | dead letter |
+| AttemptsUsedUp | USED_UP: each attempt took its worker along | FAILURE | | dead letter |
+| any other | TRANSIENT, while attempts are left | RETRY | yes | released with backoff |
+| any other | then as USED_UP | FAILURE, the last error | | dead letter |
+
+    BaseException
+    ├── models.errors.ModelsError
+    │   ├── InvalidInput               INVALID
+    │   │   ├── UnknownModel, UnknownOption, InputFailed
+    │   │   └── DeviceCrash            CRASH
+    │   ├── Expired                    EXPIRED
+    │   │   └── RequestExpired
+    │   ├── Cancelled                  CANCELLED
+    │   │   └── RequestCancelled
+    │   └── Transient                  TRANSIENT
+    │       ├── DeviceLost, ModelOut
+    │       ├── EngineStopped          STOPPED
+    │       └── NotServedHere          UNSERVED
+    ├── AttemptsUsedUp                 USED_UP
+    └── all else (network, store, …)   TRANSIENT
+
+Celery's own Ignore, Reject and Retry, raised by a task's code, keep Celery's meaning.
 """
 
 from enum import Enum
 
-from models.errors import DeviceCrash, Expired, InvalidInput
+from models.errors import Cancelled, DeviceCrash, EngineStopped, Expired, InvalidInput
+from sqs.dead_letters import Cause
+from tasks.errors import AttemptsUsedUp
+from tasks.serving import NotServedHere
 
 
 class Fate(Enum):
-    """What becomes of a request whose attempt ended in an error."""
+    """What becomes of a request whose delivery ended in an error."""
 
-    DEAD_LETTER = "dead letter"
+    INVALID = "invalid input"
+    CRASH = "crash"
     EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    STOPPED = "stopped"
+    UNSERVED = "unserved"
+    USED_UP = "used up"
     TRANSIENT = "transient"
 
 
+# The first that fits decides.
 FATES: tuple[tuple[type[BaseException], Fate], ...] = (
-    (InvalidInput, Fate.DEAD_LETTER),
-    (DeviceCrash, Fate.DEAD_LETTER),
+    (DeviceCrash, Fate.CRASH),
+    (InvalidInput, Fate.INVALID),
     (Expired, Fate.EXPIRED),
+    (Cancelled, Fate.CANCELLED),
+    (EngineStopped, Fate.STOPPED),
+    (NotServedHere, Fate.UNSERVED),
+    (AttemptsUsedUp, Fate.USED_UP),
 )
+# Of a dead letter, by the fate of the error that it failed with.
+CAUSES = {Fate.INVALID: Cause.INVALID_INPUT, Fate.CRASH: Cause.CRASH, Fate.UNSERVED: Cause.REJECTED}
 
 
-def fate_of(error: BaseException) -> Fate:
-    """The fate of a request whose attempt ended with this error."""
+def fate_of(error: BaseException, throws: tuple[type[BaseException], ...] = ()) -> Fate:
+    """The fate of a request whose delivery ended with this error; `throws` are those that its task announces."""
     for kind, fate in FATES:
         if isinstance(error, kind):
             return fate
-    return Fate.TRANSIENT
+    return Fate.INVALID if throws and isinstance(error, throws) else Fate.TRANSIENT
+
+
+def cause_of(error: BaseException, throws: tuple[type[BaseException], ...] = ()) -> Cause:
+    """What the dead letter of a request that failed for good with this error is filed under."""
+    return CAUSES.get(fate_of(error, throws), Cause.ATTEMPTS_USED_UP)

@@ -17,7 +17,7 @@ from models.errors import ModelsError
 from sqs.lanes import LANES
 from tasks import service, serving
 from tasks.engines import build
-from tasks.store.backend import PATIENCE
+from tasks.store.backend import ENDING, PATIENCE
 
 logger = get_logger(__name__)
 
@@ -75,6 +75,7 @@ class EnginePool(TaskPool):
             logger.critical("%s", failures[0])
             raise SystemExit(1) from failures[0]
         serving.use(engine)
+        ENDING.clear()
         PATIENCE.set()
 
     def on_apply(self, *args: Any, **kwargs: Any) -> ApplyResult:
@@ -113,6 +114,7 @@ class EnginePool(TaskPool):
             self.engine.stop(timeout_seconds=engine_seconds)
         # Every request is resolved now: these threads only settle their deliveries, and those whose store is away
         # wait for it no longer.
+        ENDING.set()
         PATIENCE.clear()
         self.executor.shutdown(wait=False, cancel_futures=True)
         if wait(list(self._running), timeout=settle_seconds).not_done:

@@ -1,41 +1,108 @@
-"""Celery's worker-side request, with the reason of a failure handed on to its dead letter."""
+"""Celery's worker-side request: what it tells of inputs, how it is withdrawn, and the reason of its dead letter."""
 
+from functools import partial
 from typing import Any
 
+from billiard.einfo import ExceptionWithTraceback
+from celery import states
 from celery.exceptions import Ignore, Reject, Retry
+from celery.signals import task_revoked
+from celery.worker import state
+from celery.worker.request import Request
 
-from models.errors import EngineStopped
-from sqs.backoff import release_after
-from sqs.dead_letters import Reason, explain
-from tasks.aside import AnnouncedAside
-from tasks.fates import Fate, fate_of
+from sqs.dead_letters import Cause, Reason, explain
+from tasks.aside import ASIDE
+from tasks.attempts import here, lane_named
+from tasks.delivery import AlreadyEnded, Withdrawn
+from tasks.errors import RequestCancelled, RequestExpired
+from tasks.fates import Fate, cause_of, fate_of
+from tasks.personal import withheld
 
 
-class DeliveryRequest(AnnouncedAside):
-    """A delivery on its way through the worker. Its methods run in the pool's threads."""
+class DeliveryRequest(Request):
+    """A delivery on its way through the worker. Made in the consuming thread; settled in the pool's threads."""
+
+    def __init__(self, message: Any, **options: Any) -> None:
+        super().__init__(message, **options)
+        delivery = message.delivery_info or {}
+        carried = self._request_dict.get("inference_generation")
+        # A mark of SQS's, or the header that a retry() of a later generation carries on.
+        known = carried if isinstance(carried, int) and not isinstance(carried, bool) and carried > 0 else 0
+        self._request_dict["inference_generation"] = max(int(delivery.get("generation", 0)), known)
+        # What others wrote here may be the inputs themselves, and goes into logs and events.
+        for kind in ("argsrepr", "kwargsrepr"):
+            shown = withheld(self._request_dict.get(kind), self._app.conf.inference_keep_inputs)
+            self._request_dict[kind] = shown
+            setattr(self, f"_{kind}", shown)
+
+    def maybe_expire(self) -> bool:
+        """Whether the deadline has passed. Celery would remember the id, and discard a later generation of it."""
+        return bool(self.expires and self.expires.timestamp() < self._app.now().timestamp())
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        """Called in the consuming thread, which must not wait for the store."""
+        self._already_revoked = True
+        error = (
+            RequestExpired("the deadline passed before a worker could begin the request")
+            if expired
+            else RequestCancelled(f"the request was {reason}")
+        )
+        ASIDE.run(partial(self._withdraw, error, terminated, signum), otherwise=partial(self.reject, requeue=True))
+
+    def _withdraw(self, error: RequestExpired | RequestCancelled, terminated: bool = False, signum: Any = None) -> None:
+        """Store that the request has expired or was cancelled, then acknowledge; raises what the store does."""
+        expired, backend = isinstance(error, RequestExpired), self.task.backend
+        state.task_ready(self)
+        if self.store_errors:
+            backend.store_result(self.id, error, states.REVOKED, request=self._context)
+        if self.chord:
+            backend.on_chord_part_return(self._context, states.REVOKED, error)
+        self.acknowledge()
+        self.send_event("task-revoked", terminated=terminated, signum=signum, expired=expired)
+        task_revoked.send(self.task, request=self._context, terminated=terminated, signum=signum, expired=expired)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
-        """Settle a request whose attempt ended in an error.
+        """Settle a delivery that ended in an error; see `tasks.fates`.
 
         Celery rejects what failed for good, which makes it a dead letter; its reason is attached before.
         """
         error = exc_info.exception
-        if isinstance(error, Reject) and isinstance(error.reason, EngineStopped):
-            # It has not failed: this worker ends, and another may have it at once.
-            release_after(self.message, 0)
-        if not isinstance(error, (Reject, Retry, Ignore)):
-            if fate_of(error) is Fate.EXPIRED:
-                self.acknowledge()
-            delivery = self.message.delivery_info or {}
-            explain(
-                self.message,
-                Reason(
-                    error_type=type(error).__name__,
-                    message=str(error),
-                    attempts=int(delivery.get("delivery_count", 1)),
-                    worker=self.hostname,
-                    model=self.kwargs.get("model") if isinstance(self.kwargs, dict) else None,
-                    task_id=self.id,
-                ),
-            )
+        if isinstance(error, ExceptionWithTraceback):
+            error = error.exc
+        if isinstance(error, Withdrawn):
+            return self._withdraw(error.error)
+        if isinstance(error, AlreadyEnded) and error.error is not None:
+            state.task_ready(self)
+            return self._bury(error.error)
+        if isinstance(error, Reject) and not error.requeue:
+            self._explain(error, Cause.REJECTED)
+        elif not isinstance(error, Reject | Retry | Ignore):
+            self._bury(error)
         return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+    def _bury(self, error: BaseException) -> None:
+        """Make the delivery a dead letter, unless its lane wants none of what callers got wrong."""
+        throws = tuple(self.task.throws or ())
+        lane = lane_named(self._app.conf, (self.delivery_info or {}).get("routing_key"))
+        if fate_of(error, throws) is Fate.INVALID and lane.invalid_input == "fail":
+            self.acknowledge()
+            return
+        self._explain(error, cause_of(error, throws))
+        self.reject(requeue=False)
+
+    def _explain(self, error: BaseException, cause: Cause) -> None:
+        attempt = here()
+        own = attempt if attempt is not None and attempt.start.task_id == self.id else None
+        delivery = self.message.delivery_info or {}
+        explain(
+            self.message,
+            Reason(
+                error_type=type(error).__name__,
+                message=str(error),
+                attempts=own.count if own is not None else int(delivery.get("delivery_count", 1)),
+                worker=self.hostname,
+                model=self.kwargs.get("model") if isinstance(self.kwargs, dict) else None,
+                task_id=self.id,
+                cause=cause,
+            ),
+        )

@@ -1,55 +1,120 @@
 """Task classes: what every task of this application does on a lane, and what inference adds to it."""
 
 import inspect
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from celery import Task
-from celery.exceptions import Reject, Retry
-from celery.states import RETRY
-from celery.utils.log import get_task_logger
+from celery.exceptions import MaxRetriesExceededError, Reject, Retry
 
-from models.errors import EngineStopped, Expired, InvalidInput, ModelsError, UnknownModel, UnknownOption
+from models.errors import Expired, InvalidInput, UnknownModel
 from models.inputs import check, is_many
 from models.spec import ModelSpec
-from sqs.backoff import release_after
-from sqs.lanes import INFERENCE
-from sqs.version_window import seconds_until_known
 from tasks import serving
-from tasks.catalogue import catalogue
-from tasks.fates import Fate, fate_of
+from tasks.attempts import here, lane_named
+from tasks.catalogue import catalogue, lane_of
+from tasks.delivery import Delivery, check_arguments
 from tasks.made_with import note
+from tasks.personal import shown
+from tasks.result import LaneResult
+from tasks.retention import deadline_seconds
 from tasks.routing import kept_apart
-
-logger = get_task_logger(__name__)
-
-# Of a newer version of the catalogue, or of workers that load other models.
-NOT_KNOWN_HERE = (UnknownModel, UnknownOption, serving.NotServedHere)
+from tasks.submission import submit_once
 
 
 class LaneTask(Task):
-    """A task whose message is settled as its lane wants: dead-lettered with a reason when it fails for good."""
+    """A task whose deliveries end as `tasks.fates` says; its errors are tried again unless the table knows better."""
 
     Request = "tasks.request:DeliveryRequest"
+    # Whether the task's own code says when its work starts; else that is when its code does.
+    begins_by_itself: ClassVar[bool] = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """One delivery, in a thread of the worker's pool; or a plain call."""
+        request = self.request
+        if request.called_directly or request.is_eager or request._protected:
+            return self.call_directly(*args, **kwargs)
+        request._protected = 1  # a call of the task within itself is a plain one
+        return Delivery(self).work(args, kwargs)
+
+    def call_directly(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task's code here and now, without a delivery."""
+        return super().__call__(*args, **kwargs)
 
     def apply_async(
-        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        dedup_key: str | None = None,
+        **options: Any,
     ) -> Any:
-        """As Celery's; what is not inference never goes to a lane whose slots are the engine's."""
+        """Send the request. Without `expires` its deadline is an hour before SQS would drop it unseen.
+
+        Submissions of one task with the same `dedup_key` are one request, as long as its result is kept.
+        """
+        conf = self._get_app().conf
+        keep = conf.inference_keep_inputs
         queue = options.get("queue", getattr(self, "queue", None))
-        if not isinstance(self, InferenceTask) and (apart := kept_apart(queue)) != queue:
-            options["queue"] = apart
-        return super().apply_async(args, kwargs, **options)
+        # What is not inference never goes to a lane whose slots are the engine's.
+        if not self.begins_by_itself and (apart := kept_apart(queue)) != queue:
+            queue = options["queue"] = apart
+        options.setdefault("argsrepr", shown(args or (), keep))
+        options.setdefault("kwargsrepr", shown(kwargs or {}, keep))
+        if options.get("expires") is None and self.expires is None:
+            options["expires"] = deadline_seconds(
+                lane_named(conf, _queue_name(options.get("queue") or getattr(self, "queue", None)))
+            )
+        expires = options.get("expires") or self.expires
+        send = super().apply_async
+        if dedup_key is None:
+            result = send(args, kwargs, **options)
+        else:
+            result = submit_once(self, dedup_key, lambda **once: send(args, kwargs, **{**options, **once}))
+        if isinstance(result, LaneResult) and isinstance(expires, int | float):
+            result.deadline = time.time() + expires
+        return result
+
+    def AsyncResult(self, task_id: str, **kwargs: Any) -> LaneResult:
+        """The result of a request of this task, by its id."""
+        return LaneResult(task_id, backend=self.backend, task_name=self.name, app=self.app, **kwargs)
+
+    def retry(self, *args: Any, **options: Any) -> Any:
+        """Celery's retry: a new message, later. Its retries and our attempts are bounded together.
+
+        Raises:
+            MaxRetriesExceededError, or `exc`: there have been as many attempts as either allows, and it fails.
+        """
+        attempt = here()
+        if attempt is not None and attempt.start.task_id == self.request.id and self.max_retries is not None:
+            most = options.get("max_retries")
+            budget = max(attempt.limit, (self.max_retries if most is None else most) + 1)
+            if attempt.count >= budget:
+                self.request.inference_final = True
+                raise options.get("exc") or MaxRetriesExceededError(
+                    f"{self.name}[{self.request.id}] has had {attempt.count} attempts; there are {budget}"
+                )
+        try:
+            return super().retry(*args, **options)
+        except Retry:
+            raise
+        except Reject as unsent:  # the new message could not be sent: this one is tried again
+            raise Reject(unsent.reason, requeue=True) from unsent
+        except Exception:
+            self.request.inference_final = True
+            raise
 
 
 class InferenceTask(LaneTask):
     """A task that asks a model. `kind` is transformers' pipeline task; None serves any."""
 
     abstract = True
+    begins_by_itself = True
     kind: ClassVar[str | None] = None
     # Both end as they should: one line in the log, without a traceback that nobody has to act upon.
     throws = (InvalidInput, Expired)
-    # Results are the caller's data and stay out of logs and events; so do inputs, below.
+    # Results are the caller's data and stay out of logs and events; so do inputs.
     resultrepr_maxsize = 0
 
     def apply_async(
@@ -67,9 +132,17 @@ class InferenceTask(LaneTask):
         spec = self.spec(arguments.get("model"))
         rows, checked = check(spec, inputs, arguments.get("options"))
         sent = rows if is_many(inputs) else rows[0]
-        options.setdefault("argsrepr", f"({len(rows)} inputs)")
-        options.setdefault("kwargsrepr", repr({"model": spec.name}))
+        if not self._get_app().conf.inference_keep_inputs:
+            options.setdefault("argsrepr", f"({len(rows)} inputs)")
+            options.setdefault("kwargsrepr", repr({"model": spec.name}))
+        if options.get("expires") is None and self.expires is None:
+            options["expires"] = deadline_seconds(lane_of(spec))
         return super().apply_async((), {"inputs": sent, "model": spec.name, **checked}, **options)
+
+    def call_directly(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task here and now; needs an engine in this process. Raises InvalidInput for wrong arguments."""
+        check_arguments(self, args, kwargs)
+        return self.run(*args, **kwargs)
 
     def spec(self, model: str | None) -> ModelSpec:
         """The spec of the model that was asked for, or the kind's default.
@@ -87,59 +160,6 @@ class InferenceTask(LaneTask):
             )
         return spec
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """One attempt, in a thread of the worker's pool. Transient errors release the delivery."""
-        try:
-            self._check_arguments(args, kwargs)
-            return self.run(*args, **kwargs)
-        except (Reject, Retry):
-            raise
-        except Exception as error:
-            here = self.request.called_directly or self.request.is_eager
-            if not here and isinstance(error, NOT_KNOWN_HERE):
-                self._leave_to_newer(error)
-            if here or fate_of(error) is not Fate.TRANSIENT:
-                raise
-            if not isinstance(error, EngineStopped):
-                self._note_failed_attempt(error)
-            raise Reject(error, requeue=True) from error
-
-    def _check_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Refuse arguments that do not fit, as messages of others may carry them. Raises InvalidInput."""
-        try:
-            if "self" in kwargs:
-                raise TypeError("got an unexpected keyword argument 'self'")
-            inspect.signature(self.run).bind(*args, **kwargs)
-        except TypeError as error:
-            raise InvalidInput.because("arguments", f"do not fit {self.name}: {error}") from None
-
-    def _leave_to_newer(self, error: Exception) -> None:
-        """Release a request that another worker may understand, while its version window is open."""
-        tag = (self.request.properties or {}).get("delivery_tag", "")
-        window_seconds = self.app.conf.broker_transport_options["version_window_seconds"]
-        seconds = seconds_until_known(tag, window_seconds)
-        if seconds is None:
-            raise error
-        logger.warning("request %s is left to other workers: %s", self.request.id, error)
-        release_after(tag, seconds)
-        self.backend.store_result(self.request.id, error, RETRY, request=self.request)
-        raise Reject(error, requeue=True) from error
-
-    def _note_failed_attempt(self, error: Exception) -> None:
-        """Let the caller see that there will be another attempt; if there will not, raise the error."""
-        if self.deliveries >= INFERENCE.max_receive_count:
-            raise error
-        place = f"{self.deliveries} of {INFERENCE.max_receive_count}"
-        expected = isinstance(error, ModelsError)
-        logger.warning("request %s: attempt %s failed: %r", self.request.id, place, error, exc_info=not expected)
-        self.backend.store_result(self.request.id, error, RETRY, request=self.request)
-
-    @property
-    def deliveries(self) -> int:
-        """How often SQS has delivered the running request, this time included."""
-        delivery = (self.request.properties or {}).get("delivery_info") or {}
-        return int(delivery.get("delivery_count", 1))
-
     def answer(self, model: str | None, inputs: Any, options: dict[str, Any]) -> Any:
         """Run the request on the engine and wait for it; a list of inputs is answered by a list.
 
@@ -152,3 +172,7 @@ class InferenceTask(LaneTask):
         note(self.request, serving.describe(spec.name))
         results = serving.run(spec.name, rows, checked, request_id=self.request.id, expires=self.request.expires)
         return results if is_many(inputs) else results[0]
+
+
+def _queue_name(queue: Any) -> str | None:
+    return str(getattr(queue, "name", queue)) if queue else None

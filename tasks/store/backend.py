@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from celery.backends.base import KeyValueStoreBackend
+from celery.exceptions import Reject
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.states import PENDING, READY_STATES
-from celery.utils.log import get_logger
 
+from sqs.brake import BRAKE
+from tasks.store.chords import ChordParts
 from tasks.store.database import Database
 from tasks.store.entries import INCREMENT, Entry, put_entry
 from tasks.store.protocol import StoreUnavailable
@@ -26,16 +28,16 @@ FIRST_POLL_SECONDS = 0.005
 MAX_POLL_SECONDS = 0.1
 
 RETRY_SECONDS = 0.5
-SAY_SECONDS = 60.0
-
-logger = get_logger(__name__)
 
 # Set while this process is a worker: a result that it holds is the work of a GPU, and a store that is full or away is
-# waited for. Others, and a worker that is ending, get the error.
+# waited for, with nothing more received. Others get the error.
 PATIENCE = threading.Event()
+# Set when the worker ends: what cannot be stored is then released for another delivery.
+ENDING = threading.Event()
+AWAY = "result store"
 
 
-class SQLiteBackend(KeyValueStoreBackend):
+class SQLiteBackend(ChordParts, KeyValueStoreBackend):
     """Celery's result backend for `sqlite:///FILE`. All methods may be called from any thread."""
 
     supports_autoexpire = True
@@ -44,7 +46,6 @@ class SQLiteBackend(KeyValueStoreBackend):
     def __init__(self, url: str | None = None, **kwargs: Any) -> None:
         self.database = Database(Path((url or "").removeprefix("sqlite:///")))
         self.store = SQLiteStore(self.database, key_of=self.get_key_for_task, pending_of=self._pending)
-        self._said_at = 0.0
         super().__init__(url=url, **kwargs)
 
     def as_uri(self, include_password: bool = True) -> str:
@@ -62,17 +63,19 @@ class SQLiteBackend(KeyValueStoreBackend):
             kwargs.pop(option, None)
         while True:
             try:
-                return func(*args, **kwargs)
+                returned = func(*args, **kwargs)
             except StoreUnavailable as error:
-                if func.__name__ != "_store_result" or not PATIENCE.is_set():
+                if func.__name__ != "_store_result" or not (PATIENCE.is_set() or ENDING.is_set()):
                     raise
-                self._say(error)
-            time.sleep(RETRY_SECONDS)
-
-    def _say(self, error: Exception) -> None:
-        if time.monotonic() - self._said_at > SAY_SECONDS:
-            self._said_at = time.monotonic()
-            logger.error("results cannot be stored, and are held until they can: %s", error)
+                if ENDING.is_set():
+                    # Not the error itself: Celery's tracer would try to store that as the request's failure.
+                    raise Reject(error, requeue=True) from error
+                BRAKE.hold(AWAY, f"results cannot be stored, and are held until they can: {error}")
+            else:
+                if BRAKE.held and func.__name__ == "_store_result":
+                    BRAKE.let_go(AWAY)
+                return returned
+            ENDING.wait(RETRY_SECONDS)
 
     def _expires_at(self) -> float | None:
         return time.time() + self.expires if self.expires else None
@@ -109,7 +112,7 @@ class SQLiteBackend(KeyValueStoreBackend):
         # Celery reads before it writes; here the write itself is conditional.
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
         meta["task_id"] = task_id
-        final, generation = state in READY_STATES, getattr(request, "generation", None)
+        final, generation = state in READY_STATES, getattr(request, "inference_generation", None)
         row = self._row(self.get_key_for_task(task_id), self.encode(meta), final=final, generation=generation)
 
         def write(connection: sqlite3.Connection) -> None:

@@ -107,5 +107,5 @@ class Store(Protocol):
     def claim_submission(self, task_id: str, submitter: str, seconds: float) -> Submission:
         """Ask to send the work of this id; a claim that is not confirmed in `seconds` counts for nothing."""
 
-    def confirm_submission(self, task_id: str) -> None:
-        """The work was sent."""
+    def confirm_submission(self, task_id: str, keep_seconds: float) -> None:
+        """The work was sent; who submits it again within that time is told so."""

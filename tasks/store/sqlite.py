@@ -183,10 +183,11 @@ class SQLiteStore:
         submission: Submission = self.database.write(write)
         return submission
 
-    def confirm_submission(self, task_id: str) -> None:
+    def confirm_submission(self, task_id: str, keep_seconds: float) -> None:
         """See Store."""
-        sql = "UPDATE submissions SET sent = 1 WHERE task_id = ?"
-        self.database.write(lambda connection: connection.execute(sql, (task_id,)))
+        row = (time.time() + keep_seconds, task_id)
+        sql = "UPDATE submissions SET sent = 1, expires_at = ? WHERE task_id = ?"
+        self.database.write(lambda connection: connection.execute(sql, row))
 
 
 def _begin(connection: sqlite3.Connection, start: Start, now: float) -> int:

@@ -35,7 +35,7 @@ def start(task_id: str, delivery: str, *, generation: int = 0, host: str = "one"
 
 
 def of_generation(generation: int) -> Context:
-    return Context({"generation": generation})
+    return Context({"inference_generation": generation})
 
 
 def test_attempts_are_counted_once_a_delivery_and_by_generation(store: Store) -> None:
@@ -164,7 +164,7 @@ def test_every_part_sees_itself_and_one_sees_all(store: Store) -> None:
 def test_one_submitter_sends_and_a_dead_one_blocks_nobody(store: Store) -> None:
     assert store.claim_submission("a", "first", 60) is Submission.OURS
     assert store.claim_submission("a", "second", 60) is Submission.ANOTHERS
-    store.confirm_submission("a")
+    store.confirm_submission("a", 60)
     assert store.claim_submission("a", "second", 60) is Submission.SENT
     assert store.claim_submission("b", "dead", -1) is Submission.OURS
     assert store.claim_submission("b", "second", 60) is Submission.OURS

@@ -10,17 +10,27 @@ from celery.exceptions import Reject
 
 from models.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InvalidInput, ModelsError
 from tasks import app, feature_extraction, infer, serving
+from tasks.attempts import begin_requests
+from tasks.delivery import AlreadyEnded, Withdrawn
+from tasks.errors import AttemptsUsedUp, RequestCancelled, RequestExpired
 from tasks.fates import Fate, fate_of
 from tasks.store.backend import SQLiteBackend
+from tasks.store.protocol import Start, StoreUnavailable
 
 
 class BrokenEngine:
-    """Resolves every request with the same error."""
+    """Begins every request, or does not, and resolves it with the same error."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception, *, begun: bool) -> None:
         self.error = error
+        self.begun = begun
 
-    def submit(self, *_: Any, **__: Any) -> Future[list[Any]]:
+    def serves(self, _: str) -> bool:
+        return False
+
+    def submit(self, *_: Any, request_id: str, **__: Any) -> Future[list[Any]]:
+        if self.begun:
+            begin_requests([request_id])
         future: Future[list[Any]] = Future()
         future.set_exception(self.error)
         return future
@@ -30,59 +40,189 @@ class BrokenEngine:
 def results(tmp_path: Path) -> Iterator[SQLiteBackend]:
     backend = SQLiteBackend(app=app, url=f"sqlite:///{tmp_path / 'results.sqlite'}")
     feature_extraction.backend = backend
+    kept = app._local.__dict__.get("backend")
+    app._local.backend = backend
     yield backend
     feature_extraction.backend = None
+    app._local.__dict__.pop("backend")
+    if kept is not None:
+        app._local.backend = kept
 
 
-@pytest.fixture
-def delivered() -> Iterator[Any]:
-    """Runs the task as its n-th delivery would."""
+class Delivered:
+    """Runs the task as a worker's thread runs one delivery of request "one"."""
 
-    def run(error: Exception, deliveries: int) -> Any:
-        serving.use(BrokenEngine(error))  # type: ignore[arg-type]
-        properties = {"delivery_info": {"delivery_count": deliveries}}
-        feature_extraction.push_request(id="one", called_directly=False, properties=properties, expires=None)
+    def __init__(self, backend: SQLiteBackend) -> None:
+        self.backend = backend
+
+    def __call__(
+        self, error: Exception, deliveries: int = 1, *, begun: bool = True, host: str = "here", **request: Any
+    ) -> Any:
+        serving.use(BrokenEngine(error, begun=begun))  # type: ignore[arg-type]
+        delivery = {"delivery_count": deliveries, "message_id": "m", **request.pop("delivery", {})}
+        feature_extraction.push_request(
+            id="one", called_directly=False, properties={"delivery_info": delivery}, hostname=host, **request
+        )
         try:
             return feature_extraction(inputs="a text")
         finally:
             feature_extraction.pop_request()
 
-    yield run
+    def attempts(self) -> int:
+        found = self.backend.store.attempts([("one", 0)])
+        return found["one", 0].count if found else 0
+
+
+@pytest.fixture
+def delivered(results: SQLiteBackend) -> Iterator[Delivered]:
+    yield Delivered(results)
     serving.use(None)
 
 
 @pytest.mark.parametrize("error", [DeviceLost("the device failed"), RuntimeError("who knows"), OSError("network")])
-@pytest.mark.parametrize("deliveries", [1, 2, 3])
 def test_a_passing_fault_releases_the_delivery_and_shows_the_caller_retry(
-    results: SQLiteBackend, delivered: Any, error: Exception, deliveries: int
+    results: SQLiteBackend, delivered: Delivered, error: Exception
 ) -> None:
-    with pytest.raises(Reject) as caught:
-        delivered(error, deliveries)
-    assert caught.value.requeue
+    for deliveries in (1, 2, 3):
+        with pytest.raises(Reject) as caught:
+            delivered(error, deliveries)
+        assert caught.value.requeue
+        assert results.get_state("one") == "RETRY"
+        assert delivered.attempts() == deliveries
+    with pytest.raises(type(error)) as last:
+        delivered(error, 4)
+    assert last.value is error, "Celery's tracer stores FAILURE from here"
     assert results.get_state("one") == "RETRY"
 
 
-def test_the_last_attempt_fails_with_the_error_itself(results: SQLiteBackend, delivered: Any) -> None:
-    with pytest.raises(DeviceLost):
-        delivered(DeviceLost("the device failed"), 4)
-    assert results.get_state("one") == "PENDING"  # Celery's tracer stores FAILURE from here
+def test_deliveries_that_never_started_use_up_nothing(results: SQLiteBackend, delivered: Delivered) -> None:
+    for deliveries in (3, 4, 9):
+        with pytest.raises(Reject):
+            delivered(DeviceLost("no device is left"), deliveries, begun=False)
+    assert delivered.attempts() == 0
+    with pytest.raises(Reject):
+        delivered(DeviceLost("the device failed"), 10)
+    assert delivered.attempts() == 1
 
 
-@pytest.mark.parametrize("error", [InvalidInput("bad"), DeviceCrash("it crashes"), Expired("too late")])
+def test_attempts_that_took_their_worker_along_end_the_request(results: SQLiteBackend, delivered: Delivered) -> None:
+    results.store.begin_attempts([Start("one", 0, f"m.{number}", "gone") for number in range(3)])
+    assert results.store.begin_attempts([Start("one", 0, "m.3", "gone")]) == [4]
+    with pytest.raises(AttemptsUsedUp, match="4 attempts"):
+        delivered(RuntimeError("never asked"), 5)
+
+
+def test_the_last_attempts_error_is_the_one_that_is_known(results: SQLiteBackend, delivered: Delivered) -> None:
+    with pytest.raises(Reject):
+        delivered(DeviceLost("the device failed"), 1)
+    results.store.begin_attempts([Start("one", 0, f"x.{number}", "gone") for number in range(3)])
+    with pytest.raises(DeviceLost, match="the device failed"):
+        delivered(RuntimeError("never asked"), 5)
+
+
+@pytest.mark.parametrize("error", [InvalidInput("bad"), DeviceCrash("it crashes")])
 def test_what_trying_again_cannot_mend_is_not_tried_again(
-    results: SQLiteBackend, delivered: Any, error: Exception
+    results: SQLiteBackend, delivered: Delivered, error: Exception
 ) -> None:
     with pytest.raises(type(error)):
         delivered(error, 1)
     assert results.get_state("one") == "PENDING"
 
 
+def test_what_has_expired_is_withdrawn(delivered: Delivered) -> None:
+    with pytest.raises(Withdrawn) as caught:
+        delivered(Expired("too late"))
+    assert isinstance(caught.value.error, RequestExpired)
+    with pytest.raises(Withdrawn):
+        delivered(RuntimeError("never asked"), expires="2020-01-01T00:00:00+00:00")
+
+
+def test_what_was_cancelled_is_withdrawn_at_its_next_delivery(results: SQLiteBackend, delivered: Delivered) -> None:
+    results.store.cancel(["one"], 60)
+    with pytest.raises(Withdrawn) as caught:
+        delivered(RuntimeError("never asked"), 2)
+    assert isinstance(caught.value.error, RequestCancelled)
+
+
 @pytest.mark.parametrize("deliveries", [1, 4, 9])
-def test_an_engine_that_stops_is_nobodys_attempt(results: SQLiteBackend, delivered: Any, deliveries: int) -> None:
+def test_an_engine_that_stops_is_nobodys_attempt(results: SQLiteBackend, delivered: Delivered, deliveries: int) -> None:
     with pytest.raises(Reject) as caught:
         delivered(EngineStopped("stopped"), deliveries)
     assert caught.value.requeue
     assert results.get_state("one") == "PENDING"
+    assert delivered.attempts() == 0
+
+
+@pytest.mark.parametrize("state", ["SUCCESS", "FAILURE", "REVOKED"])
+def test_a_duplicate_of_what_has_ended_does_no_work(results: SQLiteBackend, delivered: Delivered, state: str) -> None:
+    results.store_result("one", 5 if state == "SUCCESS" else DeviceLost("gone"), state)
+    with pytest.raises(AlreadyEnded) as caught:
+        delivered(RuntimeError("never asked"), 2)
+    assert (caught.value.error is not None) == (state == "FAILURE"), "whose dead letter may be missing still"
+
+
+@pytest.mark.parametrize(
+    "request_of", [{"parent_id": "p"}, {"retries": 1}, {"inference_once": True}, {"delivery": {"returns": 1}}]
+)
+def test_what_may_come_in_a_second_message_looks_at_its_first_delivery(
+    results: SQLiteBackend, delivered: Delivered, request_of: dict[str, Any]
+) -> None:
+    results.store_result("one", 5, "SUCCESS")
+    with pytest.raises(AlreadyEnded):
+        delivered(RuntimeError("never asked"), 1, **request_of)
+
+
+def test_a_later_generation_makes_an_old_delivery_void(results: SQLiteBackend, delivered: Delivered) -> None:
+    results.store.open_generations([("one", 1)])
+    with pytest.raises(AlreadyEnded):
+        delivered(RuntimeError("never asked"), 2)
+    with pytest.raises(Reject):
+        delivered(DeviceLost("tried"), 2, inference_generation=1)
+    assert results.store.attempts([("one", 1)])["one", 1].count == 1
+
+
+def test_a_last_attempt_is_left_to_another_host_when_there_is_one(results: SQLiteBackend, delivered: Delivered) -> None:
+    results.store.begin_attempts([Start("one", 0, f"m.{number}", "here") for number in range(3)])
+    tried = InvalidInput("tried")
+    with pytest.raises(InvalidInput):
+        delivered(tried, 4, begun=False)
+    results.store.begin_attempts([Start("another", 0, "m.1", "elsewhere")])
+    with pytest.raises(Reject, match="another host"):
+        delivered(tried, 4, begun=False)
+    with pytest.raises(InvalidInput):
+        delivered(tried, 6, begun=False)
+    with pytest.raises(InvalidInput):
+        delivered(tried, 4, begun=False, host="elsewhere")
+
+
+def test_a_store_that_is_away_costs_no_attempt_and_stops_no_work(
+    results: SQLiteBackend, delivered: Delivered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> Any:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(results.store, "begin_attempts", away)
+    with pytest.raises(InvalidInput):
+        delivered(InvalidInput("tried"), 1)
+    monkeypatch.setattr(results.store, "generations", away)
+    with pytest.raises(Reject) as caught:
+        delivered(InvalidInput("never asked"), 3)
+    assert caught.value.requeue
+
+
+def test_the_first_delivery_writes_nothing_when_told_so(
+    results: SQLiteBackend, delivered: Delivered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.conf, "inference_attempts", "redelivered")
+    with pytest.raises(InvalidInput):
+        delivered(InvalidInput("tried"), 1)
+    assert delivered.attempts() == 0
+    with pytest.raises(Reject):
+        delivered(DeviceLost("failed"), 1)
+    assert delivered.attempts() == 1, "a failure is counted all the same"
+    with pytest.raises(InvalidInput):
+        delivered(InvalidInput("tried"), 2)
+    assert delivered.attempts() == 2
 
 
 def test_without_a_worker_the_task_says_what_to_do() -> None:
@@ -95,11 +235,21 @@ def test_every_error_of_the_engine_has_a_fate() -> None:
         return {root}.union(*(below(child) for child in root.__subclasses__()))
 
     fates = {error.__name__: fate_of(error("x")) for error in below(ModelsError)}
-    assert {name for name, fate in fates.items() if fate is Fate.DEAD_LETTER} == {
-        "InvalidInput",
-        "UnknownModel",
-        "UnknownOption",
-        "InputFailed",
-        "DeviceCrash",
+    assert {name: fate for name, fate in fates.items() if fate is not Fate.TRANSIENT} == {
+        "InvalidInput": Fate.INVALID,
+        "UnknownModel": Fate.INVALID,
+        "UnknownOption": Fate.INVALID,
+        "InputFailed": Fate.INVALID,
+        "DeviceCrash": Fate.CRASH,
+        "Expired": Fate.EXPIRED,
+        "RequestExpired": Fate.EXPIRED,
+        "Cancelled": Fate.CANCELLED,
+        "RequestCancelled": Fate.CANCELLED,
+        "EngineStopped": Fate.STOPPED,
+        "NotServedHere": Fate.UNSERVED,
     }
-    assert {name for name, fate in fates.items() if fate is Fate.EXPIRED} == {"Expired", "RequestExpired"}
+
+
+def test_what_a_task_announces_is_the_callers_fault() -> None:
+    assert fate_of(LookupError("x")) is Fate.TRANSIENT
+    assert fate_of(LookupError("x"), (KeyError, LookupError)) is Fate.INVALID

@@ -1,0 +1,157 @@
+"""Attempts: deliveries whose work has started, counted in the result store and not by SQS.
+
+An attempt is written before the work starts: for a model when its first batch is sealed, in one write for the whole
+batch; for other tasks before their code runs. Deliveries that never got there use up nothing.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from celery.utils.log import get_logger
+
+from sqs.lanes import INFERENCE, LANES, Lane, lane_of
+from tasks.store.protocol import Start, Store, StoreUnavailable
+
+logger = get_logger(__name__)
+
+# A batch waits no longer for its attempts to be written: a store that is away must not idle a GPU.
+WRITE_SECONDS = 2.0
+
+Recording = Literal["every", "redelivered"]
+
+_lock = threading.Lock()
+_running: dict[str, list["Attempt"]] = {}
+_here = threading.local()
+_writer = ThreadPoolExecutor(max_workers=2, thread_name_prefix="attempts")
+
+
+class Attempt:
+    """What one delivery of a request knows of its attempts; made when the delivery reaches its thread.
+
+    `number` is this attempt's, from 1, once it has begun. `known` counts those before it, as far as they were read.
+    """
+
+    def __init__(self, request: Any, store: Store | None, *, lane: Lane, recording: Recording) -> None:
+        delivery = (request.properties or {}).get("delivery_info") or {}
+        self.store = store
+        self.lane = lane
+        self.deliveries = int(delivery.get("delivery_count", 1))
+        self.returns = int(delivery.get("returns", 0))
+        self.generation = generation_of(request)
+        self.host = str(request.hostname or "")
+        self.start = Start(request.id, self.generation, f"{delivery.get('message_id')}.{self.deliveries}", self.host)
+        # A child, a retry, a copy, or what was submitted under a key may have been here before under another message.
+        self.has_history = bool(
+            self.deliveries > 1
+            or self.returns
+            or self.generation
+            or request.retries
+            or request.parent_id
+            or getattr(request, "inference_once", False)
+        )
+        self.recorded = recording == "every" or self.has_history
+        self.known = 0
+        self.hosts: tuple[str, ...] = ()
+        self.number: int | None = None
+
+    @property
+    def limit(self) -> int:
+        """How many attempts there are for one message."""
+        return self.lane.max_receive_count
+
+    @property
+    def count(self) -> int:
+        """Attempts so far, this one included if it has begun."""
+        return self.number or self.known
+
+    def look(self) -> None:
+        """Read what was written of earlier deliveries. Raises StoreUnavailable."""
+        if self.store is None:
+            self.known = self.deliveries - 1
+        else:
+            found = self.store.attempts([(self.start.task_id, self.generation)])
+            for attempts in found.values():
+                self.known, self.hosts = attempts.count, attempts.hosts
+
+    def begin(self) -> None:
+        """Write that the work starts now, unless it is written."""
+        begin([self])
+
+    def record(self) -> None:
+        """Write an attempt that has failed and was not written before."""
+        if self.number is None or not self.recorded:
+            self.recorded = True
+            self.number = None
+            begin([self])
+
+    def take_back(self) -> None:
+        """Uncount this attempt: it was cut off, by no fault of the request."""
+        if self.number is None or self.store is None or not self.recorded:
+            return
+        try:
+            self.store.take_back_attempts([self.start])
+        except StoreUnavailable as error:
+            logger.warning("request %s: the attempt that was cut off stays counted: %s", self.start.task_id, error)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While this lasts, `begin_requests` finds the attempt by its request's id, and `here` in this thread."""
+        with _lock:
+            _running.setdefault(self.start.task_id, []).append(self)
+        try:
+            yield
+        finally:
+            with _lock:
+                same = _running[self.start.task_id]
+                same.remove(self)
+                if not same:
+                    del _running[self.start.task_id]
+
+
+def generation_of(request: Any) -> int:
+    """The generation of the running request; 0 if it was never redriven."""
+    return int(getattr(request, "inference_generation", None) or 0)
+
+
+def lane_named(conf: Any, queue: str | None) -> Lane:
+    """The declared lane of this queue, else the default one."""
+    lanes = (conf.broker_transport_options or {}).get("lanes", LANES)
+    return (lane_of(queue, lanes) if queue else None) or INFERENCE
+
+
+def set_here(attempt: Attempt | None) -> None:
+    """Remember the attempt of the delivery that this thread works on."""
+    _here.attempt = attempt
+
+
+def here() -> Attempt | None:
+    """The attempt of the delivery that this thread works on, or has worked on last."""
+    return getattr(_here, "attempt", None)
+
+
+def begin_requests(task_ids: Sequence[str]) -> None:
+    """Begin the attempts of these running requests; the engine calls it before their batch starts. Never raises."""
+    with _lock:
+        attempts = [attempt for task_id in task_ids for attempt in _running.get(task_id, ())]
+    begin(attempts)
+
+
+def begin(attempts: Sequence[Attempt]) -> None:
+    """Number these attempts, in one write. What cannot be written in time is numbered by what is known."""
+    fresh = [attempt for attempt in attempts if attempt.number is None]
+    by_store: dict[int, tuple[Store, list[Attempt]]] = {}
+    for attempt in fresh:
+        attempt.number = attempt.known + 1
+        if attempt.store is not None and attempt.recorded:
+            by_store.setdefault(id(attempt.store), (attempt.store, []))[1].append(attempt)
+    for store, written in by_store.values():
+        try:
+            numbers = _writer.submit(store.begin_attempts, [attempt.start for attempt in written])
+            for attempt, number in zip(written, numbers.result(timeout=WRITE_SECONDS), strict=True):
+                attempt.number = number
+        except (StoreUnavailable, FutureTimeoutError, RuntimeError) as error:
+            logger.warning("%d attempts could not be written: %r", len(written), error)

@@ -1,0 +1,50 @@
+"""Celery's AsyncResult, for requests with a deadline: it says by itself that a request has expired unseen."""
+
+import time
+from typing import Any
+
+from celery.exceptions import TimeoutError as CeleryTimeoutError
+from celery.result import AsyncResult
+from celery.states import READY_STATES, REVOKED
+
+from tasks.errors import RequestExpired
+
+# A request that began just before its deadline still ends: its result is waited for so much longer.
+GRACE_SECONDS = 600.0
+
+
+class LaneResult(AsyncResult):
+    """The result of a request. `deadline` (seconds since the epoch) is known to who sent it, else None.
+
+    Once it has passed, and the grace with it, the request is stored as expired, unless it has ended otherwise.
+    """
+
+    deadline: float | None = None
+
+    def get(self, timeout: float | None = None, **options: Any) -> Any:
+        """As Celery's; raises RequestExpired when nothing came of the request before its deadline."""
+        if self.deadline is None:
+            return super().get(timeout=timeout, **options)
+        left = max(0.0, self._given_up_at() - time.time())
+        if timeout is not None and timeout < left:
+            return super().get(timeout=timeout, **options)
+        try:
+            return super().get(timeout=left, **options)
+        except CeleryTimeoutError:
+            self._expire()
+            return super().get(timeout=1.0, **options)
+
+    def _get_task_meta(self) -> Any:
+        meta = super()._get_task_meta()
+        if self.deadline is None or meta["status"] in READY_STATES or time.time() < self._given_up_at():
+            return meta
+        self._expire()
+        return super()._get_task_meta()
+
+    def _given_up_at(self) -> float:
+        return (self.deadline or 0.0) + GRACE_SECONDS
+
+    def _expire(self) -> None:
+        """Store the outcome, so that a worker that comes later cannot store another. The first one stays."""
+        error = RequestExpired("the deadline passed, and no worker had begun the request")
+        self.backend.store_result(self.id, error, REVOKED)

@@ -1,0 +1,34 @@
+"""Retention: SQS drops a message unseen when it is too old, and a request must end before that.
+
+A request without a deadline gets one an hour before, or at half of the retention on lanes that keep messages for less
+than two hours; whoever waits for it is then told that it has expired. Warnings begin at half the retention.
+"""
+
+import time
+from datetime import UTC, datetime
+
+from sqs.lanes import Lane
+
+SPARE_SECONDS = 3_600.0
+
+
+def deadline_seconds(lane: Lane) -> float:
+    """How long after its sending a request of this lane may begin."""
+    retention = lane.queue.retention_seconds
+    return max(retention - SPARE_SECONDS, retention / 2)
+
+
+def warning_of(lane: Lane, sent_at: float, now: float | None = None) -> str | None:
+    """What to say of a lane whose oldest request seen was sent then; None while that is no reason to worry."""
+    now = time.time() if now is None else now
+    age = now - sent_at
+    if sent_at <= 0 or age < lane.queue.retention_seconds / 2:
+        return None
+    return f"requests on lane {lane.name} are {age / 3_600:.1f} h old; {losing(lane, sent_at)}"
+
+
+def losing(lane: Lane, oldest_sent_at: float) -> str:
+    """When a lane that nobody receives from loses messages, the oldest of which was sent then."""
+    begins = datetime.fromtimestamp(oldest_sent_at + lane.queue.retention_seconds, UTC)
+    expires = datetime.fromtimestamp(oldest_sent_at + deadline_seconds(lane), UTC)
+    return f"they expire from {expires:%Y-%m-%d %H:%M} UTC on, and SQS drops them from {begins:%Y-%m-%d %H:%M} UTC on"

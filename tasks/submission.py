@@ -1,0 +1,52 @@
+"""Submissions under a deduplication key: two of the same work are one request.
+
+The task id is derived from the key, so that whatever goes wrong there is one outcome. Before it sends, a submitter
+claims the id for a few seconds; one that dies in between delays the next by no more than that.
+"""
+
+import time
+import uuid
+from typing import Any, Protocol
+
+from tasks.store.access import store_of
+from tasks.store.protocol import Submission
+from tasks.store.sqlite import KEEP_SECONDS
+
+CLAIM_SECONDS = 5.0
+LOOK_SECONDS = 0.05
+
+_NAMESPACE = uuid.UUID("b1b7b1d2-0a64-5d0f-8f43-5a1a7f8d2c39")
+
+
+class Send(Protocol):
+    """Sends the request with these options beside its own."""
+
+    def __call__(self, **options: Any) -> Any:
+        """Returns its AsyncResult."""
+
+
+def task_id_of(task_name: str, dedup_key: str) -> str:
+    """The id of the request that this key stands for."""
+    return str(uuid.uuid5(_NAMESPACE, f"{task_name}\n{dedup_key}"))
+
+
+def submit_once(task: Any, dedup_key: str, send: Send) -> Any:
+    """Send the request unless it was sent; blocks for at most CLAIM_SECONDS while another submitter is at it.
+
+    Raises:
+        TypeError: the key is no text, or empty. StoreUnavailable. What sending raises.
+    """
+    if not isinstance(dedup_key, str) or not dedup_key:
+        raise TypeError(f"dedup_key must be a text that is not empty, not {dedup_key!r}")
+    task_id, store = task_id_of(task.name, dedup_key), store_of(task.app)
+    once = {"task_id": task_id, "headers": {"inference_once": True}}
+    if store is None:
+        return send(**once)
+    submitter = uuid.uuid4().hex
+    while (found := store.claim_submission(task_id, submitter, CLAIM_SECONDS)) is Submission.ANOTHERS:
+        time.sleep(LOOK_SECONDS)
+    if found is Submission.SENT:
+        return task.AsyncResult(task_id)
+    result = send(**once)
+    store.confirm_submission(task_id, task.backend.expires or KEEP_SECONDS)
+    return result
