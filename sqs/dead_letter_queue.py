@@ -43,9 +43,9 @@ class DeadLetterQueue:
         self.account = account
         self.lanes = lanes
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self._renewed_at = 0.0
         self.lane = lane
         self.index = index
+        self.taken_up = 0  # letters that the index did not know, so far
 
     def count(self) -> looking.Counts:
         """How many letters SQS counts."""
@@ -115,6 +115,7 @@ class DeadLetterQueue:
         fresh = [entry for entry, _ in found if entry.id not in known and entry.buried]
         if fresh:
             self.index.add(fresh)
+            self.taken_up += len(fresh)
         return [(known.get(entry.id, entry), held) for entry, held in found]
 
     def redrive(

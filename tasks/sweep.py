@@ -221,7 +221,9 @@ class Sweep:
         queue = self._queue
         forget = forget or self._fewer > 0
         work = TakeUp(queue.account, queue.lane, queue.index, lanes=queue.lanes, app=self._app, forget=forget)
+        before = queue.taken_up
         queue.work_on(work, wait_seconds=wait_seconds)
+        work.swept.taken_up += queue.taken_up - before
         self._fewer = 0
         if not work.swept.anything:
             known = queue.index.count(Selection(lane=queue.lane.name))

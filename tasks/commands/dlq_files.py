@@ -12,7 +12,9 @@ from sqs.letter_index import Selection
 from tasks.commands.dlq_selection import (
     Interrupted,
     as_json_option,
+    hide_bar,
     lane_option,
+    letters,
     queues_of,
     selection_options,
     troubles,
@@ -40,9 +42,13 @@ def export(context: Any, file: Path, selection: Selection, lane: str | None, as_
                     if not count:
                         continue
                     with click.progressbar(
-                        queue.letters(selection), length=count, label=queue.lane.name, file=sys.stderr, hidden=as_json
-                    ) as letters:
-                        for entry, letter in letters:
+                        queue.letters(selection),
+                        length=count,
+                        label=queue.lane.name,
+                        file=sys.stderr,
+                        hidden=hide_bar(as_json),
+                    ) as found:
+                        for entry, letter in found:
                             exporter.write(entry, letter)
             except KeyboardInterrupt:
                 raise Interrupted(f"interrupted; the same command goes on with {exporter.part}") from None
@@ -50,7 +56,7 @@ def export(context: Any, file: Path, selection: Selection, lane: str | None, as_
     if as_json:
         click.echo(json.dumps({"exported": exporter.count, "file": str(file)}))
     else:
-        click.echo(f"{exporter.count} letters written to {file}")
+        click.echo(f"{letters(exporter.count)} written to {file}")
 
 
 @click.command("import")
@@ -71,15 +77,15 @@ def import_(context: Any, file: Path, lane: str | None, queue: str | None, as_js
     with troubles():
         queues = {each.lane.name: each for each in queues_of(context, lane)}
         importer = Importer(file, queues, lane=lane, queue=queue)
-        with click.progressbar(length=importer.size, label="import", file=sys.stderr, hidden=as_json) as bar:
+        with click.progressbar(length=importer.size, label="import", file=sys.stderr, hidden=hide_bar(as_json)) as bar:
             try:
                 for position in importer.steps():
                     bar.update(max(0, position - bar.pos))
             except KeyboardInterrupt:
-                raise Interrupted(f"interrupted after {importer.sent} letters; the same command goes on") from None
+                raise Interrupted(f"interrupted after {letters(importer.sent)}; the same command goes on") from None
             except LetterFileError as error:
                 raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(json.dumps({"imported": importer.sent, "there_already": importer.passed_over}))
     else:
-        click.echo(f"{importer.sent} letters imported, {importer.passed_over} were there already")
+        click.echo(f"{letters(importer.sent)} imported, {importer.passed_over} were there already")

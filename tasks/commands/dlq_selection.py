@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -105,3 +106,13 @@ def since(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
+
+
+def letters(count: int) -> str:
+    """So many letters, in words."""
+    return f"{count} letter{'' if count == 1 else 's'}"
+
+
+def hide_bar(as_json: bool) -> bool:
+    """Whether nobody would watch a progress bar."""
+    return as_json or not sys.stderr.isatty()

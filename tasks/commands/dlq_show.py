@@ -44,7 +44,7 @@ def show(context: Any, id: str, lane: str | None, as_json: bool) -> None:
     for name in ("headers", "attributes"):
         for key, value in (facts[name] or {}).items():
             click.echo(f"{name[:-1]:<12}  {key}: {json.dumps(value, ensure_ascii=False)}")
-    click.echo(facts["traceback"] or "its traceback is not stored any more")
+    click.echo(facts["traceback"] or "no traceback is stored")
 
 
 def _facts(app: Any, entry: Entry, letter: DeadLetter | None) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from sqs.letter_work import Target
 from tasks.commands.dlq_selection import (
     Interrupted,
     as_json_option,
+    hide_bar,
     lane_option,
+    letters,
     queues_of,
     selection_options,
     troubles,
@@ -95,7 +97,7 @@ def drop(
     with troubles():
         count = sum(queue.index.count(replace(selection, lane=queue.lane.name)) for queue in queues_of(context, lane))
         if not yes:
-            click.confirm(f"Delete {count} dead letters for good?", abort=True, err=True)
+            click.confirm(f"Delete {letters(count)} for good?", abort=True, err=True)
 
         def act(queue: DeadLetterQueue, report: Callable[[Progress], None]) -> Progress:
             return queue.drop(selection, report=report)
@@ -134,7 +136,7 @@ def _dry_run(queues: list[DeadLetterQueue], selection: Selection, as_json: bool)
         click.echo(json.dumps({"would_send": found}, indent=2))
         return
     for name, count in found.items():
-        click.echo(f"{name}: {count} letters would be sent")
+        click.echo(f"{name}: {letters(count)} would be sent")
 
 
 def _act(context: Any, lane: str | None, selection: Selection, act: Act, *, done: str, as_json: bool) -> None:
@@ -145,7 +147,7 @@ def _act(context: Any, lane: str | None, selection: Selection, act: Act, *, done
     busy = [queue for queue in queues if counts[queue.lane.name]] or queues
     sums, skipped = 0, dict[str, int]()
     with click.progressbar(
-        length=max(1, sum(counts.values())), label=f"letters {done}", file=sys.stderr, hidden=as_json
+        length=max(1, sum(counts.values())), label=f"letters {done}", file=sys.stderr, hidden=hide_bar(as_json)
     ) as bar:
         for queue in busy:
             so_far = sums
@@ -156,16 +158,16 @@ def _act(context: Any, lane: str | None, selection: Selection, act: Act, *, done
             try:
                 progress = act(queue, report)
             except KeyboardInterrupt:
-                raise Interrupted(f"interrupted after {bar.pos} letters; the same command goes on from here") from None
+                raise Interrupted(f"interrupted after {letters(bar.pos)}; the same command goes on from here") from None
             sums += progress.done
             for why, count in progress.skipped.items():
                 skipped[why] = skipped.get(why, 0) + count
     if as_json:
         click.echo(json.dumps({done: sums, "skipped": skipped}, indent=2))
     else:
-        click.echo(f"{sums} letters {done}")
+        click.echo(f"{letters(sums)} {done}")
         for why, count in skipped.items():
-            click.echo(f"{count} letters were not: {why}", err=True)
+            click.echo(f"{letters(count)} not {done}: {why}", err=True)
     if skipped or not sums:
         if not skipped and not as_json:
             click.echo("no dead letter fits", err=True)
