@@ -8,7 +8,6 @@ follow it.
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from celery.utils.log import get_logger
 
@@ -142,35 +141,3 @@ class LaneWatch:
             self._began[lane] = self._clock()
         logger.warning("lane %s is taken up again", lane)
         self._go_on(lane)
-
-
-def halt_in(consumer: Any) -> Callable[[str], None]:
-    """Stops a lane in Celery's consumer: what waits here is released, what runs is finished."""
-
-    def halt(lane: str) -> None:
-        consumer.call_soon(_unless_away(consumer, consumer.cancel_task_queue), lane)
-
-    return halt
-
-
-def go_on_in(consumer: Any) -> Callable[[str], None]:
-    """Takes a lane up again in Celery's consumer."""
-
-    def go_on(lane: str) -> None:
-        consumer.call_soon(_unless_away(consumer, consumer.add_task_queue), lane)
-
-    return go_on
-
-
-def _unless_away(consumer: Any, operation: Callable[[str], Any]) -> Callable[[str], None]:
-    """Between two connections the consumer has no queues; its next one begins with those that are selected."""
-
-    def run(lane: str) -> None:
-        if consumer.task_consumer is not None:
-            operation(lane)
-        elif operation == consumer.cancel_task_queue:
-            consumer.app.amqp.queues.deselect(lane)
-        else:
-            consumer.app.amqp.queues.select_add(consumer.app.amqp.queues[lane])
-
-    return run

@@ -17,7 +17,8 @@ from sqs.errors import SqsError
 from sqs.lanes import Lane, lane_of
 from sqs.letter_index import Entry, LetterIndex
 from tasks.dead_letter_limit import DeadLetterLimit
-from tasks.lane_watch import LaneWatch, go_on_in, halt_in
+from tasks.lane_halts import go_on_in, halt_in
+from tasks.lane_watch import LaneWatch
 from tasks.letters import dead_letter_queue, lanes_of
 from tasks.store.letters import index_of
 from tasks.sweep import Sweep
@@ -27,6 +28,7 @@ logger = get_logger(__name__)
 MOST_WAITING = 100  # letters that wait to be noted; each may be a mebibyte
 NOTE_TRIES = 60
 NOTE_PAUSE_SECONDS = 1.0
+REASON = "dead letters"
 
 
 class Notes:
@@ -137,7 +139,9 @@ def begin(sender: Any = None, **_: Any) -> None:
         )
         for lane in consumed
     }
-    _watch = LaneWatch(limits, index, name=sender.hostname, halt=halt_in(sender), go_on=go_on_in(sender))
+    _watch = LaneWatch(
+        limits, index, name=sender.hostname, halt=halt_in(sender, REASON), go_on=go_on_in(sender, REASON)
+    )
     _watch.start()
     listen(_count)
     if index is None:

@@ -12,9 +12,11 @@ from celery.utils.log import get_logger
 
 from models.spec import ModelSpec
 from sqs.lanes import INFERENCE
-from tasks.lane_watch import go_on_in, halt_in
+from tasks.lane_halts import go_on_in, halt_in
 
 logger = get_logger(__name__)
+
+REASON = "models"
 
 
 class Service:
@@ -54,11 +56,11 @@ class Service:
             if out and lane not in self._closed:
                 logger.critical("lane %s is not consumed from: none of its models can be served here", lane)
                 self._closed.add(lane)
-                halt_in(consumer)(lane)
+                halt_in(consumer, REASON)(lane)
             elif not out and lane in self._closed:
                 logger.warning("lane %s is consumed from again", lane)
                 self._closed.discard(lane)
-                go_on_in(consumer)(lane)
+                go_on_in(consumer, REASON)(lane)
 
 
 _service = Service()
