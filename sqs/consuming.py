@@ -275,7 +275,10 @@ class Consuming:
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until SQS has been told of every settlement; False if that took too long."""
-        return self._settler.flush(timeout_seconds)
+        settled = self._settler.flush(timeout_seconds)
+        if self.stopping:
+            self._receiver.wait_for_late_answers()
+        return settled
 
     def close(self) -> None:
         """Stop, release all, settle within the bound, end the threads."""
@@ -285,7 +288,8 @@ class Consuming:
         self.stopping = True
         self._receiver.close()
         self.release_all()
-        self._settler.close(self._options.shutdown_seconds)
+        settled = self.flush(self._options.shutdown_seconds)
+        self._settler.close(self._options.shutdown_seconds if settled else 0.0)
         self._keeper.close()
 
 

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 SYSTEM_ATTRIBUTES: list[Any] = ["ApproximateReceiveCount", "MessageGroupId", "SentTimestamp"]
 UNLIMITED_SLOTS = 100  # with a prefetch count of 0, which AMQP takes for "no limit"
+LATE_ANSWER_SECONDS = 0.5  # from a release until a poll under way has brought the message, and it is given back
 BACKLOG_LIMIT = 1_000  # unconfirmed settlements beyond which no more is received
 
 Resolve = Callable[[str], str]
@@ -74,6 +75,7 @@ class Receiver:
         self._groups = [self._shared]
         self._slots_of: dict[str, Slots] = {}
         self._threads = 0
+        self._receiving = 0
         self._idle_threads = 0
         self._stopped = False
 
@@ -124,6 +126,16 @@ class Receiver:
         with self._changed:
             self._changed.notify_all()
 
+    def wait_for_late_answers(self) -> None:
+        """After a stop, when messages were released: give back what a poll of our own that is under way gets of them.
+
+        Does not wait for polls that bring nothing; they end with the process.
+        """
+        deadline = time.monotonic() + LATE_ANSWER_SECONDS
+        with self._changed:
+            while self._receiving and (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(left)
+
     def take_slot(self, queue: str) -> None:
         """A delivery of this queue is held that came another way."""
         with self._changed:
@@ -168,7 +180,14 @@ class Receiver:
                     self._changed.notify()
                 else:
                     self._start_thread()
-            self._receive(poll)
+                self._receiving += 1
+            try:
+                self._receive(poll)
+            finally:
+                with self._changed:
+                    self._receiving -= 1
+                    if self._stopped:
+                        self._changed.notify_all()
 
     def _next(self) -> Poll | float | None:
         """The poll to make now; or the seconds after which to ask again; or None: when something has changed."""
