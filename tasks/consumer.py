@@ -15,6 +15,7 @@ from celery.worker.consumer.events import Events
 from sqs.broadcast.member import Member
 from sqs.errors import DeniedError, NoRegionError, QueueMissingError
 from tasks.remote import obey_tombstones
+from tasks.tracebacks import share_code
 from tasks.unknown import UnknownTasks
 
 logger = get_logger(__name__)
@@ -76,6 +77,7 @@ class Consumer(UnknownTasks, CeleryConsumer):
         options["heartbeat_interval"] = options.get("heartbeat_interval") or HEARTBEAT_SECONDS
         super().__init__(*args, worker_options=options, **kwargs)
         obey_tombstones(self.app)
+        share_code()
 
     def start(self) -> Any:
         """Consume until the worker stops; what no waiting mends ends it with one line, instead of a traceback."""
