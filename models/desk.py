@@ -15,10 +15,11 @@ from dataclasses import replace
 from typing import Any
 
 from models import inputs as checked
+from models import results
 from models.batching import Limits, Row, Waiting
 from models.ceilings import Ceilings
 from models.devices import Device
-from models.errors import DeviceCrash, DeviceLost, Expired, ModelsError, rebuild
+from models.errors import DeviceCrash, DeviceLost, Expired, InvalidInput, ModelsError, rebuild
 from models.held import Batch, Held, named
 from models.hungry import Hungry
 from models.rows import rows_of
@@ -140,10 +141,13 @@ class Desk:
             self._feed(0)
 
     def answer(self, batch: Batch, answers: Sequence[Mapping[str, Any]]) -> None:
-        """Settle a batch by the device's answers: `{"ok": result}` or `{"error": class, "sentence": text}`."""
+        """Settle a batch by the device's answers.
+
+        Each is `{"ok": result, "bytes": at most so many as JSON}` or `{"error": class, "sentence": text}`.
+        """
         for row, answer in zip(batch.rows, answers, strict=True):
             if "ok" in answer:
-                self._succeed(row, answer["ok"])
+                self._succeed(row, answer["ok"], answer.get("bytes", 0))
             else:
                 self._fail(row.owner, rebuild(answer["error"], named(row, answer["sentence"])))
 
@@ -276,17 +280,23 @@ class Desk:
         self._room.notify_all()
         return True
 
-    def _succeed(self, row: Row, result: Any) -> None:
+    def _succeed(self, row: Row, result: Any, size_bytes: int) -> None:
         request: Held = row.owner
+        limit = self._specs[request.model].max_result_bytes
         with self._lock:
             if id(request) not in self._open:
                 return
             request.results[row.index] = result
+            request.result_bytes += size_bytes
             request.missing -= 1
             if request.missing:
                 return
             self._forget(request)
-        request.future.set_result(request.results)
+        size = results.exact_bytes(request.results) if request.result_bytes > limit else 0
+        if size > limit:
+            request.future.set_exception(InvalidInput.too_large("the result", size, limit, "bytes"))
+        else:
+            request.future.set_result(request.results)
 
     def _fail(self, request: Held, error: ModelsError) -> None:
         with self._lock:

@@ -22,6 +22,7 @@ class Held:
     results: list[Any]
     missing: int
     size_bytes: int
+    result_bytes: int = 0
     rows: list[Row] = field(default_factory=list)
     begun: bool = False
 

@@ -27,8 +27,9 @@ def rows_of(spec: ModelSpec, request: Held, values: list[Any], arrived: float, d
     """One row a value."""
     group = _group(spec, request)
     written = request.options.get("max_new_tokens") or _default(spec, "max_new_tokens")
+    beams = request.options.get("num_beams") or 1
     return [
-        Row(group, value, _length(spec, value) + written, arrived, deadline, owner=request, index=i)
+        Row(group, value, beams * (_length(spec, value) + written), arrived, deadline, owner=request, index=i)
         for i, value in enumerate(values)
     ]
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from models import blame
+from models import blame, results
 from models.adapters.base import Adapter, Prepared
 from models.batching import Limits, split
 from models.blame import DeviceFailed
@@ -91,7 +91,8 @@ class Runner:
         began = time.perf_counter()
         for item, output in work.outputs:
             try:
-                work.answers[item.row] = {"ok": self.adapter.finish(output, item)}
+                result = self.adapter.finish(output, item)
+                work.answers[item.row] = {"ok": result, "bytes": results.check(self.spec, result)}
             except Exception as error:
                 blame.raise_if_sticky(error)
                 work.answers[item.row] = blame.failure(error)

@@ -65,6 +65,17 @@ def test_a_list_is_split_over_batches_and_joined_in_order() -> None:
     assert future.result(0) == [f"TEXT {'X' * i}" for i in range(10)]
 
 
+def test_a_list_whose_results_are_too_large_together_fails_alone() -> None:
+    bench = Bench(spec(max_result_bytes=20))
+    fits, large = bench.submit("a", "b"), bench.submit("c" * 9, "d" * 9)
+    while batch := bench.ask():
+        bench.desk.answer(batch, [{"ok": row.value, "bytes": 15} for row in batch.rows])
+    assert fits.result(0) == ["a", "b"], "the sum of what was estimated is too large, and the results are not"
+    with pytest.raises(InvalidInput, match="the result has 26 bytes; at most 20 are allowed"):
+        large.result(0)
+    assert bench.desk.held == 0
+
+
 def test_one_bad_input_fails_alone() -> None:
     bench = Bench()
     good, bad = bench.submit("good"), bench.submit("bad")

@@ -87,7 +87,7 @@ def test_a_row_that_does_not_fit_even_alone_is_the_rows_fault_when_the_device_is
     large, small = run(runner_of(adapter), "large", "small")
     assert large["error"] == "InputFailed"
     assert "does not fit into the device's memory, even alone" in large["sentence"]
-    assert small == {"ok": "SMALL"}
+    assert small["ok"] == "SMALL"
 
 
 def test_a_device_on_which_nothing_fits_any_more_is_to_blame_itself() -> None:
@@ -153,3 +153,10 @@ def test_a_device_that_fails_while_answers_are_finished_blames_nobody() -> None:
 def test_out_of_memory_of_the_gpu_is_no_sticky_error() -> None:
     adapter = Fussy(raises=lambda values: RuntimeError("CUDA error: out of memory") if len(values) > 2 else None)
     assert all("ok" in answer for answer in run(runner_of(adapter), *"abcd"))
+
+
+def test_a_result_that_is_too_large_fails_its_input_alone() -> None:
+    answers = run(runner_of(Fussy(), max_result_bytes=10), "short", "much too long for it", "small")
+    assert [answer.get("ok") for answer in answers] == ["SHORT", None, "SMALL"]
+    assert answers[1]["error"] == "InvalidInput"
+    assert answers[1]["sentence"] == "inputs made a result of 22 bytes; at most 10 are allowed"

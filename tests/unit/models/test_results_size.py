@@ -1,0 +1,39 @@
+"""A result that is too large for its model's limit fails its request, and no other, before anybody carries it."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models import results
+from models.errors import InvalidInput
+from models.kinds import KINDS
+from models.spec import ModelSpec
+
+RESULTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=30,
+)
+
+
+def spec(limit: int) -> ModelSpec:
+    return ModelSpec(
+        "m", "feature-extraction", "/m", options=KINDS["feature-extraction"].options, max_result_bytes=limit
+    )
+
+
+@given(result=RESULTS | st.lists(st.floats(allow_nan=False, allow_infinity=False)))
+def test_what_is_counted_is_never_less_than_what_is_written(result: Any) -> None:
+    written = len(json.dumps(result))
+    assert results.size_bytes(result, 10**9) >= written
+    assert results.check(spec(written), result) <= written
+
+
+@given(result=RESULTS)
+def test_one_byte_less_is_refused(result: Any) -> None:
+    written = len(json.dumps(result))
+    with pytest.raises(InvalidInput, match=f"inputs made a result of {written:,} bytes; at most {written - 1:,} are"):
+        results.check(spec(written - 1), result)
