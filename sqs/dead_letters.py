@@ -9,10 +9,8 @@ the reason itself where SQS moved the letter, which then began the generation af
 
 import dataclasses
 import json
-import logging
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -25,14 +23,11 @@ if TYPE_CHECKING:
     from kombu.message import Message
     from types_boto3_sqs.client import SQSClient
 
-    from sqs.deliveries import Delivery
 
 REASON_ATTRIBUTE = "celery-inference.reason"
 REASON_LIMIT_BYTES = 3_072  # of the JSON; with name and type well inside the 4 KiB kept free for it
 _FAR = 2**40  # beyond any honest count or time
 PEEK_SECONDS = 5  # how long a message that is looked at stays invisible if it cannot be given back
-
-logger = logging.getLogger(__name__)
 
 
 class Cause(StrEnum):
@@ -197,88 +192,6 @@ def explain(message: "Message | str", reason: Reason) -> None:
     delivery = find(message)
     if delivery is not None:
         delivery.reason = reason
-
-
-def bury_parameters(
-    delivery: "Delivery", dead_letter_queue: str, dead_letter_limit_bytes: int
-) -> dict[str, Any] | None:
-    """SendMessage's parameters (without the URL) for a delivery's dead letter.
-
-    None when the message cannot carry one more attribute, or has no room for the shortest reason: then
-    SQS's own redrive has to bring it to the DLQ.
-    """
-    attributes = {name: value for name, value in delivery.attributes.items() if name != REASON_ATTRIBUTE}
-    if len(attributes) >= limits.MAX_MESSAGE_ATTRIBUTES:
-        return None
-    reason = _complete(delivery)
-    fixed_bytes = message_bytes(delivery.body, attributes) + len(REASON_ATTRIBUTE) + len("String")
-    room = min(REASON_LIMIT_BYTES, dead_letter_limit_bytes - fixed_bytes)
-    value = reason.to_json(room)
-    if len(value) > room:
-        return None
-    attributes[REASON_ATTRIBUTE] = {"DataType": "String", "StringValue": value}
-    parameters: dict[str, Any] = {"MessageBody": delivery.body, "MessageAttributes": attributes}
-    group = delivery.system_attributes.get("MessageGroupId")
-    if group is not None:
-        parameters["MessageGroupId"] = group
-    if dead_letter_queue.endswith(".fifo"):
-        # A group of its own, because SQS shows only the first ten messages of a group to who takes none away. The
-        # real one is in the reason.
-        parameters["MessageGroupId"] = delivery.message_id
-        # The same delivery buried twice is one dead letter; a later generation of it is another.
-        parameters["MessageDeduplicationId"] = f"{delivery.message_id}-{delivery.count}"
-    return parameters
-
-
-def _complete(delivery: "Delivery") -> Reason:
-    """The reason of a delivery, with what its task need not know."""
-    reason = delivery.reason or Reason("Rejected", "rejected without a stated reason", delivery.count)
-    return dataclasses.replace(
-        reason,
-        message=first_line(reason.message),
-        cause=reason.stated_cause,
-        lane=reason.lane or delivery.queue,
-        generation=mark_of(delivery.attributes).generation,
-        failed_at=reason.failed_at or round(time.time(), 3),
-        message_id=delivery.message_id or None,
-        group=delivery.system_attributes.get("MessageGroupId"),
-    )
-
-
-def first_line(text: str) -> str:
-    """The first line that says something."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
-
-
-_listeners: list[Callable[[DeadLetter], None]] = []
-
-
-def listen(listener: Callable[[DeadLetter], None]) -> None:
-    """Hear of each letter that this process buries, once SQS has it and before its original is deleted.
-
-    Called in a thread that settles deliveries, which must not be kept waiting.
-    """
-    if listener not in _listeners:
-        _listeners.append(listener)
-
-
-def note_buried(parameters: dict[str, Any], message_id: str) -> None:
-    """Tell the listeners of a letter that was sent with these parameters and has this message id."""
-    letter = letter_sent(parameters["MessageBody"], parameters.get("MessageAttributes", {}), message_id)
-    for listener in _listeners:
-        try:
-            listener(letter)
-        except Exception:
-            logger.exception("a dead letter is in its queue, and could not be noted")
-
-
-def message_bytes(body: str, attributes: dict[str, Any]) -> int:
-    """A message's size as SQS counts it: body, and each attribute's name, type and value."""
-    size = len(body.encode("utf-8"))
-    for name, attribute in attributes.items():
-        size += len(name.encode("utf-8")) + len(attribute.get("DataType", "").encode("utf-8"))
-        size += len(attribute.get("StringValue", "").encode("utf-8")) + len(attribute.get("BinaryValue", b""))
-    return size
 
 
 def peek(client: "SQSClient", lane: Lane, limit: int = 10) -> list[DeadLetter]:

@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from sqs import limits
+from sqs.burying import message_bytes
 from sqs.dead_letter_queue import DeadLetterQueue
-from sqs.dead_letters import REASON_ATTRIBUTE, DeadLetter, Reason, letter_sent, message_bytes
+from sqs.dead_letters import REASON_ATTRIBUTE, DeadLetter, Reason, letter_sent
 from sqs.errors import SqsError
 from sqs.lanes import UnknownLaneError
 from sqs.letter_index import Entry

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqs import envelope, limits
-from sqs.dead_letters import REASON_ATTRIBUTE, DeadLetter, Mark, message_bytes
+from sqs.burying import message_bytes
+from sqs.dead_letters import REASON_ATTRIBUTE, DeadLetter, Mark
 from sqs.errors import SqsError, UndecodableError
 from sqs.lanes import Lane
 
@@ -31,7 +32,7 @@ def resend_parameters(
         NotSendableError: one sentence that says why SQS would not take it, or why it cannot have another task.
     """
     queue = lane.queue
-    lifetime_seconds = queue.retention_seconds - DEADLINE_MARGIN_SECONDS
+    lifetime_seconds = max(queue.retention_seconds - DEADLINE_MARGIN_SECONDS, queue.retention_seconds / 2)
     body = _renewed(letter.body, task, lifetime_seconds) if renew or task else letter.body
     attributes = letter.attributes | {REASON_ATTRIBUTE: mark.attribute()}
     if len(attributes) > limits.MAX_MESSAGE_ATTRIBUTES:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqs import delays, limits
 from sqs.account import Account
-from sqs.dead_letters import message_bytes
+from sqs.burying import message_bytes
 from sqs.envelope import encode, pack_body, unescape
 from sqs.errors import (
     DelayRefusedError,

@@ -15,7 +15,7 @@ from typing import Any
 from sqs import limits
 from sqs.account import Account
 from sqs.backoff import full_jitter, release_delay
-from sqs.dead_letters import bury_parameters, note_buried
+from sqs.burying import bury_parameters, note_buried
 from sqs.deliveries import Delivery
 from sqs.errors import RefusedError, SqsError, is_passing
 from sqs.faultlog import FaultLog

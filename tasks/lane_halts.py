@@ -3,9 +3,10 @@
 import threading
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 _lock = threading.Lock()
-_reasons: dict[str, set[str]] = {}
+_reasons: WeakKeyDictionary[Any, dict[str, set[str]]] = WeakKeyDictionary()  # of each consumer, by lane
 
 
 def halt_in(consumer: Any, reason: str) -> Callable[[str], None]:
@@ -13,7 +14,7 @@ def halt_in(consumer: Any, reason: str) -> Callable[[str], None]:
 
     def halt(lane: str) -> None:
         with _lock:
-            reasons = _reasons.setdefault(lane, set())
+            reasons = _reasons.setdefault(consumer, {}).setdefault(lane, set())
             first = not reasons
             reasons.add(reason)
             if first:
@@ -27,7 +28,7 @@ def go_on_in(consumer: Any, reason: str) -> Callable[[str], None]:
 
     def go_on(lane: str) -> None:
         with _lock:
-            reasons = _reasons.get(lane, set())
+            reasons = _reasons.get(consumer, {}).get(lane, set())
             if reason in reasons:
                 reasons.discard(reason)
                 if not reasons:

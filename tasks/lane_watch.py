@@ -7,12 +7,14 @@ follow it.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from celery.utils.log import get_logger
 
+from sqs.lanes import Lane
 from sqs.letter_index import LetterIndex, Stop
 from tasks.dead_letter_limit import HOUR_SECONDS, DeadLetterLimit
+from tasks.retention import losing
 
 logger = get_logger(__name__)
 
@@ -29,6 +31,7 @@ class LaneWatch:
 
     def __init__(
         self,
+        lanes: Sequence[Lane],
         limits: Mapping[str, DeadLetterLimit],
         index: LetterIndex | None,
         *,
@@ -37,6 +40,7 @@ class LaneWatch:
         go_on: Callable[[str], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._lanes = {lane.name: lane for lane in lanes}
         self._limits = limits
         self._index = index
         self._name = name
@@ -96,11 +100,12 @@ class LaneWatch:
         self._said_at[stop.lane] = self._clock()
         logger.error(
             "lane %s is stopped: %s (found by %s). Its messages wait. Mend the cause, then take it up again with"
-            " `celery -A tasks lanes resume %s` or a restart",
+            " `celery -A tasks lanes resume %s` or a restart. Requests that came when it stopped: %s",
             stop.lane,
             stop.why,
             stop.by,
             stop.lane,
+            losing(self._lanes[stop.lane], stop.since),
         )
 
     def round(self) -> None:

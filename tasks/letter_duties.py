@@ -11,8 +11,9 @@ from typing import Any
 from celery.signals import task_success, worker_ready
 from celery.utils.log import get_logger
 
+from sqs.burying import listen
 from sqs.dead_letter_queue import BusyError, DeadLetterQueue
-from sqs.dead_letters import Cause, DeadLetter, listen
+from sqs.dead_letters import Cause, DeadLetter
 from sqs.errors import SqsError
 from sqs.lanes import Lane, lane_of
 from sqs.letter_index import Entry, LetterIndex

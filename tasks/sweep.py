@@ -26,8 +26,9 @@ from celery.utils.log import get_logger
 
 from sqs import envelope
 from sqs.account import Account
+from sqs.burying import first_line
 from sqs.dead_letter_queue import DeadLetterQueue
-from sqs.dead_letters import Cause, Mark, first_line
+from sqs.dead_letters import Cause, Mark
 from sqs.lanes import Lane
 from sqs.letter_index import ERROR_CHARACTERS, HELD, Entry, LetterIndex, Selection, State
 from sqs.letter_work import Work

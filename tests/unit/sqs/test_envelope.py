@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kombu.exceptions import ContentDisallowed, DecodeError
 
-from sqs.dead_letters import REASON_LIMIT_BYTES, Reason, bury_parameters, message_bytes
+from sqs.burying import bury_parameters, message_bytes
+from sqs.dead_letters import REASON_LIMIT_BYTES, Reason
 from sqs.deliveries import Delivery
 from sqs.envelope import decode, encode, pack_body, unescape
 from sqs.errors import UndecodableError
