@@ -141,7 +141,7 @@ def begin(sender: Any = None, **_: Any) -> None:
         for lane in consumed
     }
     _watch = LaneWatch(
-        limits, index, name=sender.hostname, halt=halt_in(sender, REASON), go_on=go_on_in(sender, REASON)
+        consumed, limits, index, name=sender.hostname, halt=halt_in(sender, REASON), go_on=go_on_in(sender, REASON)
     )
     _watch.start()
     listen(_count)

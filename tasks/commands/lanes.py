@@ -12,6 +12,7 @@ from sqs.lanes import lane_named
 from tasks.commands.client import client_of, one_sentence
 from tasks.commands.dlq_selection import as_json_option, since, troubles
 from tasks.letters import index, lanes_of
+from tasks.retention import losing
 
 RESUMING = "workers take it up again within seconds"
 
@@ -51,6 +52,8 @@ def list_(context: Any, as_json: bool) -> None:
             stop = stops.get(lane.name)
             state = f"STOPPED {since(now - stop.since)} ago by {stop.by}: {stop.why}" if stop else "consumed"
             click.echo(f"{lane.name:<24}{waiting[lane.name]:>10}{dead[lane.name]:>14}  {state}")
+            if stop:
+                click.echo(f"{'':50}those that came when it stopped: {losing(lane, stop.since)}")
     if stops:
         context.exit(1)
 

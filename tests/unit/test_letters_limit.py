@@ -10,6 +10,7 @@ from tasks.dead_letter_limit import DeadLetterLimit
 from tasks.lane_watch import LaneWatch
 from tasks.store.backend import SQLiteBackend
 from tasks.store.letters import SQLiteLetters
+from tests.support.letters import lane_named
 
 
 class Clock:
@@ -89,7 +90,13 @@ class Worker:
     def __init__(self, index: SQLiteLetters | None, clock: Clock, name: str) -> None:
         self.consumes = True
         self.watch = LaneWatch(
-            {"work": limit(clock)}, index, name=name, halt=self._set(False), go_on=self._set(True), clock=clock
+            [lane_named("work")],
+            {"work": limit(clock)},
+            index,
+            name=name,
+            halt=self._set(False),
+            go_on=self._set(True),
+            clock=clock,
         )
 
     def _set(self, consumes: bool):  # type: ignore[no-untyped-def]
