@@ -24,6 +24,7 @@ class TextGeneration(Adapter):
     """
 
     example = "Name one planet."
+    lengths = ("Name.", Adapter.example)
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         super().__init__(spec, device)
@@ -53,8 +54,15 @@ class TextGeneration(Adapter):
         words = "\n".join(message["content"] for message in chat)
         return Prepared(row, encoding, len(encoding["input_ids"]) * options["num_beams"], options, words)
 
-    @torch.inference_mode()
     def forward(self, items: Sequence[Prepared]) -> Sequence[list[int]]:
+        written: dict[int, list[int]] = {}
+        for part in _parts(items):
+            written |= zip((item.row for item in part), self._pass(part), strict=True)
+        return [written[item.row] for item in items]
+
+    @torch.inference_mode()
+    def _pass(self, items: Sequence[Prepared]) -> list[list[int]]:
+        """One padded pass: for each item the tokens that it adds."""
         options = items[0].options
         batch = text.pad([item.value for item in items], self._tokenizer.pad_token_id, self.device, left=True)
         if options["seed"] is not None:
@@ -71,6 +79,19 @@ class TextGeneration(Adapter):
         )
         return [self._own(row) for row in written[:, batch["input_ids"].shape[1] :].tolist()]
 
+    @torch.inference_mode()
+    def probed(self, items: Sequence[Prepared]) -> Sequence[torch.Tensor]:
+        batch = text.pad([item.value for item in items], self._tokenizer.pad_token_id, self.device, left=True)
+        written = self._model.generate(
+            **batch,
+            max_new_tokens=1,
+            do_sample=False,
+            pad_token_id=self._tokenizer.pad_token_id,
+            return_dict_in_generate=True,
+            output_logits=True,
+        )
+        return list(written.logits[0].float().cpu())
+
     def finish(self, output: list[int], item: Prepared) -> Any:
         return [{"generated_text": self._tokenizer.decode(output, skip_special_tokens=True)}]
 
@@ -78,6 +99,23 @@ class TextGeneration(Adapter):
         """Up to the row's own end; what follows is padding."""
         end = next((place for place, token in enumerate(ids) if token in self._ends), len(ids))
         return ids[:end]
+
+
+def _parts(items: Sequence[Prepared]) -> list[list[Prepared]]:
+    """Which items share a pass, so that what each gets is what it would get alone.
+
+    One generator draws for all rows of a pass, so that a seed holds for a row alone. The penalty on repetition counts
+    padding as a token that was there, which it must not be where padding is the token that ends.
+    """
+    options = items[0].options
+    if options["do_sample"] and options["seed"] is not None:
+        return [[item] for item in items]
+    if options["repetition_penalty"] == 1.0:
+        return [list(items)]
+    lengths: dict[int, list[Prepared]] = {}
+    for item in items:
+        lengths.setdefault(item.length, []).append(item)
+    return list(lengths.values())
 
 
 ADAPTER = TextGeneration
