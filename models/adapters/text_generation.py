@@ -102,20 +102,10 @@ class TextGeneration(Adapter):
 
 
 def _parts(items: Sequence[Prepared]) -> list[list[Prepared]]:
-    """Which items share a pass, so that what each gets is what it would get alone.
-
-    One generator draws for all rows of a pass, so that a seed holds for a row alone. The penalty on repetition counts
-    padding as a token that was there, which it must not be where padding is the token that ends.
-    """
+    """Which items share a pass. One generator draws for all rows of a pass, so that a seed holds for a row alone."""
     options = items[0].options
-    if options["do_sample"] and options["seed"] is not None:
-        return [[item] for item in items]
-    if options["repetition_penalty"] == 1.0:
-        return [list(items)]
-    lengths: dict[int, list[Prepared]] = {}
-    for item in items:
-        lengths.setdefault(item.length, []).append(item)
-    return list(lengths.values())
+    alone = options["do_sample"] and options["seed"] is not None
+    return [[item] for item in items] if alone else [list(items)]
 
 
 ADAPTER = TextGeneration

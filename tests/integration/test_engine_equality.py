@@ -38,7 +38,7 @@ CASES: list[tuple[str, Options, Options]] = [
     ("zero-shot-classification", {**LABELS, **TEMPLATE}, {}),
     ("fill-mask", {"top_k": 3}, {}),
     ("text-generation", {"max_new_tokens": 12}, {}),
-    ("text-generation", {"max_new_tokens": 12, "repetition_penalty": 1.5}, {}),
+    ("text-generation", {"max_new_tokens": 12, "repetition_penalty": 1.5}, {"pads": False}),
     ("image-classification", {"top_k": 4}, {}),
     (SPEECH, {}, {}),
     (SPEECH, {"return_timestamps": "word"}, {}),

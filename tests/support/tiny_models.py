@@ -113,10 +113,14 @@ def _encoder(task: str, folder: Path, **config: Any) -> Path:
     return folder
 
 
-def _generator(folder: Path, *, chat: bool = False, **config: Any) -> Path:
+def _generator(folder: Path, *, chat: bool = False, pads: bool = True, **config: Any) -> Path:
+    """`pads`: the tokenizer has a token of its own to pad with; else the one that ends has to do."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     words = tokenizer(folder, chat=chat)
+    if not pads:
+        words.pad_token = None
+        words.save_pretrained(folder)
     settings = LlamaConfig(
         vocab_size=len(words),
         hidden_size=32,
@@ -131,5 +135,8 @@ def _generator(folder: Path, *, chat: bool = False, **config: Any) -> Path:
         initializer_range=0.5,
         **config,
     )
-    LlamaForCausalLM(settings).save_pretrained(folder)
+    model = LlamaForCausalLM(settings)
+    if not pads:
+        model.lm_head.weight.data[words.eos_token_id] *= 3  # it is often the likeliest, or nearly
+    model.save_pretrained(folder)
     return folder
