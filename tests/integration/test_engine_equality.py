@@ -255,8 +255,8 @@ def test_a_seed_gives_the_same_text_alone_and_beside_others(models: Models) -> N
     assert len(others) > 1
 
 
-# Batched against alone, and alone against float32: parts of the largest number, of 1 for scores. Half precision keeps 8 (bfloat16) and
-# 11 bits, so that where a row stands in a matrix is seen in the result.
+# Batched against alone, and alone against float32: parts of the largest number, of 1 for scores. Half precision keeps
+# 8 (bfloat16) and 11 bits, so that where a row stands in a matrix is seen in the result.
 HALF = {"bfloat16": (0.03, 0.15), "float16": (0.01, 0.02)}
 
 
