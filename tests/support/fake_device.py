@@ -1,0 +1,82 @@
+"""A device process without a model: `program="tests.support.fake_device"` of an engine. Starts in a tenth of a second.
+
+It answers each text in capitals, a spec's `example` being the seconds that a batch takes. Texts make it misbehave:
+"deadly" kills it, "broken" and "assertion" are its own words for a failing device, "leaky" keeps 40 MB, "cramped" ran
+out of memory. A file `broken` in a spec's folder fails its loading, a file `deadly` kills it there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from models.device_process import _die_with
+from models.frames import Frames, Message
+
+leaked: list[bytes] = []
+
+
+def load(link: Frames, spec: Message) -> bool:
+    """As `models.loader` does it."""
+    link.send({"loading": spec["name"]})
+    folder = Path(spec["source"])
+    if (folder / "deadly").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    if (folder / "broken").exists():
+        link.send({"load_failed": f'model "{spec["name"]}" cannot be loaded: it is broken', "model": spec["name"]})
+        return False
+    link.send({"loaded": spec["name"], "load_seconds": 0.0, "warm_seconds": 0.0})
+    return True
+
+
+def run(link: Frames, message: Message, seconds: float) -> None:
+    """One batch."""
+    link.send({"started": message["run"]})
+    texts: list[Any] = message["inputs"]
+    everything = " ".join(texts)
+    if "deadly" in everything:
+        os.kill(os.getpid(), signal.SIGKILL)
+    for word, verdict in (("broken", "failed"), ("assertion", "poisoned")):
+        if word in everything:
+            link.send({verdict: f"CUDA error: {word}", "run": message["run"]})
+            os._exit(1)
+    if "leaky" in everything:
+        leaked.append(b"x" * 40_000_000)
+    if seconds:
+        time.sleep(seconds)
+    ran_out = [(64, 64 * len(texts))] if "cramped" in everything else []
+    figures = {"rows": len(texts), "passes": 1, "longest": 64, "seconds": seconds, "size": len(message["ceilings"])}
+    answers = [{"ok": text.upper()} for text in texts]
+    link.send({"done": message["run"], "answers": answers, "figures": figures, "ran_out": ran_out})
+
+
+def main() -> None:
+    """Serve until stopped."""
+    link = Frames(socket.socket(fileno=int(sys.argv[1])))
+    _die_with(int(sys.argv[2]))
+    setup = link.receive() or os._exit(0)
+    seconds = {}
+    for spec in setup["specs"]:
+        if load(link, spec):
+            seconds[spec["name"]] = float(spec["example"] or 0.0)
+        elif setup["first"]:
+            os._exit(1)
+    if not seconds:
+        os._exit(1)
+    link.send({"ready": {"fake": "1"}})
+    while (message := link.receive()) is not None and "stop" not in message:
+        if "load" in message:
+            if load(link, message["load"]):
+                seconds[message["load"]["name"]] = float(message["load"]["example"] or 0.0)
+        else:
+            run(link, message, seconds[message["model"]])
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
