@@ -64,36 +64,66 @@ def steady_rate(results: Sequence[Any]) -> float:
     return (len(times) - 1 - first) / seconds
 
 
-def offline(inputs: list[str], threads: int) -> float:
-    """Texts a second of a loop without a queue."""
-    command = [sys.executable, "-m", "benchmarks.offline", "--model", str(MODEL), "--threads", str(threads)]
-    ended = subprocess.run(command, cwd=ROOT, input=json.dumps(inputs), capture_output=True, text=True, check=True)
-    rate: float = json.loads(ended.stdout)["texts_per_second"]
-    return rate
+def offline(inputs: list[str], threads: int, *, batch: int = 16, wait: str = "ACTIVE") -> dict[str, Any]:
+    """Texts a second of a loop without a queue, and the seconds of each batch; `wait` is OpenMP's."""
+    command = [sys.executable, "-m", "benchmarks.offline", "--model", str(MODEL)]
+    command += ["--threads", str(threads), "--batch", str(batch)]
+    environment = {**os.environ, "OMP_WAIT_POLICY": wait, "OMP_NUM_THREADS": str(threads)}
+    ended = subprocess.run(
+        command, cwd=ROOT, input=json.dumps(inputs), capture_output=True, text=True, check=True, env=environment
+    )
+    figures: dict[str, Any] = json.loads(ended.stdout)
+    return figures
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of the process alone, without its children."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mb(pid: int) -> float:
+    """What the process has in memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def p99(values: Sequence[float]) -> float:
+    """The ninety-ninth percentile, by rank."""
+    return sorted(values)[max(0, -(-len(values) * 99 // 100) - 1)]
 
 
 def through_a_worker(
     stack: Stack, delay: Callable[[str], Any], start: Callable[[], Process], inputs: list[str], one_by_one: int
 ) -> dict[str, Any]:
-    """Throughput and SQS requests a task of a full queue, then latencies with one request in flight."""
+    """Throughput, CPU and SQS requests a task of a full queue, then latencies with one request in flight."""
     calls = sqs_calls(stack)
     results = [delay(text) for text in inputs]
     worker = start()
+    # From here to the last result: what the worker's parent and the server themselves cost, without the model.
+    parent, server = cpu_seconds(worker.pid), cpu_seconds(stack.server.pid)
     rate = steady_rate(results)
     time.sleep(0.5)  # the last acknowledgements
+    parent, server = cpu_seconds(worker.pid) - parent, cpu_seconds(stack.server.pid) - server
     calls = sqs_calls(stack) - calls
-    latencies = []
+    latencies, stored = [], []
     for text in inputs[:one_by_one]:
-        begun = time.perf_counter()
-        delay(text).get(timeout=60)
+        begun, at = time.perf_counter(), time.time()
+        result = delay(text)
+        result.get(timeout=60)
         latencies.append(time.perf_counter() - begun)
-    worker.stop(timeout_seconds=5.0)
-    return {
+        stored.append(result.date_done.timestamp() - at)
+    figures = {
         "texts_per_second": rate,
+        "parent_cpu_ms_per_request": 1e3 * parent / len(inputs),
+        "server_cpu_ms_per_request": 1e3 * server / len(inputs),
+        "parent_memory_mb": memory_mb(worker.pid),
         "sqs_requests_per_task": calls / len(inputs),
         "latency_p50_ms": statistics.median(latencies) * 1e3,
-        "latency_p99_ms": sorted(latencies)[max(0, -(-len(latencies) * 99 // 100) - 1)] * 1e3,
+        "latency_p99_ms": p99(latencies) * 1e3,
+        "stored": stored,
     }
+    worker.stop(timeout_seconds=5.0)
+    return figures
 
 
 def ours(folder: Path, inputs: list[str], one_by_one: int) -> dict[str, Any]:
@@ -144,31 +174,48 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=400)
     parser.add_argument("--one-by-one", type=int, default=50)
-    parser.add_argument("--words", type=int, nargs=2, default=(5, 60), metavar=("LEAST", "MOST"))
+    parser.add_argument("--stock-rounds", type=int, default=99, help="how many of the rounds have stock Celery, too")
+    parser.add_argument("--words", type=int, nargs=2, default=(5, 200), metavar=("LEAST", "MOST"))
     arguments = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     inputs = texts(arguments.requests, *arguments.words)
-    settings = sorted({(1, cores), (cores, 1)})
-    rounds: dict[str, list[Any]] = {"offline": [], "ours": []} | {f"stock {c}x{t}": [] for c, t in settings}
+    # Celery's default is a child a core, and torch's all threads in each; a thread each is the better setting.
+    settings = [(cores, 1), (cores, cores)]
+    loops = [(cores, "ACTIVE"), (cores, "PASSIVE"), (1, "PASSIVE")]
+    rounds: dict[str, list[Any]] = {f"offline {t} {w.lower()}": [] for t, w in loops} | {"ours": []}
+    rounds |= {f"stock {c}x{t}": [] for c, t in settings}
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         for number in range(arguments.rounds):
             base = Path(temporary) / str(number)
-            rounds["offline"].append({"texts_per_second": offline(inputs, cores)})
-            rounds["ours"].append(ours(base / "ours", inputs, arguments.one_by_one))
-            for c, t in settings:
-                rounds[f"stock {c}x{t}"].append(stock(base / f"stock-{c}", inputs, arguments.one_by_one, c, t))
-            so_far = {name: figures[-1] for name, figures in rounds.items()}
+            for t, w in loops:
+                figures = offline(inputs, t, wait=w)
+                rounds[f"offline {t} {w.lower()}"].append({"texts_per_second": figures["texts_per_second"]})
+            alone = offline(inputs[: arguments.one_by_one], cores, batch=1, wait="PASSIVE")["seconds"]
+            for name, figures in (
+                ("ours", ours(base / "ours", inputs, arguments.one_by_one)),
+                *(
+                    (f"stock {c}x{t}", stock(base / f"stock-{c}x{t}", inputs, arguments.one_by_one, c, t))
+                    for c, t in (settings if number < arguments.stock_rounds else [])
+                ),
+            ):
+                beside = [whole - model for whole, model in zip(figures.pop("stored"), alone, strict=True)]
+                figures["stored_less_model_p50_ms"] = statistics.median(beside) * 1e3
+                figures["stored_less_model_p99_ms"] = p99(beside) * 1e3
+                rounds[name].append(figures)
+            so_far = {name: figures[-1] for name, figures in rounds.items() if figures}
             print(f"round {number + 1} of {arguments.rounds}: {json.dumps(so_far)}", file=sys.stderr)
-    best = max((f"stock {c}x{t}" for c, t in settings), key=lambda name: median(rounds[name], "texts_per_second"))
-    mine = median(rounds["ours"], "texts_per_second")
+    rounds = {name: figures for name, figures in rounds.items() if figures}
+    speed = {name: median(figures, "texts_per_second") for name, figures in rounds.items()}
+    best = max((name for name in speed if name.startswith("stock")), key=speed.__getitem__, default="")
+    loop = max((name for name in speed if name.startswith("offline")), key=speed.__getitem__)
     report = {
         "question": "from queue to stored result, one text a request",
         "machine": machine(),
         "requests": arguments.requests,
         "words": list(arguments.words),
         "ratios": {
-            "throughput, ours over offline": mine / median(rounds["offline"], "texts_per_second"),
-            f"throughput, ours over {best} (children x threads)": mine / median(rounds[best], "texts_per_second"),
+            f"throughput, ours over {loop} (threads, how they wait)": speed["ours"] / speed[loop],
+            **({f"throughput, ours over {best} (children x threads)": speed["ours"] / speed[best]} if best else {}),
         },
         "medians": {name: {key: median(figures, key) for key in figures[0]} for name, figures in rounds.items()},
         "rounds": rounds,

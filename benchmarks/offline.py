@@ -1,4 +1,7 @@
-"""The same texts in a loop without any queue: batches of similar lengths, best threads; prints texts a second."""
+"""The same texts in a loop without any queue: batches of similar lengths; prints texts a second.
+
+With a batch of 1 it keeps their order, and prints the seconds of each.
+"""
 
 import argparse
 import json
@@ -8,7 +11,7 @@ import time
 
 
 def main() -> None:
-    """Read texts as a JSON list from standard input; print {"texts_per_second": …}."""
+    """Read texts as a JSON list from standard input; print {"texts_per_second": …, "seconds": […]} as JSON."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
     parser.add_argument("--threads", type=int, required=True)
@@ -18,12 +21,16 @@ def main() -> None:
     os.environ.update(STOCK_MODEL=arguments.model, STOCK_THREADS=str(arguments.threads))
     from benchmarks.stock_worker import embed_now, load
 
-    texts = sorted(json.load(sys.stdin), key=len)
+    texts = json.load(sys.stdin)
+    if arguments.batch > 1:
+        texts.sort(key=len)
     load()
-    begun = time.perf_counter()
+    seconds = []
     for start in range(0, len(texts), arguments.batch):
+        begun = time.perf_counter()
         embed_now(texts[start : start + arguments.batch])
-    print(json.dumps({"texts_per_second": len(texts) / (time.perf_counter() - begun)}))
+        seconds.append(time.perf_counter() - begun)
+    print(json.dumps({"texts_per_second": len(texts) / sum(seconds), "seconds": seconds}))
 
 
 if __name__ == "__main__":
