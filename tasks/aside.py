@@ -7,12 +7,9 @@ worker's slots: each entry still holds its delivery, under lease.
 
 import threading
 from collections.abc import Callable
-from functools import partial
 from queue import SimpleQueue
-from typing import Any
 
 from celery.utils.log import get_logger
-from celery.worker.request import Request
 
 logger = get_logger(__name__)
 
@@ -56,11 +53,3 @@ class Aside:
 
 
 ASIDE = Aside()
-
-
-class AnnouncedAside(Request):
-    """A request that is found expired or revoked before it runs: its outcome is stored aside, and then acknowledged."""
-
-    def _announce_revoked(self, *args: Any) -> None:
-        self._already_revoked = True
-        ASIDE.run(partial(super()._announce_revoked, *args), otherwise=partial(self.reject, requeue=True))

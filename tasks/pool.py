@@ -128,6 +128,7 @@ class EnginePool(TaskPool):
         info: dict[str, Any] = dict(super()._get_info())
         if self.engine is not None:
             info["engine"] = self.engine.stats()
+        info["dropped"] = serving.dropped()
         return info
 
 

@@ -3,13 +3,19 @@
 import threading
 from collections import Counter
 from collections.abc import Collection
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from datetime import datetime
 from typing import Any
 
+from celery.exceptions import Reject
+from celery.utils.log import get_logger
+
 from models.engine import Engine
 from models.errors import Cancelled, EngineStopped, ModelOut, Transient, UnknownModel
+from sqs.deliveries import Delivery, call_when_lost
 from tasks.errors import RequestCancelled
+
+logger = get_logger(__name__)
 
 # The engine answers every request that it accepts. This bound is for the case that it does not: the request is
 # then released, while its thread would otherwise be lost for good.
@@ -24,6 +30,7 @@ _engine: Engine | None = None
 _lock = threading.Lock()
 _rows: Counter[str] = Counter()
 _requests: Counter[str] = Counter()
+_dropped: Counter[str] = Counter()
 
 
 def use(engine: Engine | None) -> None:
@@ -55,15 +62,24 @@ def held_requests() -> int:
 
 
 def run(
-    model: str, inputs: list[Any], options: dict[str, Any], *, request_id: str | None, expires: str | None
+    model: str,
+    inputs: list[Any],
+    options: dict[str, Any],
+    *,
+    request_id: str | None,
+    expires: str | None,
+    delivery_tag: str = "",
 ) -> list[Any]:
     """Answer the inputs with this process's engine; blocks the calling thread.
+
+    A request whose lease is lost is another worker's: what has begun goes on, and the first stored outcome counts.
 
     Raises:
         EngineStopped: there is no engine here, or it is ending.
         NotServedHere: the model is none of those that this worker has loaded.
         models.errors.ModelsError: as the engine resolves the request.
         RequestCancelled: it was revoked while it was held.
+        celery.exceptions.Reject: the delivery's lease was lost before the request began.
         TimeoutError: it did not within MAX_WAIT_SECONDS.
     """
     if _engine is None:
@@ -73,7 +89,12 @@ def run(
     future: Future[list[Any]] | None = None
     try:
         future = _engine.submit(model, inputs, options, deadline=deadline, request_id=request_id or "")
+        _drop_when_lost(delivery_tag, future)
         return future.result(timeout=MAX_WAIT_SECONDS)
+    except CancelledError:
+        _dropped["lease lost"] += 1
+        logger.warning("request %s is dropped: its lease was lost before it began", request_id)
+        raise Reject("its lease was lost before it began", requeue=True) from None
     except UnknownModel as error:
         raise NotServedHere(f'this worker does not serve "{model}": see CELERY_MODELS') from error
     except ModelOut as error:
@@ -84,6 +105,20 @@ def run(
         if future is not None:
             future.cancel()
         _count(model, -1, -len(inputs))
+
+
+def _drop_when_lost(delivery_tag: str, future: Future[list[Any]]) -> None:
+    """Let the engine drop the request when its next batch is formed, if it has not begun by then."""
+
+    def lost(_: Delivery) -> None:
+        future.cancel()
+
+    call_when_lost(delivery_tag, lost)
+
+
+def dropped() -> dict[str, int]:
+    """How many requests were given up here before they began, by the reason."""
+    return dict(_dropped)
 
 
 def cancel(request_ids: Collection[str]) -> set[str]:

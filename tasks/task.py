@@ -170,7 +170,14 @@ class InferenceTask(LaneTask):
         spec = self.spec(model)
         rows, checked = check(spec, inputs, options)
         note(self.request, serving.describe(spec.name))
-        results = serving.run(spec.name, rows, checked, request_id=self.request.id, expires=self.request.expires)
+        results = serving.run(
+            spec.name,
+            rows,
+            checked,
+            request_id=self.request.id,
+            expires=self.request.expires,
+            delivery_tag=str((self.request.properties or {}).get("delivery_tag") or ""),
+        )
         return results if is_many(inputs) else results[0]
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from celery.concurrency.thread import TaskPool
 from celery.exceptions import Reject
 from celery.signals import worker_shutting_down
 from celery.worker import state
+from celery.worker.request import Request
 
 from sqs import backoff, dead_letters, transport
 from sqs.lanes import Lane, Queue
+from tasks.aside import ASIDE
 
 STOCK = os.environ.get("TRANSPORT_STOCK") == "1"
 QUEUE = os.environ.get("TRANSPORT_QUEUE", "work")
@@ -43,10 +46,18 @@ def options() -> dict[str, Any]:
     return base | given
 
 
+class AnnouncedAside(Request):  # type: ignore[misc]
+    """A request that is found expired or revoked before it runs: its outcome is stored as the application stores it."""
+
+    def _announce_revoked(self, *args: Any) -> None:
+        self._already_revoked = True
+        ASIDE.run(partial(super()._announce_revoked, *args), otherwise=partial(self.reject, requeue=True))
+
+
 class RigTask(Task):  # type: ignore[misc]
     """Settled as the application's own tasks are."""
 
-    Request = "celery.worker.request:Request" if STOCK else "tasks.aside:AnnouncedAside"
+    Request = Request if STOCK else AnnouncedAside
 
 
 app = Celery("transport_app", task_cls=RigTask)

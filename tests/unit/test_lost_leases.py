@@ -1,0 +1,82 @@
+"""A request whose lease is lost while it waits for the engine."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from celery.exceptions import Reject
+
+from sqs.deliveries import HELD, Delivery, from_answer
+from tasks import serving
+
+
+class Waiting:
+    """An engine whose requests wait until the test lets them begin."""
+
+    def __init__(self) -> None:
+        self.future: Future[list[Any]] = Future()
+        self.asked = threading.Event()
+
+    def submit(self, *_: Any, **__: Any) -> "Future[list[Any]]":
+        self.asked.set()
+        return self.future
+
+
+@pytest.fixture
+def engine() -> Iterator[Waiting]:
+    engine = Waiting()
+    serving.use(engine)  # type: ignore[arg-type]
+    yield engine
+    serving.use(None)
+
+
+@pytest.fixture
+def delivery() -> Iterator[Delivery]:
+    delivery = from_answer({"MessageId": "m"}, "inference", "http://q", time.monotonic() + 30)
+    HELD.add(delivery)
+    yield delivery
+    HELD.remove(delivery)
+
+
+def lose(delivery: Delivery) -> None:
+    """As the thread does that renews leases."""
+    delivery.lost = True
+    for callback in delivery.on_lost:
+        callback(delivery)
+
+
+def in_a_thread(delivery: Delivery, then: Callable[[], None], engine: Waiting) -> list[Any]:
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(serving.run, "m", ["x"], {}, request_id="r", expires=None, delivery_tag=delivery.tag)
+        assert engine.asked.wait(10)
+        while not delivery.on_lost:
+            time.sleep(0.01)
+        then()
+        return running.result(10)
+
+
+def test_one_that_waits_is_dropped_and_counted_and_not_failed(engine: Waiting, delivery: Delivery) -> None:
+    before = serving.dropped().get("lease lost", 0)
+    with pytest.raises(Reject) as raised:
+        in_a_thread(delivery, lambda: lose(delivery), engine)
+    assert raised.value.requeue
+    assert not engine.future.set_running_or_notify_cancel()  # what the engine asks before each batch
+    assert serving.dropped()["lease lost"] == before + 1
+
+
+def test_one_that_has_begun_goes_on_and_answers(engine: Waiting, delivery: Delivery) -> None:
+    def begin_then_lose() -> None:
+        engine.future.set_running_or_notify_cancel()
+        lose(delivery)
+        engine.future.set_result(["answer"])
+
+    assert in_a_thread(delivery, begin_then_lose, engine) == ["answer"]
+
+
+def test_one_whose_lease_is_lost_already_is_dropped_at_once(engine: Waiting, delivery: Delivery) -> None:
+    delivery.lost = True
+    with pytest.raises(Reject):
+        serving.run("m", ["x"], {}, request_id="r", expires=None, delivery_tag=delivery.tag)
