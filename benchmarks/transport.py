@@ -1,8 +1,8 @@
 """What does the transport cost a task, beside stock kombu? `python -m benchmarks.transport --rounds 5`.
 
 Every round gives each contender the same filled queue on a fresh embedded server, one after the other. Figures
-are medians over the rounds; JSON on standard output has every round's. SQS requests are counted by the server.
-AWS may bring fewer messages a receive than the embedded server, so requests a task are the server's, not AWS's.
+are medians over the rounds; JSON on standard output has every round's. A run in parts, each with every contender,
+is made with `--after`. SQS requests are counted by the server. AWS may bring fewer messages a receive than the embedded server, so requests a task are the server's, not AWS's.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -43,9 +44,10 @@ def main() -> None:
     parser.add_argument("--probes", type=int, default=100, help="idle latencies taken in a round")
     parser.add_argument("--concurrency", type=int, default=32, help="of the threads pools; prefork has the cores")
     parser.add_argument("--only", choices=sorted(CONTENDERS), action="append")
+    parser.add_argument("--after", type=Path, help="a report of before, on this machine, whose rounds count too")
     given = parser.parse_args()
     names = given.only or list(CONTENDERS)
-    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    rounds = earlier(given.after, names, given.tasks) if given.after else {name: [] for name in names}
     for number in range(given.rounds):
         for name in names:
             figures = one_round(name, given.tasks, given.probes, given.concurrency)
@@ -64,6 +66,14 @@ def main() -> None:
         "rounds": rounds,
     }
     print(json.dumps(report, indent=2))
+
+
+def earlier(report: Path, names: list[str], tasks: int) -> dict[str, list[dict[str, float]]]:
+    """The rounds of a report, for a run in parts; one of another machine or other tasks is no part of this."""
+    before = json.loads(report.read_text())
+    if before["machine"] != machine() or before["tasks"] != tasks:
+        raise SystemExit(f"{report} is of another machine, of other versions or of other tasks")
+    return {name: list(before["rounds"][name]) for name in names}
 
 
 def ratios(medians: dict[str, dict[str, float]]) -> dict[str, float]:
