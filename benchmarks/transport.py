@@ -2,7 +2,8 @@
 
 Every round gives each contender the same filled queue on a fresh embedded server, one after the other. Figures
 are medians over the rounds; JSON on standard output has every round's. A run in parts, each with every contender,
-is made with `--after`. SQS requests are counted by the server. AWS may bring fewer messages a receive than the embedded server, so requests a task are the server's, not AWS's.
+is made with `--after`. SQS requests are counted by the server. AWS may bring fewer messages a receive than the
+embedded server, so requests a task are the server's, not AWS's.
 """
 
 import argparse

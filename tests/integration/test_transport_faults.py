@@ -1,5 +1,6 @@
 """SQS misbehaves in every way that the proxy knows; the worker outlives it, and senders get one kind of error."""
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,21 +71,32 @@ def test_a_worker_outlives_every_fault_of_every_call(rig: Rig, proxy: FaultProxy
     assert rig.stop(worker) == 0
 
 
+OUTAGE_SECONDS = float(os.environ.get("TRANSPORT_OUTAGE_SECONDS", "12"))  # by hand: 180
+
+
 def test_a_worker_survives_the_endpoint_being_gone(rig: Rig, proxy: FaultProxy) -> None:
-    worker = rig.worker(port=proxy.port, **FAST)
+    """For three leases, in which one task ends and another begins: its messages are lost to it, and come again."""
+    worker = rig.worker(port=proxy.port, concurrency=2, **FAST)
     with rig.app():
         program.note.delay("before")
         rig.until(lambda: len(rig.notes()) == 1)
+        program.note.delay("ends-meanwhile", 1.0)
+        rig.until(lambda: len(rig.notes("started")) == 2)
         proxy.refuse()
-        program.note.delay("while")
-        time.sleep(3)
+        for number in range(20):
+            program.note.delay(f"while{number}")
+        time.sleep(OUTAGE_SECONDS)
         assert worker.poll() is None
         proxy.listen()
-        rig.until(lambda: any(line.startswith("while") for line in rig.notes()))
-    rig.until(rig.empty)
-    # Told once, and not for every try.
+        wanted = {"before", "ends-meanwhile", *(f"while{number}" for number in range(20))}
+        rig.until(lambda: {line.split()[0] for line in rig.notes()} == wanted)
+        rig.until(rig.empty)
+    assert worker.poll() is None
+    # Told once and then once a minute, and not for every try.
     assert rig.log().count("ReceiveMessage work failed") == 1
+    assert rig.log().count("ReceiveMessage work has failed") <= OUTAGE_SECONDS / 60
     assert "ReceiveMessage work works again" in rig.log()
+    assert rig.depth(dead=True).total == 0
 
 
 def test_a_worker_waits_for_an_endpoint_that_comes_later(rig: Rig, proxy: FaultProxy) -> None:
