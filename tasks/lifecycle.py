@@ -1,10 +1,13 @@
 """What the worker does at start beside Celery's own: its concurrency, and what it says when it is ready."""
 
+import itertools
 import logging
+import os
 from typing import Any
 
 from celery.app.trace import LOG_SUCCESS
 from celery.exceptions import Reject
+from celery.platforms import EX_FAILURE
 from celery.signals import after_setup_logger, celeryd_init, worker_ready, worker_shutting_down
 from celery.utils.log import get_logger
 
@@ -50,13 +53,22 @@ def shorten_the_log(**_: Any) -> None:
     logging.getLogger("celery.app.trace").addFilter(shorten)
 
 
+_signals = itertools.count()  # takes no lock, which a signal handler must not wait for
+
+
 @worker_shutting_down.connect
 def give_back(how: str = "Warm", **_: Any) -> None:
-    """From the first signal on nothing more is delivered; from the second on what runs is released, too."""
-    if how == "Warm":
+    """From the first signal on nothing more is delivered; the second ends the worker, and releases what runs, too.
+
+    Runs in the signal handler. Celery itself ends at a second SIGINT or SIGQUIT, and only says so at a second SIGTERM.
+    """
+    first = next(_signals) == 0
+    if how == "Warm" and first:
         stop_receiving()
-    else:
-        release_everything(RELEASE_SECONDS)
+        return
+    release_everything(RELEASE_SECONDS)
+    if how == "Warm":
+        os._exit(EX_FAILURE)  # device processes end with their sockets
 
 
 @worker_ready.connect

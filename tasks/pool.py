@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any
@@ -110,14 +111,15 @@ class EnginePool(TaskPool):
 
     def _end(self, engine_seconds: float, settle_seconds: float) -> None:
         serving.use(None)
+        until = time.monotonic() + engine_seconds
         if self.engine is not None:
             self.engine.stop(timeout_seconds=engine_seconds)
         # Every request is resolved now: these threads only settle their deliveries, and those whose store is away
-        # wait for it no longer.
+        # wait for it no longer. Tasks of other kinds have the rest of the time.
         ENDING.set()
         PATIENCE.clear()
         self.executor.shutdown(wait=False, cancel_futures=True)
-        if wait(list(self._running), timeout=settle_seconds).not_done:
+        if wait(list(self._running), timeout=max(settle_seconds, until - time.monotonic())).not_done:
             # Python joins the pool's threads before it exits, without a bound.
             logger.error("%d threads of the pool hang; the worker ends without them", len(self._running))
             exiting = threading.Timer(EXIT_SECONDS, os._exit, (1,))

@@ -55,13 +55,16 @@ def test_sigterm_while_models_load_ends_the_worker_and_its_device_process(stack:
     assert " ready." not in worker.text()
 
 
-def test_a_second_signal_ends_a_worker_that_is_busy_and_releases_what_it_holds(stack: Stack) -> None:
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_second_signal_ends_a_worker_that_is_busy_and_releases_what_it_holds(
+    stack: Stack, second: signal.Signals
+) -> None:
     worker = stack.start_worker()
     held = [feature_extraction.delay("please hang for ever") for _ in range(3)]
     eventually(lambda: lane(stack).in_flight == len(held), "the worker takes no requests")
     os.kill(worker.pid, signal.SIGTERM)
     time.sleep(1.0)
-    os.kill(worker.pid, signal.SIGQUIT)
+    os.kill(worker.pid, second)
     worker.wait(20)
     assert "Traceback" not in worker.text()
     assert lane(stack).visible == len(held)
