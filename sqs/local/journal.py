@@ -6,7 +6,7 @@ alone: on ext4, 140 µs instead of 220 where the space is only reserved. What a 
 everything ever called durable.
 
 A sync blocks the caller, and with it the event loop. That is meant: requests that arrive meanwhile make up the next
-group, and handing the work to a thread costs more processor time than the sync.
+group. Handing the work to a thread was tried: on a quiet machine it cost a quarter of the messages/s.
 """
 
 from __future__ import annotations

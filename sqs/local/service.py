@@ -169,7 +169,14 @@ class Service:
     def _plan_sync(self) -> None:
         if not self._sync_planned:
             self._sync_planned = True
+            asyncio.get_running_loop().call_soon(self._end_group)
+
+    def _end_group(self) -> None:
+        """Before a sync, takes in what has arrived meanwhile: many requests wait for it no longer than one."""
+        if self._must_sync:
             asyncio.get_running_loop().call_soon(self.sync)
+        else:
+            self.sync()
 
     def sync(self, *, must_sync: bool = False) -> None:
         """Ends a group: what was decided since the last one goes to the journal, and the answers out."""
