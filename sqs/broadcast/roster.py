@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqs.account import Account
@@ -30,6 +30,7 @@ class Roster:
         self._lock = threading.Lock()
         self._listing = threading.Lock()
         self._urls: dict[str, str] = {}
+        self._by_kind: Mapping[Kind, Mapping[str, str]] = {kind: {} for kind in Kind}
         self._told: dict[str, float] = {}  # names that others, or we, have told of, and when
         self._gone: dict[str, float] = {}  # names that SQS, or their owner, has said to be gone, and when
         self._base = ""
@@ -59,10 +60,9 @@ class Roster:
         recently = self._clock() - self._watched_at < LINGER_SECONDS
         return self.age_seconds > (WATCHED_SECONDS if recently or self.watched else UNWATCHED_SECONDS)
 
-    def of(self, kind: Kind) -> dict[str, str]:
-        """URLs of the queues of a kind, by name."""
-        with self._lock:
-            return {name: url for name, url in self._urls.items() if kind_of(self.prefix, name) is kind}
+    def of(self, kind: Kind) -> Mapping[str, str]:
+        """URLs of the queues of a kind, by name; costs nothing, as it is asked for each event."""
+        return self._by_kind[kind]
 
     def names(self) -> list[str]:
         """All names."""
@@ -151,6 +151,13 @@ class Roster:
             parameters["NextToken"] = answer["NextToken"]
 
     def _changed(self) -> None:
+        with self._lock:
+            by_kind: dict[Kind, dict[str, str]] = {kind: {} for kind in Kind}
+            for name, url in self._urls.items():
+                kind = kind_of(self.prefix, name)
+                if kind is not None:
+                    by_kind[kind][name] = url
+            self._by_kind = by_kind
         if self.watched:
             self._watched_at = self._clock()
         for tell in list(self.on_change):
