@@ -18,7 +18,7 @@ def reporter_of(app: Celery) -> DepthReporter:
         # Asked for each time: the account makes new clients when credentials were replaced.
         account = transport.account
         depths: list[Depth] = account.call(
-            "GetQueueAttributes", lane.name, read_depths, client=account.client, lanes=[lane]
+            "GetQueueAttributes", lane.name, read_depths, client=account.client, lanes=[lane], url_of=account.queue_url
         )
         return depths
 

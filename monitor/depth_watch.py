@@ -12,7 +12,7 @@ from sqs.lanes import Lane
 
 logger = logging.getLogger(__name__)
 
-# A round costs two calls a queue (sqs/depths.py). Every 5 s that is 1.04 million a month and queue, 0.42
+# A round costs one call a queue (sqs/depths.py). Every 5 s that is 0.52 million a month and queue, 0.21
 # dollars at 0.40 dollars a million (https://aws.amazon.com/sqs/pricing/).
 INTERVAL_SECONDS = 5.0
 # Three rounds missed: a single slow answer is no news.

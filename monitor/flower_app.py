@@ -16,9 +16,11 @@ from tornado.httputil import HTTPServerRequest
 from monitor.broker import has_broadcast, reporter_of, shown_address
 from monitor.depth_report import DepthReporter
 from monitor.exposure import ForeignHost, has_login, is_loopback, refuse_exposure
+from monitor.figures import GROUP, Figures
+from monitor.inference_page import inference_routes
 from monitor.letter_desk import LetterDesk, LetterSource
 from monitor.letter_pages import letter_routes
-from monitor.metrics import DepthCollector
+from monitor.metrics import DepthCollector, FigureCollector
 from monitor.pages import routes
 from monitor.template_loader import TemplateLoader
 from monitor.without_broadcast import WithoutBroadcast, refused_routes
@@ -45,10 +47,13 @@ class SqsFlower(WithoutBroadcast, Flower):
         source = SqsFlower.letters_of
         self.letters = None if source is None else LetterDesk(self.capp, source.of)
         prefix = f"/{options.url_prefix.strip('/')}" if options.url_prefix else ""
-        chosen = routes() + letter_routes() + ([] if self.broadcast else refused_routes())
+        chosen = routes() + letter_routes() + inference_routes() + ([] if self.broadcast else refused_routes())
         self.add_handlers(".*", [(prefix + path, *rest) for path, *rest in chosen])
         self.depths = depths or reporter_of(self.capp)
-        self._collector = DepthCollector(self.depths.report)
+        self.figures = Figures()
+        # Celery's way to take events of a group that it does not know.
+        self.events.state.handlers[GROUP] = self.figures.take
+        self._collectors = (DepthCollector(self.depths.report), FigureCollector(self.figures))
 
     @cached_property
     def broker_uri(self) -> str:
@@ -63,7 +68,8 @@ class SqsFlower(WithoutBroadcast, Flower):
 
     def start(self) -> None:
         """Watch the depths and serve until stopped; blocks."""
-        REGISTRY.register(self._collector)
+        for collector in self._collectors:
+            REGISTRY.register(collector)
         self.depths.watch.start()
         super().start()
 
@@ -71,5 +77,6 @@ class SqsFlower(WithoutBroadcast, Flower):
         """End what `start` began; callable more than once."""
         if self.started:
             self.depths.watch.stop()
-            REGISTRY.unregister(self._collector)
+            for collector in self._collectors:
+                REGISTRY.unregister(collector)
         super().stop()

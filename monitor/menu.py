@@ -5,7 +5,7 @@ from typing import Any
 
 from tornado.escape import to_unicode, xhtml_escape
 
-PAGES = (("dead_letters", "Dead letters"),)
+PAGES = (("dead_letters", "Dead letters"), ("inference", "Inference"))
 _END_OF_MENU = "</ul>"  # the first one closes Flower's own entries
 
 

@@ -1,68 +1,23 @@
-"""Our figures on Flower's `/metrics`: one closed vocabulary, documented in docs/metrics.md."""
+"""Our figures on Flower's `/metrics`, by the names of `monitor.vocabulary`; nothing here asks SQS."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from monitor.depth_report import DepthReport
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric: its name as scraped, its labels and what it means."""
-
-    name: str
-    kind: type[GaugeMetricFamily] | type[CounterMetricFamily]
-    labels: tuple[str, ...]
-    meaning: str
-
-    def family(self) -> GaugeMetricFamily | CounterMetricFamily:
-        """An empty family to add values to."""
-        # prometheus_client itself adds the counter's `_total`.
-        return self.kind(self.name.removesuffix("_total"), self.meaning, labels=self.labels)
-
-
-QUEUE_MESSAGES = Metric(
-    "queue_messages",
-    GaugeMetricFamily,
-    ("queue", "state"),
-    "Messages in a queue as SQS last counted them; state is visible, in_flight or delayed.",
-)
-LANE_DEPTHS_AGE_SECONDS = Metric(
-    "lane_depths_age_seconds",
-    GaugeMetricFamily,
-    ("lane",),
-    "Age of a lane's other values: seconds since SQS last answered. Absent until its first answer.",
-)
-LANE_DEPTHS_FAILED_ROUNDS_TOTAL = Metric(
-    "lane_depths_failed_rounds_total",
-    CounterMetricFamily,
-    ("lane",),
-    "Rounds in which a lane's depths could not be read; its values then stay.",
-)
-LANE_DEAD_LETTERS = Metric(
-    "lane_dead_letters",
-    GaugeMetricFamily,
-    ("lane",),
-    "Messages in a lane's dead-letter queue, whatever their state.",
-)
-LANE_DRAIN_SECONDS = Metric(
-    "lane_drain_seconds",
-    GaugeMetricFamily,
-    ("lane",),
-    "Drain time: seconds until the lane is empty at the speed of the last minute; 0 when it is empty. "
-    "Absent while it is not draining.",
-)
-
-VOCABULARY = (
-    QUEUE_MESSAGES,
+from monitor.figures import Figures
+from monitor.vocabulary import (
+    DEPTHS,
+    DEVICE_RESTARTS_TOTAL,
+    FIGURES,
+    LANE_DEAD_LETTERS,
     LANE_DEPTHS_AGE_SECONDS,
     LANE_DEPTHS_FAILED_ROUNDS_TOTAL,
-    LANE_DEAD_LETTERS,
     LANE_DRAIN_SECONDS,
+    LANE_RECEIVED_AGE_SECONDS,
+    MODEL_TOTALS,
+    QUEUE_MESSAGES,
 )
 
 
@@ -74,7 +29,7 @@ class DepthCollector(Collector):
 
     def describe(self) -> Iterator[Family]:
         """The families without values; registering asks for them."""
-        return (metric.family() for metric in VOCABULARY)
+        return (metric.family() for metric in DEPTHS)
 
     def collect(self) -> Iterator[Family]:
         """The families with the values of the last readings."""
@@ -97,3 +52,31 @@ class DepthCollector(Collector):
                 age.add_metric([lane.name], lane.age_seconds)
             failed.add_metric([lane.name], lane.failed_rounds)
         yield from (messages, dead_letters, drain, age, failed)
+
+
+class FigureCollector(Collector):
+    """Turns what workers have told of their models and devices into metrics."""
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+
+    def describe(self) -> Iterator[Family]:
+        """The families without values; registering asks for them."""
+        return (metric.family() for metric in FIGURES)
+
+    def collect(self) -> Iterator[Family]:
+        """The families with the values of each worker's last heartbeat."""
+        totals = {name: metric.family() for name, metric in MODEL_TOTALS.items()}
+        restarts = DEVICE_RESTARTS_TOTAL.family()
+        ages = LANE_RECEIVED_AGE_SECONDS.family()
+        for lane, seconds in self._figures.received_ages().items():
+            ages.add_metric([lane], seconds)
+        for told in self._figures.latest():
+            for device, facts in told.devices.items():
+                if (count := self._figures.restarts(facts)) is not None:
+                    restarts.add_metric([told.worker, device], count)
+            for model, sums in told.models.items():
+                for name, family in totals.items():
+                    if name in sums:
+                        family.add_metric([told.worker, model], sums[name])
+        yield from (ages, restarts, *totals.values())

@@ -1,12 +1,12 @@
 """How full the lanes are, by SQS's own approximate counts; asks, never receives."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from sqs.errors import MISSING_CODES
+from sqs.errors import MISSING_CODES, QueueMissingError
 from sqs.lanes import Lane, Queue
 
 if TYPE_CHECKING:
@@ -37,26 +37,27 @@ class Depth:
         return self.visible + self.in_flight + self.delayed
 
 
-def read_depths(client: "SQSClient", lanes: Iterable[Lane]) -> list[Depth]:
-    """The depths of each lane's queue and DLQ, in that order. Two calls a queue; blocks.
+def read_depths(client: "SQSClient", lanes: Iterable[Lane], url_of: Callable[[str], str] | None = None) -> list[Depth]:
+    """The depths of each lane's queue and DLQ, in that order. Blocks; two calls a queue, one where `url_of` knows it.
 
-    Raises botocore's errors, except for a missing queue, which is reported as such.
+    Raises botocore's errors and those of `url_of`, except for a missing queue, which is reported as such.
     """
+    url_of = url_of or (lambda name: client.get_queue_url(QueueName=name)["QueueUrl"])
     depths = []
     for lane in lanes:
-        depths.append(_depth(client, lane, lane.queue))
-        depths.append(_depth(client, lane, lane.dead_letter_queue))
+        depths.append(_depth(client, lane, lane.queue, url_of))
+        depths.append(_depth(client, lane, lane.dead_letter_queue, url_of))
     return depths
 
 
-def _depth(client: "SQSClient", lane: Lane, queue: Queue) -> Depth:
+def _depth(client: "SQSClient", lane: Lane, queue: Queue, url_of: Callable[[str], str]) -> Depth:
     is_dead_letter_queue = queue is lane.dead_letter_queue
     try:
-        url = client.get_queue_url(QueueName=queue.name)["QueueUrl"]
+        url = url_of(queue.name)
         names: Any = list(_NAMES.values())
         answer: Any = client.get_queue_attributes(QueueUrl=url, AttributeNames=names)
-    except ClientError as exc:
-        if exc.response.get("Error", {}).get("Code") not in MISSING_CODES:
+    except (ClientError, QueueMissingError) as exc:
+        if isinstance(exc, ClientError) and exc.response.get("Error", {}).get("Code") not in MISSING_CODES:
             raise
         return Depth(queue.name, 0, 0, 0, is_dead_letter_queue, lane.name, missing=True)
     counts = {field: int(answer["Attributes"].get(name, 0)) for field, name in _NAMES.items()}

@@ -14,6 +14,7 @@ from celery.worker.consumer.events import Events
 
 from sqs.broadcast.member import Member
 from sqs.errors import DeniedError, NoRegionError, QueueMissingError
+from tasks import figures
 from tasks.remote import obey_tombstones
 from tasks.tracebacks import share_code
 from tasks.unknown import UnknownTasks
@@ -78,6 +79,7 @@ class Consumer(UnknownTasks, CeleryConsumer):
         super().__init__(*args, worker_options=options, **kwargs)
         obey_tombstones(self.app)
         share_code()
+        figures.watch()
 
     def start(self) -> Any:
         """Consume until the worker stops; what no waiting mends ends it with one line, instead of a traceback."""

@@ -11,7 +11,7 @@ from celery.worker.control import control_command, ok
 
 from sqs import arrivals
 from sqs.message import Message
-from tasks import serving
+from tasks import figures, serving
 from tasks.store.access import store_of
 from tasks.store.protocol import StoreUnavailable
 
@@ -31,6 +31,7 @@ def heartbeat(node: Any) -> None:
             processed=state.all_total_count[0],
             **state.SOFTWARE_INFO,
         )
+        figures.tell(consumer.event_dispatcher)
 
 
 @control_command(variadic="task_id", signature="[id1 [id2 [... [idN]]]]")

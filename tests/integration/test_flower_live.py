@@ -97,6 +97,19 @@ def test_tasks_and_a_failure_appear_and_a_worker_tells_of_itself(stack: Stack) -
     assert 'flower_worker_online{worker="' in get(stack, "/metrics")
 
 
+def test_models_and_devices_are_shown_with_their_figures(stack: Stack) -> None:
+    (name,) = workers(stack)
+    app.control.broadcast("heartbeat")
+    series = f'inference_inputs_total{{model="fragile",worker="{name}"}}'
+    until(lambda: series in get(stack, "/metrics"), "the worker tells of its model")
+    page = get(stack, "/inference")
+    assert 'data-model="fragile"' in page
+    assert "ready" in page
+    scraped = get(stack, "/metrics")
+    assert 'inference_queue_waits_total{model="fragile"' in scraped
+    assert "device_restarts_total{" in scraped
+
+
 def test_flower_commands_a_worker(stack: Stack) -> None:
     (name,) = workers(stack)
     answer = get(stack, f"/api/worker/queue/cancel-consumer/{name}?queue=inference-bulk", data=b"")

@@ -5,7 +5,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, generate_latest
 
 from monitor.depth_report import DepthReporter
-from monitor.metrics import VOCABULARY, DepthCollector
+from monitor.metrics import DepthCollector
+from monitor.vocabulary import VOCABULARY
 from sqs.depths import Depth
 from sqs.lanes import INFERENCE, Lane
 

@@ -1,0 +1,97 @@
+"""Every metric of ours on Flower's `/metrics`: one closed list, documented in docs/metrics.md."""
+
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: its name as scraped, its labels and what it means."""
+
+    name: str
+    kind: type[GaugeMetricFamily] | type[CounterMetricFamily]
+    labels: tuple[str, ...]
+    meaning: str
+
+    def family(self) -> GaugeMetricFamily | CounterMetricFamily:
+        """An empty family to add values to."""
+        # prometheus_client itself adds the counter's `_total`.
+        return self.kind(self.name.removesuffix("_total"), self.meaning, labels=self.labels)
+
+
+QUEUE_MESSAGES = Metric(
+    "queue_messages",
+    GaugeMetricFamily,
+    ("queue", "state"),
+    "Messages in a queue as SQS last counted them; state is visible, in_flight or delayed.",
+)
+LANE_DEPTHS_AGE_SECONDS = Metric(
+    "lane_depths_age_seconds",
+    GaugeMetricFamily,
+    ("lane",),
+    "Age of a lane's other values: seconds since SQS last answered. Absent until its first answer.",
+)
+LANE_DEPTHS_FAILED_ROUNDS_TOTAL = Metric(
+    "lane_depths_failed_rounds_total",
+    CounterMetricFamily,
+    ("lane",),
+    "Rounds in which a lane's depths could not be read; its values then stay.",
+)
+LANE_DEAD_LETTERS = Metric(
+    "lane_dead_letters",
+    GaugeMetricFamily,
+    ("lane",),
+    "Messages in a lane's dead-letter queue, whatever their state.",
+)
+LANE_DRAIN_SECONDS = Metric(
+    "lane_drain_seconds",
+    GaugeMetricFamily,
+    ("lane",),
+    "Drain time: seconds until the lane is empty at the speed of the last minute; 0 when it is empty. "
+    "Absent while it is not draining.",
+)
+
+DEPTHS = (
+    QUEUE_MESSAGES,
+    LANE_DEPTHS_AGE_SECONDS,
+    LANE_DEPTHS_FAILED_ROUNDS_TOTAL,
+    LANE_DEAD_LETTERS,
+    LANE_DRAIN_SECONDS,
+)
+
+LANE_RECEIVED_AGE_SECONDS = Metric(
+    "lane_received_age_seconds",
+    GaugeMetricFamily,
+    ("lane",),
+    "Age of the oldest message that workers received from a lane in the minute before their last heartbeat, delays "
+    "included. Absent when they received none.",
+)
+DEVICE_RESTARTS_TOTAL = Metric(
+    "device_restarts_total",
+    CounterMetricFamily,
+    ("worker", "device"),
+    "Device processes that were started anew since the worker's start.",
+)
+
+
+def _of_model(name: str, meaning: str) -> Metric:
+    return Metric(name, CounterMetricFamily, ("worker", "model"), meaning + " Since the worker's start.")
+
+
+# By the names that workers use for their totals.
+MODEL_TOTALS = {
+    "batches": _of_model("inference_batches_total", "Batches that devices have run."),
+    "rows": _of_model("inference_inputs_total", "Inputs in those batches."),
+    "tokens": _of_model("inference_tokens_total", "Tokens, pixels or samples of those inputs, as a model counts them."),
+    "padded_tokens": _of_model("inference_padded_tokens_total", "The same, with the padding that batches add."),
+    "forward_seconds": _of_model("inference_forward_seconds_total", "Time of forward passes."),
+    "out_of_memory": _of_model("inference_out_of_memory_total", "Passes that did not fit into the device's memory."),
+    "waits": _of_model("inference_queue_waits_total", "Requests whose wait in the queue was measured."),
+    "wait_seconds": _of_model(
+        "inference_queue_wait_seconds_total", "Time from a request's sending to a worker's thread taking it."
+    ),
+}
+FIGURES = (LANE_RECEIVED_AGE_SECONDS, DEVICE_RESTARTS_TOTAL, *MODEL_TOTALS.values())
+
+VOCABULARY = (*DEPTHS, *FIGURES)

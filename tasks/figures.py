@@ -1,0 +1,115 @@
+"""What a worker tells with each heartbeat of its models, devices and lanes: the event `inference-figures`.
+
+Totals count since the worker's start; who watches makes rates of them. Nothing of a request but its wait is in them.
+"""
+
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from celery.signals import heartbeat_sent, task_prerun
+from celery.utils.log import get_logger
+
+from models.errors import ModelsError
+from sqs import arrivals
+from sqs.message import Message
+from tasks import serving
+from tasks.engines import specs
+
+logger = get_logger(__name__)
+
+EVENT = "inference-figures"
+_DEVICE_FACTS = ("state", "restarts", "batches_at_device", "memory", "ceilings")
+
+
+class Waits:
+    """How long requests waited, by model, and how old messages were when they were received, by lane. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._ages: dict[str, float] = {}
+
+    def note(self, model: str, seconds: float) -> None:
+        """A request for this model is taken up by a thread."""
+        with self._lock:
+            self._counts[model] += 1
+            self._seconds[model] += max(0.0, seconds)
+
+    def look(self, messages: Sequence[Message]) -> None:
+        """Messages were received."""
+        now = time.time()
+        with self._lock:
+            for message in messages:
+                if message.delivery.sent_at:
+                    lane, age = message.delivery.queue, max(0.0, now - message.delivery.sent_at)
+                    self._ages[lane] = max(age, self._ages.get(lane, 0.0))
+
+    def totals(self) -> dict[str, dict[str, float]]:
+        """By model: `waits` and `wait_seconds`."""
+        with self._lock:
+            return {
+                model: {"waits": count, "wait_seconds": round(self._seconds[model], 3)}
+                for model, count in self._counts.items()
+            }
+
+    def take_ages(self) -> dict[str, float]:
+        """The greatest age since the last call, by lane."""
+        with self._lock:
+            ages, self._ages = self._ages, {}
+        return {lane: round(seconds, 3) for lane, seconds in ages.items()}
+
+
+WAITS = Waits()
+
+
+def watch() -> None:
+    """Measure from now on, in this process, and tell with each heartbeat."""
+    arrivals.LOOKS.append(WAITS.look)
+    task_prerun.connect(_note_wait, weak=False)
+    heartbeat_sent.connect(_tell, weak=False)
+
+
+def tell(dispatcher: Any) -> None:
+    """Send the event, if anybody watches; never raises."""
+    engine = serving.engine()
+    if engine is None or dispatcher is None:
+        return
+    try:
+        dispatcher.send(EVENT, **figures(engine.stats(), dispatcher.app.conf))
+    except Exception:
+        logger.exception("what the models do could not be told")
+
+
+def figures(stats: dict[str, Any], conf: Any) -> dict[str, Any]:
+    """The event's fields, of an engine's stats."""
+    models: dict[str, dict[str, float]] = {name: dict(totals) for name, totals in stats["models"].items()}
+    for model, waits in WAITS.totals().items():
+        models.setdefault(model, {}).update(waits)
+    try:
+        sizes = {spec.name: spec.batch_size for spec in specs(conf)}
+    except ModelsError:
+        sizes = {}
+    return {
+        "models": models,
+        "devices": {
+            name: {fact: facts[fact] for fact in _DEVICE_FACTS if fact in facts}
+            for name, facts in stats["devices"].items()
+        },
+        "received": WAITS.take_ages(),
+        "batch_sizes": sizes,
+    }
+
+
+def _note_wait(task: Any = None, kwargs: Any = None, **_: Any) -> None:
+    delivery = (task.request.properties or {}).get("delivery_info") or {}
+    model = kwargs.get("model") if isinstance(kwargs, dict) else None
+    if isinstance(model, str) and delivery.get("sent_at"):
+        WAITS.note(model, time.time() - float(delivery["sent_at"]))
+
+
+def _tell(sender: Any = None, **_: Any) -> None:
+    tell(sender.eventer)

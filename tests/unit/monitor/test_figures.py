@@ -1,0 +1,121 @@
+"""Rates from the totals that workers tell, and nothing that a hostile event could break."""
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from monitor.figures import FORGOTTEN_SECONDS, RECENT_SECONDS, Figures
+from monitor.metrics import FigureCollector
+from monitor.vocabulary import FIGURES
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def event(rows: float, *, batches: float = 0, worker: str = "w@host", pid: int = 7, **more: Any) -> dict[str, Any]:
+    totals = {
+        "rows": rows,
+        "batches": batches or rows / 8,
+        "tokens": rows * 10,
+        "padded_tokens": rows * 16,
+        "forward_seconds": rows / 100,
+        "waits": rows,
+        "wait_seconds": rows / 2,
+    }
+    fields: dict[str, Any] = {"models": {"small": totals}, "devices": {"cuda:0": {"state": "ready", "restarts": 2}}}
+    return {
+        "hostname": worker,
+        "pid": pid,
+        **fields,
+        "received": {"inference": 4.5},
+        "batch_sizes": {"small": 16},
+    } | more
+
+
+def scraped(figures: Figures) -> str:
+    registry = CollectorRegistry()
+    registry.register(FigureCollector(figures))
+    return generate_latest(registry).decode()
+
+
+def test_figures_of_a_row_are_those_since_the_heartbeat_before() -> None:
+    clock = Clock()
+    figures = Figures(clock)
+    figures.take("figures", event(100))
+    clock.now += 60
+    figures.take("figures", event(700))
+    (row,) = figures.rows()
+    assert (row.worker, row.model, row.inputs) == ("w@host", "small", 600)
+    assert row.inputs_a_second == 10.0
+    assert (row.batch_inputs, row.fill) == (8.0, 0.5)
+    assert row.padded_share == 1 - 10 / 16
+    assert row.wait_seconds == 0.5
+    assert row.forward_seconds is not None
+    assert round(row.forward_seconds, 3) == 0.08
+
+
+def test_a_worker_that_started_anew_begins_anew() -> None:
+    clock = Clock()
+    figures = Figures(clock)
+    figures.take("figures", event(700))
+    clock.now += 60
+    figures.take("figures", event(8, pid=8))
+    (row,) = figures.rows()
+    assert (row.inputs, row.inputs_a_second) == (8, None)
+
+
+def test_a_silent_worker_is_left_out_and_ages_are_forgotten() -> None:
+    clock = Clock()
+    figures = Figures(clock)
+    figures.take("figures", event(1))
+    assert figures.received_ages() == {"inference": 4.5}
+    clock.now += RECENT_SECONDS + 1
+    assert figures.received_ages() == {}
+    clock.now += FORGOTTEN_SECONDS
+    assert figures.rows() == []
+
+
+def test_a_model_that_has_done_nothing_has_no_figures() -> None:
+    figures = Figures()
+    figures.take("figures", event(0, models={"small": {}}))
+    (row,) = figures.rows()
+    assert (row.inputs, row.batch_inputs, row.fill, row.padded_share, row.wait_seconds) == (0, None, None, None, None)
+
+
+def test_totals_are_scraped_by_the_names_of_the_vocabulary() -> None:
+    figures = Figures()
+    figures.take("figures", event(80))
+    text = scraped(figures)
+    assert 'inference_inputs_total{model="small",worker="w@host"} 80.0' in text
+    assert 'device_restarts_total{device="cuda:0",worker="w@host"} 2.0' in text
+    assert 'lane_received_age_seconds{lane="inference"} 4.5' in text
+    names = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")}
+    assert names <= {metric.name for metric in FIGURES}
+
+
+def test_events_that_are_none_are_left_out() -> None:
+    figures = Figures()
+    for broken in (
+        {},
+        {"hostname": "w"},
+        event(1, models=5),
+        event(1, pid="x"),
+        event(1, models={"m": 5}),
+        event(1, devices={"d": "x"}),
+    ):
+        figures.take("figures", broken)
+    assert figures.rows() == []
+
+
+def test_hostile_values_neither_break_the_metrics_nor_are_numbers() -> None:
+    figures = Figures()
+    totals = {"rows": float("inf"), "batches": float("nan"), "tokens": "5", "waits": True}
+    devices = {"\ud800": {"restarts": "<script>", "state": "\ud800"}}
+    figures.take("figures", event(1, models={"\udfff<b>": totals}, devices=devices, received={"x": "y"}))
+    (row,) = figures.rows()
+    assert row.inputs == 0
+    assert scraped(figures)
