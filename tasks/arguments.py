@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from models.errors import InvalidInput, UnknownOption
+from models.errors import UnknownOption
 
 
 class Arguments(NamedTuple):
@@ -19,17 +19,18 @@ def take_apart(run: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str
     """What a caller gave, by the signature of the task's `run`.
 
     Raises:
-        InvalidInput: something is missing, given twice, or too much; UnknownOption where a name is misspelt.
+        UnknownOption: `inputs` or `model` is missing, and another name is near it.
+        TypeError: the arguments do not fit otherwise.
     """
     signature = inspect.signature(run)
     try:
         given = signature.bind(*args, **kwargs).arguments
-    except TypeError as error:
+    except TypeError:
         names = list(signature.parameters)
         missing = [name for name in names[len(args) :] if name in ("inputs", "model") and name not in kwargs]
         for name in kwargs:
             misspelt = UnknownOption.unknown("argument", name, missing)
-            if name not in names and misspelt.nearest is not None:
+            if misspelt.nearest is not None:
                 raise misspelt from None
-        raise InvalidInput.because("arguments", f"do not fit: {error}") from None
+        raise
     return Arguments(given["inputs"], given.get("model"), dict(given.get("options", {})))

@@ -5,17 +5,33 @@ than two hours; whoever waits for it is then told that it has expired. Warnings 
 """
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
+
+from celery.utils.time import maybe_make_aware
 
 from sqs.lanes import Lane
 
 SPARE_SECONDS = 3_600.0
 
 
-def deadline_seconds(lane: Lane) -> float:
-    """How long after its sending a request of this lane may begin."""
+def deadline_seconds(lane: Lane, own_seconds: float | None = None, due_in_seconds: float = 0.0) -> float:
+    """How long after its sending a request of this lane may begin.
+
+    `own_seconds` is the deadline of its model, counted from when it may begin at the earliest.
+    """
     retention = lane.queue.retention_seconds
-    return max(retention - SPARE_SECONDS, retention / 2)
+    lanes = max(retention - SPARE_SECONDS, retention / 2)
+    return lanes if own_seconds is None else min(lanes, due_in_seconds + own_seconds)
+
+
+def seconds_until_due(countdown: float | None, eta: datetime | None, timezone: tzinfo) -> float:
+    """How long Celery will hold a request back; an `eta` without a time zone is in the application's."""
+    if countdown is not None:
+        return max(0.0, countdown)
+    if eta is None:
+        return 0.0
+    due: datetime = maybe_make_aware(eta, timezone)
+    return max(0.0, (due - datetime.now(UTC)).total_seconds())
 
 
 def warning_of(lane: Lane, sent_at: float, now: float | None = None) -> str | None:

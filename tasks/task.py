@@ -1,24 +1,26 @@
 """Task classes: what every task of this application does on a lane, and what inference adds to it."""
 
-import inspect
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from celery import Task
 from celery.exceptions import MaxRetriesExceededError, Reject, Retry
 
+from models import tokens
 from models.errors import Expired, InvalidInput, UnknownModel
 from models.inputs import check, is_many
 from models.spec import ModelSpec
 from tasks import serving
+from tasks.arguments import take_apart
 from tasks.attempts import here, lane_named
 from tasks.catalogue import catalogue, lane_of
 from tasks.delivery import Delivery, check_arguments
 from tasks.made_with import note
 from tasks.personal import shown
 from tasks.result import LaneResult
-from tasks.retention import deadline_seconds
+from tasks.retention import deadline_seconds, seconds_until_due
 from tasks.routing import kept_apart
 from tasks.submission import submit_once
 
@@ -126,17 +128,18 @@ class InferenceTask(LaneTask):
             InvalidInput: with the field, the limit and the nearest valid name; nothing was sent.
             TypeError: the arguments do not fit the task's signature.
         """
-        bound = inspect.signature(self.run).bind(*(args or ()), **(kwargs or {}))
-        arguments = dict(bound.arguments)
-        inputs = arguments.pop("inputs")
-        spec = self.spec(arguments.get("model"))
-        rows, checked = check(spec, inputs, arguments.get("options"))
-        sent = rows if is_many(inputs) else rows[0]
-        if not self._get_app().conf.inference_keep_inputs:
+        given = take_apart(self.run, args or (), kwargs or {})
+        spec = self.spec(given.model)
+        rows, checked = check(spec, given.inputs, given.options)
+        conf = self._get_app().conf
+        tokens.check(spec, rows, Path(conf.inference_hub_cache))
+        sent = rows if is_many(given.inputs) else rows[0]
+        if not conf.inference_keep_inputs:
             options.setdefault("argsrepr", f"({len(rows)} inputs)")
             options.setdefault("kwargsrepr", repr({"model": spec.name}))
         if options.get("expires") is None and self.expires is None:
-            options["expires"] = deadline_seconds(lane_of(spec))
+            after = seconds_until_due(options.get("countdown"), options.get("eta"), self.app.timezone)
+            options["expires"] = deadline_seconds(lane_of(spec), spec.deadline_seconds, after)
         return super().apply_async((), {"inputs": sent, "model": spec.name, **checked}, **options)
 
     def call_directly(self, *args: Any, **kwargs: Any) -> Any:
