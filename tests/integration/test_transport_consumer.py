@@ -1,5 +1,6 @@
 """What the consuming thread must not do: store outcomes, end with a traceback, or fail what a newer worker knows."""
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -121,3 +122,46 @@ def test_a_running_worker_outlives_its_queue(rig: Rig) -> None:
         program.note.delay("after")
         rig.until(lambda: len(rig.notes()) == 2)
     assert worker.poll() is None
+
+
+def test_an_unknown_task_outlasts_the_receives_that_its_queue_allows(rig: Rig) -> None:
+    with rig.app() as app:
+        app.send_task("from.the.future", queue="work")
+    url = rig.client.get_queue_url(QueueName="work")["QueueUrl"]
+    for _ in range(rig.lane.max_receive_count - 1):
+        assert rig.client.receive_message(QueueUrl=url, VisibilityTimeout=0, WaitTimeSeconds=5)["Messages"]
+    sent = time.time()
+    worker = rig.worker(version_window_seconds=1_800.0)
+    rig.until(lambda: rig.depth().delayed == 1)  # a copy, that SQS has never delivered
+    rig.stop(worker)
+    assert rig.depth(dead=True).total == 0
+    copies = rig.until(
+        lambda: rig.client.receive_message(
+            QueueUrl=url, WaitTimeSeconds=5, MessageAttributeNames=["All"], VisibilityTimeout=0
+        ).get("Messages")
+    )
+    mark = dead_letters.mark_of(dict(copies[0]["MessageAttributes"]))
+    assert mark.returns == 1
+    assert sent - 30 < mark.first_sent_at < sent
+
+
+def test_what_a_newer_version_adds_is_left_alone(rig: Rig) -> None:
+    body = {
+        "version": 9,
+        "body": '[["newer"], {}, {"callbacks": null, "from_tomorrow": {"x": 1}}]',
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"task": program.note.name, "id": "x", "lang": "py", "from_tomorrow": [1, {"a": None}]},
+        "properties": {"body_encoding": "utf-8", "delivery_info": {"from_tomorrow": 1}, "from_tomorrow": {}},
+    }
+    mark = {"DataType": "String", "StringValue": '{"generation": 1, "from_tomorrow": {"a": 1}}'}
+    rig.client.send_message(
+        QueueUrl=rig.client.get_queue_url(QueueName="work")["QueueUrl"],
+        MessageBody=json.dumps(body),
+        MessageAttributes={dead_letters.REASON_ATTRIBUTE: mark},
+    )
+    rig.worker()
+    rig.until(rig.notes)
+    rig.until(rig.empty)
+    assert rig.notes()[0].startswith("newer ")
+    assert dead_letters.Reason.from_json('{"error_type": "E", "message": "m", "attempts": 1, "new": 2}').message == "m"
