@@ -15,6 +15,7 @@ A kill between two of these steps leaves what the next sweep finds again.
 """
 
 import dataclasses
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -137,7 +138,7 @@ class TakeUp(Work):
         if reached > entry.generation:
             return entry
         if reached == entry.generation and meta["status"] in READY_STATES:
-            return _failed(entry, meta["result"]) if meta["status"] == FAILURE else None
+            return self._failed(entry, held, meta["result"], meta) if meta["status"] == FAILURE else None
         attempts = self._store.attempts([key]).get(key)
         count = attempts.count if attempts is not None else 0
         if count < self.lane.max_receive_count and held.letter.mark.returns < MOST_RETURNS:
@@ -145,7 +146,7 @@ class TakeUp(Work):
         return self._fail(dataclasses.replace(entry, attempts=count), held, meta)
 
     def _fail(self, entry: Entry, held: Held, meta: dict[str, Any]) -> Entry:
-        """Store the FAILURE of a request that has no attempts left."""
+        """End a request that has no attempts left."""
         last = meta["result"] if meta["status"] == RETRY else None
         known = isinstance(last, Exception)
         error = (
@@ -153,13 +154,24 @@ class TakeUp(Work):
             if known
             else AttemptsUsedUp(f"each of {entry.attempts} attempts ended without a word: the worker that had it died")
         )
-        headers = envelope.decode(held.letter.body)["headers"]
-        request = Context(headers, inference_generation=entry.generation)
+        logger.error("request %s is a dead letter: %s", entry.task_id, error)
+        return self._failed(entry, held, error, meta, Cause.ATTEMPTS_USED_UP if known else Cause.LOST)
+
+    def _failed(
+        self, entry: Entry, held: Held, error: Any, meta: dict[str, Any], cause: Cause = Cause.ATTEMPTS_USED_UP
+    ) -> Entry:
+        """Store the FAILURE and what follows from it, a chord's part and error callbacks: all of it may be repeated."""
+        request = _request(held.letter.body, entry.generation)
         self._app.backend.mark_as_failure(
             entry.task_id, error, meta.get("traceback"), request=request, call_errbacks=bool(request.errbacks)
         )
-        logger.error("request %s is a dead letter: %s", entry.task_id, error)
-        return _failed(entry, error, Cause.ATTEMPTS_USED_UP if known else Cause.LOST)
+        return dataclasses.replace(
+            entry,
+            cause=cause,
+            error_type=type(error).__name__,
+            error=first_line(str(error))[:ERROR_CHARACTERS],
+            failed_at=time.time(),
+        )
 
     def _bring_back(self, look: Look, letters: Sequence[tuple[Entry, Held]]) -> list[Entry]:
         """Send copies, then delete the letters; returns those that cannot be sent."""
@@ -185,14 +197,14 @@ class TakeUp(Work):
         return resend_parameters(held.letter, self.lane, mark, letter_id=entry.id, renew=False)
 
 
-def _failed(entry: Entry, error: Any, cause: Cause = Cause.ATTEMPTS_USED_UP) -> Entry:
-    return dataclasses.replace(
-        entry,
-        cause=cause,
-        error_type=type(error).__name__,
-        error=first_line(str(error))[:ERROR_CHARACTERS],
-        failed_at=time.time(),
-    )
+def _request(body: str, generation: int) -> Context:
+    """The request in a message, as the worker's backend expects it: its group, chord and error callbacks included."""
+    message = envelope.decode(body)
+    try:
+        embedded = dict(json.loads(message["body"])[2] or {})
+    except (ValueError, LookupError, TypeError, RecursionError):
+        embedded = {}
+    return Context({**message["headers"], **embedded, "inference_generation": generation})
 
 
 class Sweep:

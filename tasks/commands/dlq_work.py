@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from sqs.dead_letter_queue import DeadLetterQueue
+from sqs.lanes import lane_named
 from sqs.letter_index import Progress, Selection, State
 from sqs.letter_work import Target
 from tasks.commands.dlq_selection import (
@@ -21,6 +22,7 @@ from tasks.commands.dlq_selection import (
     selection_options,
     troubles,
 )
+from tasks.letters import lanes_of
 from tasks.sweep import Sweep
 
 Act = Callable[[DeadLetterQueue, Callable[[Progress], None]], Progress]
@@ -64,6 +66,8 @@ def redrive(
     _chosen(selection, everything)
     target = Target(to_lane, to_task)
     with troubles():
+        if to_lane is not None:
+            lane_named(to_lane, lanes_of(context.obj.app))
         if dry_run:
             _dry_run(queues_of(context, lane), selection, as_json)
             return
@@ -143,8 +147,9 @@ def _act(context: Any, lane: str | None, selection: Selection, act: Act, *, done
     """Work through the lanes with a progress bar, and say what was done; status 1 when something was not."""
     queues = queues_of(context, lane)
     counts = {queue.lane.name: queue.index.count(replace(selection, lane=queue.lane.name)) for queue in queues}
-    # Those that the index knows to hold none are passed over, unless nobody knows.
-    busy = [queue for queue in queues if counts[queue.lane.name]] or queues
+    known = bool(selection.ids) and sum(counts.values()) >= len(selection.ids)
+    # The index may lack letters: those queues alone are passed over that are empty, or hold none of the ids.
+    busy = [queue for queue in queues if counts[queue.lane.name] or not (known or queue.count().total == 0)]
     sums, skipped = 0, dict[str, int]()
     with click.progressbar(
         length=max(1, sum(counts.values())), label=f"letters {done}", file=sys.stderr, hidden=hide_bar(as_json)
@@ -162,6 +167,9 @@ def _act(context: Any, lane: str | None, selection: Selection, act: Act, *, done
             sums += progress.done
             for why, count in progress.skipped.items():
                 skipped[why] = skipped.get(why, 0) + count
+    for name in selection.ids:
+        if not any(queue.index.find(name, queue.lane.name) for queue in queues):
+            skipped[f"no dead letter has the id {name!r}"] = 1
     if as_json:
         click.echo(json.dumps({done: sums, "skipped": skipped}, indent=2))
     else:

@@ -18,7 +18,7 @@ from sqs.local.process import LocalServer
 from tests.support.letters import body_of, office, reason
 
 ROOT = Path(__file__).resolve().parents[2]
-LETTERS = 100
+LETTERS = 60
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,13 @@ def test_a_redrive_that_is_killed_loses_nothing_and_opens_one_generation(
     command = [sys.executable, "-m", "tests.support.redriver", server.endpoint_url, str(tmp_path), lane]
     kills: Counter[str] = Counter()
     for seed in itertools.count():
-        process = subprocess.run([*command, f"{lane}{seed}"], cwd=ROOT, capture_output=True, text=True, timeout=100)
+        process = subprocess.run([*command, str(seed)], cwd=ROOT, capture_output=True, text=True, timeout=100)
         said = process.stdout.strip()
         if process.returncode == 0:
             break
         assert process.returncode == -signal.SIGKILL, process.stderr
         kills[said] += 1
-    assert kills["after send"], "it was never killed where it hurts most"
+    assert kills["after send"], "it was not killed where it hurts most"
     sent = desk.take()
     copies = Counter(json.loads(message["Body"])["headers"]["id"] for message in sent)
     print(f"{LETTERS} letters, killed {dict(kills)}, {len(sent) - LETTERS} copies twice")
@@ -53,8 +53,10 @@ def test_a_redrive_that_is_killed_loses_nothing_and_opens_one_generation(
     assert {mark_of(message["MessageAttributes"]).generation for message in sent} == {1}
     assert {message["Body"] for message in sent} == {body_of(f"r{number}") for number in range(LETTERS)}
     # A FIFO queue absorbs what is sent twice; elsewhere the worker does, because both carry one id and generation.
-    twice = 0 if lane.endswith(".fifo") else 10 * kills["after send"]
-    assert len(sent) == LETTERS + twice
+    if lane.endswith(".fifo"):
+        assert len(sent) == LETTERS
+    else:
+        assert LETTERS < len(sent) <= LETTERS + 10 * kills["after send"]
     assert desk.dead() == 0
     assert desk.index.count(Selection()) == 0
     assert set(desk.backend.store.generations(list(copies)).values()) == {1}

@@ -158,6 +158,10 @@ def test_redrive_by_id_by_group_and_all(desk: Office, command: Command) -> None:
     assert read(command("redrive", "--all", "--rate", 10, "--json"))["sent"] == 5
     assert time.monotonic() - started >= 0.4
     assert (desk.dead(), len(desk.take())) == (0, 9)
+    desk.send(body_of("known"), reason())
+    mixed = command("redrive", "known", "unknown")
+    assert "1 letter sent" in mixed.stdout
+    one_sentence(mixed, "no dead letter has the id 'unknown'")
     one_sentence(command("redrive"), "say which letters", 2)
     one_sentence(command("redrive", "--all", "r1"), "say which letters", 2)
     one_sentence(command("redrive", "--all", "--to-lane", "nowhere"), "no lane 'nowhere' is declared", 2)

@@ -110,6 +110,18 @@ def test_used_up_attempts_are_a_failure_that_its_caller_learns(desk: Office, swe
     assert isinstance(desk.backend.get_result("talking"), OSError)
 
 
+@pytest.mark.parametrize("stored_before", [False, True])
+def test_a_chord_learns_that_its_part_has_failed(desk: Office, sweep: Sweep, stored_before: bool) -> None:
+    message = json.loads(body_of("part", group="a-group"))
+    message["body"] = json.dumps([[], {}, {"chord": {"task": "body", "chord_size": 2}}])
+    desk.send(json.dumps(message))
+    attempts(desk, "part", 4)
+    if stored_before:  # by a process that was killed right after
+        desk.backend.store_result("part", KeyError("gone"), "FAILURE")
+    sweep.run()
+    assert desk.backend.store.end_part("a-group", "other").ended == {"part", "other"}
+
+
 @pytest.mark.parametrize("state", ["SUCCESS", "REVOKED"])
 def test_what_has_ended_otherwise_is_no_dead_letter(desk: Office, sweep: Sweep, state: str) -> None:
     desk.backend.store_result("done", "a result" if state == "SUCCESS" else ValueError("x"), state)

@@ -1,6 +1,6 @@
 """A process that redrives all letters of a lane, and kills itself with -9 before or after any step of it.
 
-`python -m tests.support.redriver ENDPOINT FOLDER LANE SEED`
+`python -m tests.support.redriver ENDPOINT FOLDER LANE SEED`; with seed 0 it dies after its first send.
 """
 
 import os
@@ -17,7 +17,7 @@ from sqs.looking import Look
 from tests.support.letters import office
 
 CHANCE = 0.04  # of a kill, before and after each step
-WORST_CHANCE = 0.2  # where copies have left and nobody has written so
+WORST = "after send"  # where copies have left and nobody has written so
 
 # So that what a killed process held comes back while the test waits.
 looking.HOLD_SECONDS = 2
@@ -38,7 +38,7 @@ def main(endpoint_url: str, folder: str, lane: str, seed: str) -> None:
         return run
 
     def die(moment: str) -> None:
-        if moments.random() < (WORST_CHANCE if moment == "after send" else CHANCE):
+        if moment == WORST if seed == "0" else moments.random() < CHANCE:
             print(moment, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
 
