@@ -15,6 +15,7 @@ from sqs.version_window import seconds_until_known
 from tasks.attempts import Attempt, lane_named, set_here
 from tasks.errors import AttemptsUsedUp, RequestCancelled, RequestExpired
 from tasks.fates import Fate, fate_of
+from tasks.host_health import HEALTH
 from tasks.links import name_children, send_children
 from tasks.serving import NotServedHere
 from tasks.store.access import store_of
@@ -171,6 +172,8 @@ class Delivery:
         else:
             attempt.record()
             tries = attempt.count
+            if attempt.store is not None:
+                HEALTH.failed(attempt.store, attempt.host)
             if tries >= self.limit:
                 return
         expected = isinstance(error, ModelsError | StoreUnavailable)

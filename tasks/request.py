@@ -17,6 +17,7 @@ from tasks.delivery import AlreadyEnded, Withdrawn
 from tasks.errors import RequestCancelled, RequestExpired
 from tasks.fates import Fate, cause_of, fate_of
 from tasks.personal import withheld
+from tasks.retention import warn_of
 
 
 class DeliveryRequest(Request):
@@ -29,6 +30,7 @@ class DeliveryRequest(Request):
         # A mark of SQS's, or the header that a retry() of a later generation carries on.
         known = carried if isinstance(carried, int) and not isinstance(carried, bool) and carried > 0 else 0
         self._request_dict["inference_generation"] = max(int(delivery.get("generation", 0)), known)
+        warn_of(lane_named(self._app.conf, delivery.get("routing_key")), float(delivery.get("sent_at", 0.0)))
         # What others wrote here may be the inputs themselves, and goes into logs and events.
         for kind in ("argsrepr", "kwargsrepr"):
             shown = withheld(self._request_dict.get(kind), self._app.conf.inference_keep_inputs)

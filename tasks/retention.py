@@ -4,14 +4,23 @@ A request without a deadline gets one an hour before, or at half of the retentio
 than two hours; whoever waits for it is then told that it has expired. Warnings begin at half the retention.
 """
 
+import threading
 import time
 from datetime import UTC, datetime, tzinfo
 
 from celery.utils.time import maybe_make_aware
 
+from celery.utils.log import get_logger
+
 from sqs.lanes import Lane
 
+logger = get_logger(__name__)
+
 SPARE_SECONDS = 3_600.0
+SAY_SECONDS = 60.0
+
+_lock = threading.Lock()
+_said_at: dict[str, float] = {}
 
 
 def deadline_seconds(lane: Lane, own_seconds: float | None = None, due_in_seconds: float = 0.0) -> float:
@@ -48,3 +57,15 @@ def losing(lane: Lane, oldest_sent_at: float) -> str:
     begins = datetime.fromtimestamp(oldest_sent_at + lane.queue.retention_seconds, UTC)
     expires = datetime.fromtimestamp(oldest_sent_at + deadline_seconds(lane), UTC)
     return f"they expire from {expires:%Y-%m-%d %H:%M} UTC on, and SQS drops them from {begins:%Y-%m-%d %H:%M} UTC on"
+
+
+def warn_of(lane: Lane, sent_at: float) -> None:
+    """Warn of a lane by the age of one of its requests, at most once a minute."""
+    warning = warning_of(lane, sent_at)
+    if warning is None:
+        return
+    with _lock:
+        if time.monotonic() - _said_at.get(lane.name, -SAY_SECONDS) < SAY_SECONDS:
+            return
+        _said_at[lane.name] = time.monotonic()
+    logger.warning("%s", warning)

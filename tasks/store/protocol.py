@@ -34,6 +34,14 @@ class Attempts:
     hosts: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class HostFigures:
+    """Attempts that a host has begun, and those of them that failed by no fault of their request."""
+
+    started: int = 0
+    failed: int = 0
+
+
 class Submission(Enum):
     """What a submitter of work under a deduplication key finds."""
 
@@ -64,6 +72,12 @@ class Store(Protocol):
 
     def attempts(self, requests: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], Attempts]:
         """The attempts of each (task id, generation), in one read; those without any are left out."""
+
+    def note_failures(self, host: str, count: int) -> None:
+        """So many attempts failed on this host by no fault of their requests."""
+
+    def host_figures(self, since: float) -> Mapping[str, HostFigures]:
+        """The figures of each host since then (seconds since the epoch, to the minute)."""
 
     def hosts(self, since: float) -> set[str]:
         """The hosts that have begun attempts since then (seconds since the epoch)."""

@@ -56,6 +56,13 @@ LETTERS = (
         lane TEXT PRIMARY KEY, since REAL NOT NULL, by TEXT NOT NULL, why TEXT NOT NULL
     ) WITHOUT ROWID""",
 )
+HOSTS = (
+    # Attempts that each host has begun, and those that failed by no fault of their request, by minutes of the epoch.
+    """CREATE TABLE host_figures (
+        host TEXT NOT NULL, minute INTEGER NOT NULL, started INTEGER NOT NULL, failed INTEGER NOT NULL, expires_at REAL,
+        PRIMARY KEY (host, minute)
+    ) WITHOUT ROWID""",
+)
 EXPIRING = (
     "entries",
     "past_outcomes",
@@ -66,9 +73,10 @@ EXPIRING = (
     "closed_chords",
     "submissions",
     "letters",
+    "host_figures",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (OUTCOMES, REQUESTS, LETTERS)
+STEPS: tuple[tuple[str, ...], ...] = (OUTCOMES, REQUESTS, LETTERS, HOSTS)
 
 
 def upgrade(connection: sqlite3.Connection) -> None:

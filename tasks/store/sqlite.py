@@ -3,14 +3,16 @@
 import json
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from tasks.store.database import Database
 from tasks.store.entries import Entry, open_entry
-from tasks.store.protocol import Attempts, Parts, Start, Submission
+from tasks.store.protocol import Attempts, HostFigures, Parts, Start, Submission
 
 # Longer than SQS keeps a message: no delivery of the request can come after it.
 KEEP_SECONDS = 15 * 86_400.0
+FIGURES_SECONDS = 3_600.0
 
 
 class SQLiteStore:
@@ -28,8 +30,9 @@ class SQLiteStore:
         now = time.time()
 
         def write(connection: sqlite3.Connection) -> list[int]:
-            for host in {start.host for start in starts}:
+            for host, count in Counter(start.host for start in starts).items():
                 connection.execute("INSERT OR REPLACE INTO hosts VALUES (?, ?)", (host, now))
+                _count(connection, host, started=count, now=now)
             return [_begin(connection, start, now) for start in starts]
 
         numbers: list[int] = self.database.write(write)
@@ -65,6 +68,16 @@ class SQLiteStore:
             for task_id, generation, count, hosts in rows
             if (task_id, generation) in wanted
         }
+
+    def note_failures(self, host: str, count: int) -> None:
+        """See Store."""
+        now = time.time()
+        self.database.write(lambda connection: _count(connection, host, failed=count, now=now))
+
+    def host_figures(self, since: float) -> Mapping[str, HostFigures]:
+        """See Store."""
+        sql = "SELECT host, SUM(started), SUM(failed) FROM host_figures WHERE minute >= ? GROUP BY host"
+        return {host: HostFigures(*counts) for host, *counts in self.database.read(sql, (int(since // 60),))}
 
     def hosts(self, since: float) -> set[str]:
         """See Store."""
@@ -188,6 +201,14 @@ class SQLiteStore:
         row = (time.time() + keep_seconds, task_id)
         sql = "UPDATE submissions SET sent = 1, expires_at = ? WHERE task_id = ?"
         self.database.write(lambda connection: connection.execute(sql, row))
+
+
+def _count(connection: sqlite3.Connection, host: str, *, started: int = 0, failed: int = 0, now: float) -> None:
+    connection.execute(
+        "INSERT INTO host_figures VALUES (?, ?, ?, ?, ?) ON CONFLICT (host, minute) DO UPDATE"
+        " SET started = started + excluded.started, failed = failed + excluded.failed",
+        (host, int(now // 60), started, failed, now + FIGURES_SECONDS),
+    )
 
 
 def _begin(connection: sqlite3.Connection, start: Start, now: float) -> int:

@@ -1,0 +1,61 @@
+"""Whether this host is to blame: one that fails far more attempts than its peers receives nothing more.
+
+Otherwise a GPU that answers every batch with an error at once, and so is always free, uses up everyone's attempts.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+
+from sqs.brake import BRAKE
+from tasks.store.protocol import HostFigures, Store, StoreUnavailable
+
+WINDOW_SECONDS = 600.0
+LEAST_ATTEMPTS = 20  # here, and of all peers together, before a share of them says anything
+SHARE = 0.5
+TIMES = 4.0  # so much larger than the peers' share
+LOOK_SECONDS = 1.0
+NAME = "host"
+
+
+def blame(figures: Mapping[str, HostFigures], host: str) -> str | None:
+    """Why this host should receive nothing more; None when it is no worse than its peers, or has none."""
+    own = figures.get(host, HostFigures())
+    peers = [other for name, other in figures.items() if name != host]
+    started, failed = sum(peer.started for peer in peers), sum(peer.failed for peer in peers)
+    if own.started < LEAST_ATTEMPTS or started < LEAST_ATTEMPTS or own.failed <= SHARE * own.started:
+        return None
+    if own.failed / own.started <= TIMES * failed / started:
+        return None
+    return (
+        f"{own.failed} of {own.started} attempts failed on {host} in {WINDOW_SECONDS / 60:g} minutes, and only"
+        f" {failed} of {started} elsewhere: this host is at fault, mend it and restart the worker"
+    )
+
+
+class HostHealth:
+    """Counts the failures of this process's attempts. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._looked_at = -LOOK_SECONDS
+
+    def failed(self, store: Store, host: str) -> None:
+        """An attempt has failed by no fault of its request. Asks the store, at most once a second."""
+        with self._lock:
+            self._failures += 1
+            if time.monotonic() - self._looked_at < LOOK_SECONDS:
+                return
+            self._looked_at = time.monotonic()
+            count, self._failures = self._failures, 0
+        try:
+            store.note_failures(host, count)
+            why = blame(store.host_figures(time.time() - WINDOW_SECONDS), host)
+        except StoreUnavailable:
+            return  # it has its own brake
+        if why is not None:
+            BRAKE.hold(NAME, why)
+
+
+HEALTH = HostHealth()

@@ -1,0 +1,140 @@
+"""Workers that die at the worst moments, and then an account of every request and of all that follows it."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import chord
+from celery.result import AsyncResult
+
+from demo.processes import Process
+from sqs import queues
+from sqs.depths import read_depths
+from sqs.local.process import LocalServer
+from tasks.letters import dead_letter_queue
+from tasks.sweep import Sweep
+from tests.support import outcome_app as program
+
+SECONDS = 60
+
+
+class Rig:
+    """A server, a folder, and workers of `tests.support.outcome_app`."""
+
+    def __init__(self, endpoint_url: str, folder: Path) -> None:
+        self.folder = folder
+        self.broker = "sqs://key:secret@" + endpoint_url.partition("://")[2] + "//"
+        self.ending = ExitStack()
+        self.started = 0
+
+    def worker(self, **environment: str) -> Process:
+        self.started += 1
+        command = ["celery", "-A", "tests.support.outcome_app", "worker", "-l", "info", "-c", "1", "--without-gossip"]
+        process = Process(
+            f"worker{self.started}",
+            [sys.executable, "-m", *command, "--hostname", f"w{self.started}@%h"],
+            self.folder / f"worker{self.started}.log",
+            {"OUTCOME_BROKER": self.broker, "OUTCOME_DIR": str(self.folder), **environment},
+        )
+        self.ending.callback(process.stop)
+        return process
+
+    def runs(self) -> Counter[str]:
+        path = self.folder / "runs"
+        return Counter(path.read_text().splitlines()) if path.exists() else Counter()
+
+    def depths(self) -> tuple[int, int]:
+        account = program.app.connection_for_read().transport.account
+        found = read_depths(account.client, [program.LANE])
+        return found[0].total, found[1].total
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with LocalServer() as server:
+        rig = Rig(server.endpoint_url, tmp_path)
+        app = program.app
+        app.pool.force_close_all()
+        app._after_fork()
+        app.conf.update(broker_url=rig.broker, result_backend=f"sqlite:///{tmp_path / 'results.sqlite'}")
+        for name in ("broker_read_url", "broker_write_url"):
+            app.conf[name] = rig.broker
+        app._backend_cache = None
+        app._local.__dict__.pop("backend", None)
+        queues.create(app.connection_for_read().transport.account.client, program.LANE)
+        with rig.ending:
+            yield rig
+
+
+def eventually(true: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < until, what
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "step", ["before links", "after links", "after store", "after part", "before close", "before delete"]
+)
+def test_a_kill_between_any_two_steps_neither_hangs_a_chord_nor_fires_anything_twice(rig: Rig, step: str) -> None:
+    parts = [program.add.s(1, 2), program.add.s(3, 4)]
+    for part in parts:
+        part.link(program.double.s())
+    result: AsyncResult[Any] = chord(parts)(program.total.s())
+    first = rig.worker(OUTCOME_KILL=step)
+    assert first.wait(SECONDS) == -9
+    rig.worker()
+    assert result.get(timeout=SECONDS) == 10
+    eventually(lambda: rig.depths() == (0, 0), "something is left on the lane")
+    runs = Counter(line.split()[0] for line in rig.runs().elements())
+    assert (runs["double"], runs["total"]) == (2, 1), "what follows runs once"
+    assert runs["add"] == (3 if step in ("before links", "after links") else 2), "and again only what was not stored"
+
+
+def test_three_requests_and_one_slot_outlive_a_worker_that_is_killed_every_few_seconds(rig: Rig) -> None:
+    results = [program.slow.delay(1.0) for _ in range(3)]
+    for _ in range(6):
+        worker = rig.worker()
+        worker.wait_until(lambda text: " ready." in text, SECONDS)
+        time.sleep(0.7)
+        worker.kill()
+        time.sleep(2.2)  # the lease ends, so that the next one is delivered them all
+        if all(result.ready() for result in results):
+            break
+    sweep = Sweep(program.app, dead_letter_queue(program.app, program.LANE))
+    rig.worker()
+    until = time.monotonic() + SECONDS
+    while not all(result.ready() for result in results):
+        assert time.monotonic() < until, "a request has no outcome"
+        if sweep.due():
+            sweep.run()
+        time.sleep(0.2)
+    runs = rig.runs()
+    for result in results:
+        began = runs[f"slow {result.id}"]
+        assert result.state == "SUCCESS" or began >= 4, f"{result.state} after {began} attempts"
+
+
+def test_an_input_that_takes_its_worker_along_ends_after_its_attempts_and_alone(rig: Rig) -> None:
+    """It is told apart by attempts that were written before their work began."""
+    innocent = [program.add.delay(number, 1) for number in range(3)]
+    guilty = program.app.send_task(program.deadly.name, task_id="guilty")
+    sweep = Sweep(program.app, dead_letter_queue(program.app, program.LANE))
+    until = time.monotonic() + 2 * SECONDS
+    worker = rig.worker()
+    while guilty.state not in ("FAILURE", "SUCCESS"):
+        assert time.monotonic() < until, "the guilty one has no outcome"
+        if not worker.running:
+            worker = rig.worker()
+        if sweep.due():
+            sweep.run()
+        time.sleep(0.1)
+    assert "4 attempts" in str(guilty.result)
+    assert rig.runs()["deadly guilty"] == 4
+    assert [result.get(timeout=SECONDS) for result in innocent] == [1, 2, 3]
+    eventually(lambda: rig.depths() == (0, 1), "one dead letter, and nothing else")

@@ -1,0 +1,131 @@
+"""A Celery program with our task class and store and no models: `celery -A tests.support.outcome_app worker`.
+
+Set up by environment: OUTCOME_BROKER (URL), OUTCOME_DIR (where the store lies and tasks leave notes), and OUTCOME_KILL,
+a step after which the worker dies with -9, once.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+
+from sqs.lanes import Lane, Queue
+from tasks import delivery
+from tasks.request import DeliveryRequest
+from tasks.store.backend import SQLiteBackend
+from tasks.store.sqlite import SQLiteStore
+
+FOLDER = Path(os.environ.get("OUTCOME_DIR", "/nonexistent"))
+LANE = Lane(Queue("work"), Queue("work-dlq", max_message_bytes=1_048_576, retention_seconds=1_209_600))
+
+app = Celery("outcome_app", task_cls="tasks.task:LaneTask")
+app.loader.override_backends = {"sqlite": "tasks.store.backend:SQLiteBackend"}
+app.conf.update(
+    broker_url=os.environ.get("OUTCOME_BROKER", "sqs://key:secret@127.0.0.1:9324//"),
+    broker_transport="sqs.transport:Transport",
+    broker_transport_options={
+        "region": "us-east-1",
+        "lanes": (LANE,),
+        "create_missing_lanes": True,
+        "lease_seconds": 2,
+        "version_window_seconds": 0,
+    },
+    broker_connection_retry_on_startup=True,
+    result_backend=f"sqlite:///{FOLDER / 'results.sqlite'}",
+    result_backend_thread_safe=True,
+    result_serializer="json",
+    accept_content=["json"],
+    task_default_queue=LANE.name,
+    task_acks_late=True,
+    task_acks_on_failure=False,
+    task_acks_on_timeout=False,
+    worker_pool="tests.support.transport_app:Pool",
+    worker_prefetch_multiplier=4,
+    worker_enable_remote_control=False,
+    worker_send_task_events=False,
+    inference_attempts="every",
+    inference_keep_inputs=0,
+    inference_retry_base_seconds=0.1,
+    inference_retry_cap_seconds=0.5,
+)
+
+
+def note(text: str) -> None:
+    with (FOLDER / "runs").open("a") as file:
+        file.write(f"{text}\n")
+
+
+@app.task(bind=True)
+def add(self: Any, left: int, right: int) -> int:
+    note(f"add {self.request.id}")
+    return left + right
+
+
+@app.task(bind=True)
+def double(self: Any, number: int) -> int:
+    note(f"double {self.request.id}")
+    return 2 * number
+
+
+@app.task(bind=True)
+def total(self: Any, numbers: list[int]) -> int:
+    note(f"total {self.request.id}")
+    return sum(numbers)
+
+
+@app.task(bind=True)
+def slow(self: Any, seconds: float) -> str:
+    note(f"slow {self.request.id}")
+    time.sleep(seconds)
+    return "slept"
+
+
+@app.task(bind=True)
+def deadly(self: Any) -> None:
+    """Takes its worker along."""
+    note(f"deadly {self.request.id}")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_once() -> None:
+    try:
+        (FOLDER / "died").touch(exist_ok=False)
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _dying(function: Callable[..., Any], *, before: bool = False, when: Callable[..., bool] | None = None) -> Any:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        now = when is None or when(*args, **kwargs)
+        if before and now:
+            _die_once()
+        result = function(*args, **kwargs)
+        if not before and now:
+            _die_once()
+        return result
+
+    return wrapped
+
+
+def _final(backend: Any, task_id: str, result: Any, state: str, *_: Any, **__: Any) -> bool:
+    return state == "SUCCESS"
+
+
+match os.environ.get("OUTCOME_KILL", ""):
+    case "before links":
+        delivery.send_children = _dying(delivery.send_children, before=True)
+    case "after links":
+        delivery.send_children = _dying(delivery.send_children)
+    case "after store":
+        SQLiteBackend.store_result = _dying(SQLiteBackend.store_result, when=_final)
+    case "after part":
+        SQLiteStore.end_part = _dying(SQLiteStore.end_part)  # type: ignore[method-assign]
+    case "before close":
+        SQLiteStore.close_chord = _dying(SQLiteStore.close_chord, before=True)  # type: ignore[method-assign]
+    case "before delete":
+        DeliveryRequest.acknowledge = _dying(DeliveryRequest.acknowledge, before=True)

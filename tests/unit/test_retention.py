@@ -1,0 +1,68 @@
+"""Requests end before SQS drops their messages, and are warned of before that."""
+
+import time
+from pathlib import Path
+
+import pytest
+from celery import Celery
+
+from sqs.lanes import INFERENCE, Lane, Queue
+from tasks.errors import RequestExpired
+from tasks.result import GRACE_SECONDS, LaneResult
+from tasks.retention import deadline_seconds, losing, warning_of
+from tasks.store.backend import SQLiteBackend
+
+DAY = 86_400
+
+
+def lane(retention_seconds: int) -> Lane:
+    return Lane(Queue("short", retention_seconds=retention_seconds), Queue("short-dlq"))
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> SQLiteBackend:
+    app = Celery("retention", set_as_current=False)
+    app.conf.update(result_serializer="json", accept_content=["json"])
+    return SQLiteBackend(app=app, url=f"sqlite:///{tmp_path / 'results.sqlite'}")
+
+
+def result_of(backend: SQLiteBackend, deadline: float) -> LaneResult:
+    result = LaneResult("one", backend=backend, app=backend.app)
+    result.deadline = deadline
+    return result
+
+
+@pytest.mark.parametrize(("retention", "deadline"), [(DAY, DAY - 3_600), (14 * DAY, 14 * DAY - 3_600), (60, 30)])
+def test_the_deadline_is_well_before_the_message_is_dropped(retention: int, deadline: float) -> None:
+    assert deadline_seconds(lane(retention)) == deadline
+    assert deadline_seconds(INFERENCE) < INFERENCE.queue.retention_seconds
+
+
+def test_warnings_begin_at_half_the_retention_and_say_when_messages_are_lost() -> None:
+    sent_at = 1_800_000_000.0
+    assert warning_of(lane(DAY), sent_at, sent_at + DAY / 2 - 1) is None
+    assert warning_of(lane(DAY), 0.0, sent_at) is None, "SQS did not say when it was sent"
+    warning = warning_of(lane(DAY), sent_at, sent_at + DAY / 2)
+    assert warning is not None
+    assert "12.0 h old" in warning
+    assert losing(lane(DAY), sent_at) == (
+        "they expire from 2027-01-16 07:00 UTC on, and SQS drops them from 2027-01-16 08:00 UTC on"
+    )
+
+
+def test_who_waits_for_a_request_that_nobody_began_is_told_that_it_expired(backend: SQLiteBackend) -> None:
+    result = result_of(backend, time.time() - GRACE_SECONDS + 0.3)
+    assert result.state == "PENDING"
+    with pytest.raises(RequestExpired):
+        result.get(timeout=60)
+    assert result.state == "REVOKED"
+    backend.store_result("one", "late", "SUCCESS")
+    assert LaneResult("one", backend=backend, app=backend.app).state == "REVOKED", "there is one outcome"
+
+
+def test_the_state_alone_says_it_too_and_an_outcome_that_is_there_stays(backend: SQLiteBackend) -> None:
+    assert result_of(backend, 1.0).state == "REVOKED"
+    backend.store_result("two", 5, "SUCCESS")
+    done = LaneResult("two", backend=backend, app=backend.app)
+    done.deadline = 1.0
+    assert done.get(timeout=60) == 5
