@@ -98,12 +98,18 @@ class Attempt:
             logger.warning("request %s: the attempt that was cut off stays counted: %s", self.start.task_id, error)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """While this lasts, `begin_requests` finds the attempt by its request's id, and `here` in this thread."""
+    def running(self) -> Iterator[bool]:
+        """While this lasts, `begin_requests` finds the attempt by its request's id.
+
+        Gives False when another delivery of the same generation is here already: one that came again because its lease
+        was lost, or because a link was sent twice.
+        """
         with _lock:
-            _running.setdefault(self.start.task_id, []).append(self)
+            same = _running.setdefault(self.start.task_id, [])
+            first = all(other.generation != self.generation for other in same)
+            same.append(self)
         try:
-            yield
+            yield first
         finally:
             with _lock:
                 same = _running[self.start.task_id]

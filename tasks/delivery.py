@@ -26,6 +26,7 @@ logger = get_task_logger(__name__)
 HOST_SECONDS = 120.0  # a host that has begun no attempt for so long is taken for gone
 ELSEWHERE_SECONDS = 10
 ELSEWHERE_TRIES = 2  # how often a last attempt is left to another host before this one takes it after all
+TWIN_SECONDS = 1  # until a delivery comes again that met another of its request at work
 # Of a newer version of the catalogue, or of workers that load other models.
 NOT_KNOWN_HERE = (UnknownModel, UnknownOption, NotServedHere)
 
@@ -65,13 +66,19 @@ class Delivery:
             Exception: any other error is final, and makes the request FAILURE.
         """
         name_children(self.request)
+        with self.attempt.running() as first:
+            if not first:
+                self._release(TWIN_SECONDS)
+                raise Reject("another delivery of it is at work here", requeue=True)
+            return self._work(args, kwargs)
+
+    def _work(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             self._refuse_what_is_over()
             check_arguments(self.task, args, kwargs)
-            with self.attempt.running():
-                if not self.task.begins_by_itself:
-                    self.attempt.begin()
-                result = self.task.run(*args, **kwargs)
+            if not self.task.begins_by_itself:
+                self.attempt.begin()
+            result = self.task.run(*args, **kwargs)
             send_children(self.task, result)
         except (Ignore, Reject, Retry):
             raise

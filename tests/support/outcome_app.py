@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
+from celery.concurrency.thread import TaskPool
+from celery.signals import worker_init
 
 from sqs.lanes import Lane, Queue
 from tasks import delivery
 from tasks.request import DeliveryRequest
-from tasks.store.backend import SQLiteBackend
+from tasks.store.backend import PATIENCE, SQLiteBackend
 from tasks.store.sqlite import SQLiteStore
 
 FOLDER = Path(os.environ.get("OUTCOME_DIR", "/nonexistent"))
@@ -43,7 +45,7 @@ app.conf.update(
     task_acks_late=True,
     task_acks_on_failure=False,
     task_acks_on_timeout=False,
-    worker_pool="tests.support.transport_app:Pool",
+    worker_pool=f"{__name__}:Pool",
     worker_prefetch_multiplier=4,
     worker_enable_remote_control=False,
     worker_send_task_events=False,
@@ -52,6 +54,18 @@ app.conf.update(
     inference_retry_base_seconds=0.1,
     inference_retry_cap_seconds=0.5,
 )
+
+
+class Pool(TaskPool):  # type: ignore[misc]
+    """Celery's threads pool, which does not wait at its end for threads that hold what they cannot store."""
+
+    def on_stop(self) -> None:
+        self.executor.shutdown(wait=False, cancel_futures=True)
+
+
+@worker_init.connect
+def _be_patient(**_: Any) -> None:
+    PATIENCE.set()
 
 
 def note(text: str) -> None:
