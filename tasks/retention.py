@@ -8,9 +8,8 @@ import threading
 import time
 from datetime import UTC, datetime, tzinfo
 
-from celery.utils.time import maybe_make_aware
-
 from celery.utils.log import get_logger
+from celery.utils.time import maybe_make_aware
 
 from sqs.lanes import Lane
 
