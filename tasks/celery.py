@@ -4,6 +4,7 @@ from typing import Any
 
 from celery import Celery
 
+from tasks.health_address import OPTION as HEALTH_PORT
 from tasks.made_with import keeping
 
 
@@ -24,3 +25,5 @@ app = Application(
 app.loader.override_backends = {"sqlite": "tasks.store.backend:SQLiteBackend"}
 app.config_from_object("celeryconfig")
 app.steps["worker"].add("tasks.queue_check:QueueCheck")
+app.steps["worker"].add("tasks.health:Health")
+app.user_options["worker"].add(HEALTH_PORT)

@@ -14,6 +14,7 @@ from celery.exceptions import TaskRevokedError
 from celery.result import AsyncResult
 
 from demo.__main__ import write_catalogue
+from demo.processes import free_port
 from demo.stack import Stack
 from sqs.broadcast.member import leave_all
 from sqs.client import make_client
@@ -74,7 +75,9 @@ def own_queues(stack: Stack) -> list[str]:
 def test_a_request_revoked_while_no_worker_lives_is_refused_by_one_that_starts_later(stack: Stack) -> None:
     revoked, kept = feature_extraction.delay("revoked"), feature_extraction.delay("kept")
     revoked.revoke()
-    stack.worker = stack.start_worker()  # type: ignore[attr-defined]
+    stack.health = f"http://127.0.0.1:{free_port()}"  # type: ignore[attr-defined]
+    port = stack.health.rpartition(":")[2]  # type: ignore[attr-defined]
+    stack.worker = stack.start_worker("worker", "--health-port", port)  # type: ignore[attr-defined]
     assert len(kept.get(timeout=SECONDS)) == 384
     with pytest.raises(TaskRevokedError):
         revoked.get(timeout=SECONDS)
@@ -108,6 +111,16 @@ def test_models_and_devices_are_shown_with_their_figures(stack: Stack) -> None:
     scraped = get(stack, "/metrics")
     assert 'inference_queue_waits_total{model="fragile"' in scraped
     assert "device_restarts_total{" in scraped
+
+
+def test_a_worker_tells_orchestrators_of_itself(stack: Stack) -> None:
+    def told(path: str) -> str:
+        with urllib.request.urlopen(stack.health + path, timeout=SECONDS) as answer:  # type: ignore[attr-defined]
+            return str(answer.read().decode())
+
+    assert (told("/live"), told("/ready")) == ("live\n", "ready\n")
+    assert 'inference_inputs_total{model="fragile"}' in told("/metrics")
+    assert 'inference_queue_waits_total{model="fragile"}' in told("/metrics")
 
 
 def test_flower_commands_a_worker(stack: Stack) -> None:

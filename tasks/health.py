@@ -1,0 +1,130 @@
+"""`celery -A tasks worker --health-port [HOST:]PORT`: what orchestrators ask a worker.
+
+/live     200 while the worker is to be kept: it has not been told to stop, and has a device
+/ready    200 from when its models are loaded and it receives until it is told to stop, else 503
+/metrics  the totals of its models and devices, in Prometheus's text format; names as in docs/metrics.md
+
+A thread of its own answers, also while models load. It needs no login and tells nothing of requests, and listens on
+127.0.0.1 unless HOST says otherwise.
+"""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from celery import bootsteps
+from celery.signals import worker_ready, worker_shutting_down
+from celery.worker import state
+
+from tasks import serving
+from tasks.figures import WAITS
+
+REQUEST_SECONDS = 5.0  # a client that sends nothing is let go
+# Totals of the engine, and of waits, by the names of docs/metrics.md.
+TOTALS = {
+    "batches": "inference_batches_total",
+    "rows": "inference_inputs_total",
+    "tokens": "inference_tokens_total",
+    "padded_tokens": "inference_padded_tokens_total",
+    "forward_seconds": "inference_forward_seconds_total",
+    "out_of_memory": "inference_out_of_memory_total",
+    "waits": "inference_queue_waits_total",
+    "wait_seconds": "inference_queue_wait_seconds_total",
+}
+RESTARTS = "device_restarts_total"
+
+_receiving = threading.Event()
+
+
+def metrics() -> str:
+    """What /metrics answers; empty while models load."""
+    engine = serving.engine()
+    if engine is None:
+        return ""
+    stats, waits = engine.stats(), WAITS.totals()
+    lines: list[str] = []
+    for total, name in TOTALS.items():
+        values = {
+            model: sums[total]
+            for model in stats["models"]
+            if total in (sums := {**stats["models"][model], **waits.get(model, {})})
+        }
+        lines += _family(name, "model", values)
+    lines += _family(RESTARTS, "device", {device: facts["restarts"] for device, facts in stats["devices"].items()})
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _family(name: str, label: str, values: dict[str, float]) -> list[str]:
+    series = [f'{name}{{{label}="{_escaped(key)}"}} {value}' for key, value in sorted(values.items())]
+    return [f"# TYPE {name} counter", *series] if series else []
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers GET."""
+
+    timeout = REQUEST_SECONDS
+
+    def do_GET(self) -> None:
+        """One of the three paths, or 404."""
+        stopping = state.should_stop is not None or state.should_terminate is not None
+        if self.path == "/live":
+            self._answer(503 if stopping else 200, "stopping\n" if stopping else "live\n")
+        elif self.path == "/ready":
+            ready = _receiving.is_set() and serving.engine() is not None and not stopping
+            self._answer(200 if ready else 503, "ready\n" if ready else "not ready\n")
+        elif self.path == "/metrics":
+            self._answer(200, metrics())
+        else:
+            self._answer(404, "/live, /ready, /metrics\n")
+
+    def _answer(self, status: int, text: str) -> None:
+        body = text.encode("utf-8", "replace")
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Probes come each second: nothing is logged."""
+
+
+class Health(bootsteps.StartStopStep):
+    """Answers from before the models are loaded until the process ends."""
+
+    def __init__(self, worker: Any, health_port: tuple[str, int] | None = None, **options: Any) -> None:
+        self.enabled = health_port is not None
+        self._address = health_port
+        super().__init__(worker, **options)
+
+    def create(self, worker: Any) -> None:
+        """Listen at once: the pool, which loads models, may be started before any other step."""
+        assert self._address is not None
+        try:
+            server = ThreadingHTTPServer(self._address, Handler)
+        except OSError as error:
+            raise SystemExit(
+                f"celery-inference: --health-port {self._address[0]}:{self._address[1]}: {error}"
+            ) from error
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+
+    def start(self, worker: Any) -> None:
+        """It answers already."""
+
+    def stop(self, worker: Any) -> None:
+        """It answers that it stops until the process has ended."""
+
+
+@worker_ready.connect
+def _note_ready(**_: Any) -> None:
+    _receiving.set()
+
+
+@worker_shutting_down.connect
+def _note_stop(**_: Any) -> None:
+    _receiving.clear()
