@@ -18,6 +18,7 @@ from monitor.depth_report import DepthReporter
 from monitor.exposure import ForeignHost, has_login, is_loopback, refuse_exposure
 from monitor.figures import GROUP, Figures
 from monitor.inference_page import inference_routes
+from monitor.inspection import CleanInspector
 from monitor.letter_desk import LetterDesk, LetterSource
 from monitor.letter_pages import letter_routes
 from monitor.metrics import DepthCollector, FigureCollector
@@ -50,6 +51,7 @@ class SqsFlower(WithoutBroadcast, Flower):
         chosen = routes() + letter_routes() + inference_routes() + ([] if self.broadcast else refused_routes())
         self.add_handlers(".*", [(prefix + path, *rest) for path, *rest in chosen])
         self.depths = depths or reporter_of(self.capp)
+        self.inspector = CleanInspector(self.io_loop, self.capp, self.options.inspect_timeout / 1000.0)
         self.figures = Figures()
         # Celery's way to take events of a group that it does not know.
         self.events.state.handlers[GROUP] = self.figures.take

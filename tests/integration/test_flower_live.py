@@ -88,10 +88,10 @@ def test_a_request_revoked_while_no_worker_lives_is_refused_by_one_that_starts_l
 
 def test_tasks_and_a_failure_appear_and_a_worker_tells_of_itself(stack: Stack) -> None:
     good = feature_extraction.delay("good")
-    crash = feature_extraction.delay("\N{PILE OF POO}", model="fragile")
+    crash = feature_extraction.delay("please divide by zero", model="fragile")
     assert good.get(timeout=SECONDS)
     until(lambda: state_of(stack, good.id) == "SUCCESS", "the success is shown")
-    until(lambda: state_of(stack, crash.id) in ("FAILURE", "SUCCESS"), "and how the other ended")
+    until(lambda: state_of(stack, crash.id) == "FAILURE", "and the failure")
     info = json.loads(get(stack, f"/api/task/info/{good.id}"))
     assert "good" not in json.dumps([info["args"], info["kwargs"], info["result"]]), "inputs stay out of events"
     (name,) = workers(stack)
@@ -107,7 +107,7 @@ def test_models_and_devices_are_shown_with_their_figures(stack: Stack) -> None:
     until(lambda: series in get(stack, "/metrics"), "the worker tells of its model")
     page = get(stack, "/inference")
     assert 'data-model="fragile"' in page
-    assert "ready" in page
+    assert ">cpu" in page
     scraped = get(stack, "/metrics")
     assert 'inference_queue_waits_total{model="fragile"' in scraped
     assert "device_restarts_total{" in scraped

@@ -1,0 +1,94 @@
+"""Workers, tasks and models live in a real browser: traffic, a failure that appears, figures of a model.
+
+Screenshots are left in var/screenshots.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+from demo.__main__ import write_catalogue
+from demo.stack import Stack
+from models.errors import ModelsError
+from sqs.broadcast.member import leave_all
+from tasks import feature_extraction
+from tasks.celery import app
+from tests.browser.chromium import chromium, keep_screenshot
+from tests.support.client import client_of
+
+if not (shutil.which("chromium") and shutil.which("chromedriver")) and not os.environ.get("CI"):
+    pytest.skip("needs Debian's chromium and chromium-driver", allow_module_level=True)
+
+SECONDS = 90
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Server, Flower, and a worker with one model that an input can crash."""
+    folder = tmp_path_factory.mktemp("pages")
+    text = write_catalogue(folder).read_text(encoding="utf-8")
+    catalogue = folder / "one.toml"
+    catalogue.write_text(text[text.index("[fragile]") :], encoding="utf-8")
+    with Stack(folder, catalogue=catalogue) as stack, client_of(stack):
+        stack.start_server()
+        stack.start_flower()
+        stack.start_worker()
+        yield stack
+        leave_all()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
+
+
+def until(browser: webdriver.Chrome, true: Callable[[], bool], what: str) -> None:
+    wait = WebDriverWait(browser, SECONDS, ignored_exceptions=[StaleElementReferenceException])
+    wait.until(lambda _: true(), what)
+
+
+def text(browser: webdriver.Chrome, selector: str) -> str:
+    return browser.find_element(By.CSS_SELECTOR, selector).text
+
+
+def test_an_open_page_counts_what_workers_do(stack: Stack, browser: webdriver.Chrome) -> None:
+    browser.get(f"{stack.flower_url}/workers")
+    until(browser, lambda: text(browser, "#workers-online") == "1", "the worker is online")
+    results = [feature_extraction.delay(f"text {number}") for number in range(5)]
+    assert all(result.get(timeout=SECONDS) for result in results)
+    until(browser, lambda: text(browser, "#workers-succeeded") == "5", "and its successes are counted")
+    keep_screenshot(browser, "workers")
+
+
+def test_a_failure_appears_among_the_tasks(stack: Stack, browser: webdriver.Chrome) -> None:
+    crash = feature_extraction.delay("please divide by zero")
+    with pytest.raises(ModelsError):
+        crash.get(timeout=SECONDS)
+
+    def failed() -> bool:
+        browser.get(f"{stack.flower_url}/task/{crash.id}")
+        return "FAILURE" in browser.page_source
+
+    until(browser, failed, "the failure is shown")
+    browser.get(f"{stack.flower_url}/tasks")
+    until(browser, lambda: crash.id in browser.page_source, "and listed")
+    keep_screenshot(browser, "tasks")
+
+
+def test_a_model_s_figures_appear(stack: Stack, browser: webdriver.Chrome) -> None:
+    app.control.broadcast("heartbeat")
+    browser.get(f"{stack.flower_url}/inference")
+
+    def told() -> bool:
+        rows = browser.find_elements(By.CSS_SELECTOR, '#models [data-model="fragile"] [data-inputs]')
+        return bool(rows) and int(rows[0].text) >= 5
+
+    until(browser, told, "the worker tells of its model")
+    keep_screenshot(browser, "inference")
