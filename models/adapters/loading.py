@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoImageProcessor, AutoTokenizer, pipeline
+from transformers import (
+    MODEL_FOR_TEXT_TO_SPECTROGRAM_MAPPING,
+    AutoConfig,
+    AutoImageProcessor,
+    AutoTokenizer,
+    pipeline,
+)
 
 from models.errors import ModelLoadError
 from models.spec import ModelSpec
@@ -27,9 +33,7 @@ def model(spec: ModelSpec, auto_class: Any, device: torch.device) -> Any:
     loaded = auto_class.from_pretrained(
         spec.source, use_safetensors=safetensors(spec), dtype=getattr(torch, spec.dtype), **arguments(spec)
     )
-    positions = getattr(loaded.config, "max_position_embeddings", None)
-    if spec.kind.media != "image" and positions is not None and spec.max_tokens > positions:
-        raise ModelLoadError(f"max_tokens is {spec.max_tokens}, and the model has {positions} positions")
+    _check_positions(spec, loaded.config)
     return loaded.to(device).eval()
 
 
@@ -50,6 +54,10 @@ def image_processor(spec: ModelSpec) -> Any:
 
 def pipe(spec: ModelSpec, device: torch.device) -> Any:
     """transformers' pipeline for the spec's task, in the spec's dtype, on the device."""
+    config = AutoConfig.from_pretrained(spec.source, **arguments(spec))
+    if spec.task == "text-to-audio" and type(config) in MODEL_FOR_TEXT_TO_SPECTROGRAM_MAPPING:
+        raise ModelLoadError("it gives spectrograms, and the vocoder that makes sound of them is not in its folder")
+    _check_positions(spec, config)
     parts = {}
     has_processor = any(
         (Path(spec.source) / name).exists() for name in ("preprocessor_config.json", "processor_config.json")
@@ -65,6 +73,12 @@ def pipe(spec: ModelSpec, device: torch.device) -> Any:
         model_kwargs={"use_safetensors": safetensors(spec)},
         **parts,
     )
+
+
+def _check_positions(spec: ModelSpec, config: Any) -> None:
+    positions = getattr(config, "max_position_embeddings", None)
+    if spec.kind.media in ("text", "chat", "fields") and positions is not None and spec.max_tokens > positions:
+        raise ModelLoadError(f"max_tokens is {spec.max_tokens}, and the model has {positions} positions")
 
 
 def agree_on_padding(model: Any, tokenizer: Any) -> None:

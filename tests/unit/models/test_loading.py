@@ -49,3 +49,16 @@ def test_beams_are_searched_as_the_pipeline_does(tmp_path: Path) -> None:
     (answer,) = runner.run(["the cat sings"], [options])
     generate = pipeline("text-generation", model=str(folder), return_full_text=False)
     assert answer["ok"] == generate("the cat sings", do_sample=False, **options)
+
+
+def test_a_model_of_spectrograms_is_refused_before_a_vocoder_is_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "speecht5", "architectures": ["SpeechT5ForTextToSpeech"]}')
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelLoadError, match="it gives spectrograms"):
+        load(spec("text-to-audio", tmp_path), CPU)
+
+
+def test_a_pipelines_limit_beyond_the_models_positions_is_refused(tmp_path: Path) -> None:
+    folder = tiny_models.make("fill-mask", tmp_path)
+    with pytest.raises(ModelLoadError, match="max_tokens is 4096, and the model has 128 positions"):
+        load(spec("fill-mask", folder, max_tokens=4096), CPU)
