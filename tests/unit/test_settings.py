@@ -58,6 +58,10 @@ def test_aws_is_one_variable_away_and_its_queues_are_not_created_by_themselves(
         ("CELERY_DEAD_LETTER_SHARE", "50%", "from 0 to 1"),
         ("CELERY_DEAD_LETTERS_AN_HOUR", "0", "from 1"),
         ("CELERY_SWEEP_SECONDS", "nan", "from 1 to 3600"),
+        ("CELERY_ATTEMPTS", "none", "every or redelivered"),
+        ("CELERY_KEEP_INPUTS", "-1", "from 0"),
+        ("CELERY_RETRY_BASE_SECONDS", "soon", "from 0"),
+        ("CELERY_RETRY_CAP_SECONDS", "1e9", "from 0 to 43200"),
     ],
 )
 def test_a_wrong_value_is_one_sentence_with_variable_value_and_what_is_allowed(
