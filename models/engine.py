@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from models.batching import Row
+from models.care import Care
 from models.ceilings import Ceilings
 from models.child import PROGRAM
 from models.desk import Desk
 from models.devices import Device
 from models.errors import Cancelled, DeviceCrash, DeviceLost, EngineStopped, ModelLoadError, ModelOut, UnknownModel
-from models.keeper import Care, Keeper
+from models.keeper import Keeper
 from models.killers import KEEP_SECONDS, KillersHere, KnownKillers, digest_of
 from models.placement import place
 from models.spec import ModelSpec
@@ -50,7 +51,7 @@ class Engine:
 
     `state` is the folder where what ran out of memory is remembered. `killers` is a memory of inputs that ended
     device processes. A process that has more than `recycle_bytes` in memory is replaced. `overlap` and `program` are
-    for measurements and tests: see models.keeper.Care.
+    for measurements and tests: see models.care.Care.
     """
 
     def __init__(

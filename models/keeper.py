@@ -10,13 +10,13 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Literal
 
 from models.absent import Absent
 from models.at_device import AtDevice
-from models.child import PROGRAM, Child
+from models.care import Care
+from models.child import Child
 from models.desk import Desk
 from models.frames import Message
 from models.held import Batch
@@ -32,22 +32,6 @@ _LONGEST_PAUSE_SECONDS = 30.0
 State = Literal["starting", "ready", "down", "lost", "stopped"]
 
 _log = logging.getLogger("models.engine")
-
-
-@dataclass(frozen=True, slots=True)
-class Care:
-    """How an engine's device processes are kept.
-
-    A process that has more than `recycle_bytes` in memory is replaced when it has finished what it has, one at a
-    time. `overlap`: prepare and finish beside the forward pass; None: on a GPU. `on_begin` is called with the ids of
-    requests before their first batch is sent, in a keeper's thread. `program` is the module that is run.
-    """
-
-    load_seconds: float
-    recycle_bytes: int | None = None
-    overlap: bool | None = None
-    on_begin: Callable[[Sequence[str]], None] | None = None
-    program: str = PROGRAM
 
 
 class Keeper:
@@ -80,8 +64,7 @@ class Keeper:
         self._limits = {spec.name: limits_of(spec, place.device.kind) for spec in place.specs}
         self._desk = desk
         self._care = care
-        self._overlap = place.device.kind == "cuda" if care.overlap is None else care.overlap
-        self._most = 3 if self._overlap else 2  # one batch runs, one waits; and one is finished meanwhile
+        self._most = 3 if care.overlaps(place.device) else 2  # one batch runs, one waits; and one is finished meanwhile
         self._changed = changed
         self._may_risk = may_risk
         self._size = SizeWatch(place.name, care.recycle_bytes, turn)
@@ -157,7 +140,8 @@ class Keeper:
         reader = threading.Thread(target=self._read, args=(child,), name=name, daemon=True)
         reader.start()
         try:
-            child.send(self._setup())
+            present = [spec for spec in self.place.specs if spec.name not in self.absent]
+            child.send(self._care.setup(self.place, present or self.place.specs, first=self._first))
             self._feed(child)
         except Exception:
             _log.exception("device %s: its keeper failed; its process is started again", self.place.name)
@@ -165,20 +149,6 @@ class Keeper:
         reader.join()
         self.pid = self._child = None
         self._bury(child.reap())
-
-    def _setup(self) -> Message:
-        present = [spec for spec in self.place.specs if spec.name not in self.absent] or self.place.specs
-        return {
-            "specs": [spec.as_json() for spec in present],
-            "first": self._first,
-            "kind": self.device.kind,
-            "visible": self.device.visible,
-            "threads": self.device.threads,
-            "memory_fraction": self.place.memory_fraction,
-            "overlap": self._overlap,
-            "offline": all(spec.is_folder for spec in self.place.specs),
-            "log_level": _log.getEffectiveLevel(),
-        }
 
     def _feed(self, child: Child) -> None:
         """Send batches while the process lives; end it when stopping, or when it runs past a limit."""
@@ -224,12 +194,13 @@ class Keeper:
 
     def _patience(self, child: Child, started: float) -> float | None:
         """Kill what has run too long; seconds until the next look, None for no need."""
-        load_seconds = self._care.load_seconds
         loading, first = self._loading, self.at_device.first()
+        load_seconds = self._care.load_seconds
+        reason = f"it did not load in {load_seconds:g} s"
         if self.state != "ready":
-            left, reason = started + load_seconds - time.monotonic(), f"it did not load in {load_seconds:g} s"
+            left = started + load_seconds - time.monotonic()
         elif loading is not None:
-            left, reason = loading[1] + load_seconds - time.monotonic(), f"it did not load in {load_seconds:g} s"
+            left = loading[1] + load_seconds - time.monotonic()
         elif first is not None:
             limit = self._specs[first[0].model].time_limit_seconds
             left, reason = limit - first[1], f"it ran past the time limit of {limit:g} s"

@@ -197,6 +197,24 @@ def test_an_input_that_kills_its_process_fails_alone_and_others_go_on(embedder: 
         assert sum(device["restarts"] for device in devices) <= 3
 
 
+def test_preparing_beside_the_forward_pass_changes_no_answer_and_blames_only_the_guilty(
+    engine: Engine, embedder: ModelSpec
+) -> None:
+    expected = {text: send(engine, embedder, text).result(SECONDS)[0] for text in TEXTS[:40]}
+    with running(embedder, overlap=True) as overlapped:
+        futures = {
+            text: send(overlapped, embedder, text) for text in [*expected, "a deadly text", "a poison", "cat " * 200]
+        }
+        with pytest.raises(DeviceCrash):
+            futures.pop("a deadly text").result(SECONDS)
+        with pytest.raises(InputFailed):
+            futures.pop("a poison").result(SECONDS)
+        with pytest.raises(InvalidInput, match="has 202 tokens"):
+            futures.pop("cat " * 200).result(SECONDS)
+        for text, future in futures.items():
+            assert future.result(SECONDS)[0] == pytest.approx(expected[text], abs=1e-5)
+
+
 def test_each_model_is_loaded_once_in_each_process_over_requests_and_restarts(
     tmp_path: Path, embedder: ModelSpec, caplog: pytest.LogCaptureFixture
 ) -> None:

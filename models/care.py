@@ -1,0 +1,48 @@
+"""How an engine keeps its device processes, and what each is told first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from models.child import PROGRAM
+from models.devices import Device
+from models.frames import Message
+from models.placement import Place
+from models.spec import ModelSpec
+
+_log = logging.getLogger("models.engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """A process that has more than `recycle_bytes` in memory is replaced when it has finished what it has, one at a
+    time. `overlap`: prepare and finish beside the forward pass; None: on a GPU. `on_begin` is called with the ids of
+    requests before their first batch is sent, in a keeper's thread. `program` is the module that is run.
+    """
+
+    load_seconds: float
+    recycle_bytes: int | None = None
+    overlap: bool | None = None
+    on_begin: Callable[[Sequence[str]], None] | None = None
+    program: str = PROGRAM
+
+    def overlaps(self, device: Device) -> bool:
+        """Whether that device's process prepares and finishes beside the forward pass."""
+        return device.kind == "cuda" if self.overlap is None else self.overlap
+
+    def setup(self, place: Place, specs: Sequence[ModelSpec], *, first: bool) -> Message:
+        """The first message to a process: `specs` are to be loaded now; at the `first` start all of them or none."""
+        device = place.device
+        return {
+            "specs": [spec.as_json() for spec in specs],
+            "first": first,
+            "kind": device.kind,
+            "visible": device.visible,
+            "threads": device.threads,
+            "memory_fraction": place.memory_fraction,
+            "overlap": self.overlaps(device),
+            "offline": all(spec.is_folder for spec in place.specs),
+            "log_level": _log.getEffectiveLevel(),
+        }
