@@ -79,7 +79,7 @@ class Polling:
             return None
         if self._free_since is None:
             self._free_since = now
-        name = self._choose(now, free)
+        name = self._choose(now)
         if name is None or sum(queue.polls for queue in self.queues.values()) >= self.max_polls:
             later = [
                 queue.not_before - now
@@ -104,7 +104,7 @@ class Polling:
         self._free_since = None
         return Poll(name, size, wait)
 
-    def _choose(self, now: float, free: int) -> str | None:
+    def _choose(self, now: float) -> str | None:
         """The queue to ask."""
         unheard = self._unheard(now)
         if unheard:

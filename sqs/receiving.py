@@ -183,6 +183,9 @@ class Receiver:
                 self._receiving += 1
             try:
                 self._receive(poll)
+            except Exception:
+                # A fault of ours must not cost the worker its receivers.
+                logger.exception("a receive of %s failed in an unexpected way", poll.queue)
             finally:
                 with self._changed:
                     self._receiving -= 1
