@@ -1,0 +1,110 @@
+"""Least-privilege policies: what this project's own calls need, by role, and no more.
+
+Queue names are looked up by GetQueueUrl; depths and checks read GetQueueAttributes; nothing here lists, creates or
+purges a lane's queue. Broadcast queues (events and remote control, `sqs/broadcast`) are made and swept by the processes
+themselves, under one prefix; ListQueues has no per-queue permission on AWS.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from deploy.infra.queues import LaneQueues
+
+_SEND = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:SendMessage"]
+_CONSUME = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
+_LOOK = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes"]
+_BROADCAST = [
+    "sqs:CreateQueue",
+    "sqs:DeleteQueue",
+    "sqs:TagQueue",
+    "sqs:SetQueueAttributes",
+    *_SEND,
+    *_CONSUME,
+]
+_TABLE_READ = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"]
+_TABLE_WRITE = [
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:PartiQLInsert",
+    "dynamodb:PartiQLUpdate",
+    "dynamodb:PartiQLSelect",
+    "dynamodb:DescribeTimeToLive",
+]
+
+
+class Role(Enum):
+    """Who calls. `OPERATOR` is Flower, and the commands of people on call: it redrives and drops dead letters."""
+
+    PRODUCER = "producer"
+    WORKER = "worker"
+    OPERATOR = "operator"
+
+
+def statements(role: Role, *, queues: Any, dead_letter_queues: Any, broadcast: Any, table: Any) -> list[dict[str, Any]]:
+    """The policy's statements; each argument is an ARN or a list of ARNs."""
+    allowed: list[tuple[str, list[str], Any]]
+    if role is Role.PRODUCER:
+        # Results are read, and PENDING ones forgotten or cancelled, by the application.
+        allowed = [("Send", _SEND, queues), ("Results", [*_TABLE_READ, *_TABLE_WRITE], table)]
+    elif role is Role.WORKER:
+        allowed = [
+            ("Consume", [*_SEND, *_CONSUME], queues),
+            ("Bury", _SEND, dead_letter_queues),
+            ("Results", [*_TABLE_READ, *_TABLE_WRITE], table),
+        ]
+    else:
+        allowed = [
+            ("Redrive", _SEND, queues),
+            ("DeadLetters", [*_SEND, *_CONSUME], dead_letter_queues),
+            ("Results", [*_TABLE_READ, *_TABLE_WRITE], table),
+        ]
+    rows: list[dict[str, Any]] = [_statement(*row) for row in allowed]
+    if role is not Role.PRODUCER:
+        rows += [_statement("Broadcast", _BROADCAST, broadcast), _statement("FindBroadcast", ["sqs:ListQueues"], "*")]
+    return rows
+
+
+def _statement(sid: str, actions: list[str], resources: Any) -> dict[str, Any]:
+    return {"Sid": sid, "Effect": "Allow", "Action": list(dict.fromkeys(actions)), "Resource": resources}
+
+
+class Access(pulumi.ComponentResource):
+    """One managed policy for each role, `policies[Role.WORKER].arn`."""
+
+    def __init__(
+        self,
+        name: str,
+        lanes: Sequence[LaneQueues],
+        *,
+        broadcast_prefix: str,
+        table_arn: pulumi.Input[str],
+        kms_key_arn: str | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("celery-inference:iam:Access", name, None, opts)
+        here = lanes[0].queue.arn.apply(lambda arn: arn.rpartition(":")[0])
+        self.policies: dict[Role, aws.iam.Policy] = {}
+        for role in Role:
+            rows = statements(
+                role,
+                queues=[lane.queue.arn for lane in lanes],
+                dead_letter_queues=[lane.dead_letter_queue.arn for lane in lanes],
+                broadcast=here.apply(lambda prefix: f"{prefix}:{broadcast_prefix}-*"),
+                table=table_arn,
+            )
+            if kms_key_arn is not None:
+                rows.append(_statement("Key", ["kms:Decrypt", "kms:GenerateDataKey"], kms_key_arn))
+            self.policies[role] = aws.iam.Policy(
+                f"{name}-{role.value}",
+                aws.iam.PolicyArgs(
+                    description=f"What the {role.value} of celery-inference needs",
+                    policy=pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": rows}),
+                ),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        self.register_outputs({role.value: policy.arn for role, policy in self.policies.items()})

@@ -1,0 +1,195 @@
+"""GPU hosts on EC2: an Auto Scaling group from zero, one worker a host.
+
+Hosts that work protect themselves from scale-in, and a notice that spot capacity is taken back ends their worker by
+SIGTERM (`deploy/host`).
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pulumi
+import pulumi_aws as aws
+from pulumi_aws.autoscaling import GroupMixedInstancesPolicyInstancesDistributionArgs as DistributionArgs
+from pulumi_aws.autoscaling import (
+    GroupMixedInstancesPolicyLaunchTemplateLaunchTemplateSpecificationArgs as TemplateSpecificationArgs,
+)
+
+from deploy.infra.queues import LaneQueues
+from deploy.infra.scaling import BacklogScaling
+from deploy.infra.settings import Fleet
+from deploy.infra.user_data import user_data
+
+# A worker ends what it runs within `inference_stop_seconds` and releases the rest; container platforms allow 30 s.
+STOP_SECONDS = 120
+
+
+class GpuFleet(pulumi.ComponentResource):
+    """`group` is the Auto Scaling group, `role` the hosts' role."""
+
+    def __init__(
+        self,
+        name: str,
+        fleet: Fleet,
+        lanes: Sequence[LaneQueues],
+        *,
+        worker_policy_arn: pulumi.Input[str],
+        result_backend: pulumi.Input[str],
+        tags: dict[str, str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("celery-inference:ec2:GpuFleet", name, None, opts)
+        self._name, self._fleet, self._tags = name, fleet, tags
+        self._child = pulumi.ResourceOptions(parent=self)
+        profile = self._profile(worker_policy_arn)
+        template = self._template(profile, result_backend)
+        self.group = self._group(template)
+        self._allow_own_protection()
+        BacklogScaling(name, self.group, lanes, fleet, opts=self._child)
+        self.register_outputs({"group": self.group.name})
+
+    def _profile(self, worker_policy_arn: pulumi.Input[str]) -> aws.iam.InstanceProfile:
+        self.role = aws.iam.Role(
+            f"{self._name}-host",
+            aws.iam.RoleArgs(
+                assume_role_policy=json.dumps(
+                    {
+                        "Version": "2012-10-17",
+                        "Statement": [
+                            {
+                                "Effect": "Allow",
+                                "Principal": {"Service": "ec2.amazonaws.com"},
+                                "Action": "sts:AssumeRole",
+                            }
+                        ],
+                    }
+                ),
+                tags=self._tags,
+            ),
+            opts=self._child,
+        )
+        attached = {
+            "worker": worker_policy_arn,
+            "registry": "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryReadOnly",
+        }
+        for what, arn in attached.items():
+            aws.iam.RolePolicyAttachment(
+                f"{self._name}-host-{what}",
+                aws.iam.RolePolicyAttachmentArgs(role=self.role.name, policy_arn=arn),
+                opts=self._child,
+            )
+        return aws.iam.InstanceProfile(
+            f"{self._name}-host", aws.iam.InstanceProfileArgs(role=self.role.name), opts=self._child
+        )
+
+    def _template(self, profile: aws.iam.InstanceProfile, result_backend: pulumi.Input[str]) -> aws.ec2.LaunchTemplate:
+        return aws.ec2.LaunchTemplate(
+            f"{self._name}-host",
+            aws.ec2.LaunchTemplateArgs(
+                image_id=self._fleet.ami_id,
+                instance_type=self._fleet.instance_types[0],
+                iam_instance_profile=aws.ec2.LaunchTemplateIamInstanceProfileArgs(arn=profile.arn),
+                vpc_security_group_ids=self._fleet.security_group_ids,
+                metadata_options=aws.ec2.LaunchTemplateMetadataOptionsArgs(
+                    http_endpoint="enabled",
+                    http_tokens="required",
+                    http_put_response_hop_limit=2,  # the worker's container is one hop away
+                ),
+                block_device_mappings=[
+                    aws.ec2.LaunchTemplateBlockDeviceMappingArgs(
+                        device_name="/dev/sda1",
+                        ebs=aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
+                            volume_size=self._fleet.volume_gib,
+                            volume_type="gp3",
+                            encrypted="true",
+                            delete_on_termination="true",
+                        ),
+                    )
+                ],
+                monitoring=aws.ec2.LaunchTemplateMonitoringArgs(enabled=True),
+                update_default_version=True,
+                user_data=pulumi.Output.from_input(result_backend).apply(
+                    lambda backend: user_data(
+                        image=self._fleet.worker_image,
+                        result_backend=backend,
+                        units=Path(__file__).parent.parent / "systemd",
+                    )
+                ),
+                tag_specifications=[
+                    aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type="instance", tags=self._tags)
+                ],
+            ),
+            opts=self._child,
+        )
+
+    def _group(self, template: aws.ec2.LaunchTemplate) -> aws.autoscaling.Group:
+        return aws.autoscaling.Group(
+            self._name,
+            aws.autoscaling.GroupArgs(
+                min_size=0,
+                max_size=self._fleet.max_workers,
+                vpc_zone_identifiers=self._fleet.subnet_ids,
+                mixed_instances_policy=aws.autoscaling.GroupMixedInstancesPolicyArgs(
+                    launch_template=aws.autoscaling.GroupMixedInstancesPolicyLaunchTemplateArgs(
+                        launch_template_specification=TemplateSpecificationArgs(
+                            launch_template_id=template.id,
+                            version=template.latest_version.apply(lambda version: str(int(version))),
+                        ),
+                        overrides=[
+                            aws.autoscaling.GroupMixedInstancesPolicyLaunchTemplateOverrideArgs(instance_type=kind)
+                            for kind in self._fleet.instance_types
+                        ],
+                    ),
+                    instances_distribution=DistributionArgs(
+                        on_demand_base_capacity=self._fleet.on_demand_base,
+                        on_demand_percentage_above_base_capacity=100 - self._fleet.spot_percent,
+                        spot_allocation_strategy="price-capacity-optimized",
+                    ),
+                ),
+                capacity_rebalance=True,
+                health_check_type="EC2",
+                health_check_grace_period=self._fleet.boot_seconds,
+                default_instance_warmup=self._fleet.boot_seconds,
+                enabled_metrics=[aws.autoscaling.Metric.GROUP_IN_SERVICE_INSTANCES],
+                initial_lifecycle_hooks=[
+                    aws.autoscaling.GroupInitialLifecycleHookArgs(
+                        name="finish-work",
+                        lifecycle_transition="autoscaling:EC2_INSTANCE_TERMINATING",
+                        default_result="CONTINUE",
+                        heartbeat_timeout=STOP_SECONDS,
+                    )
+                ],
+                tags=[
+                    aws.autoscaling.GroupTagArgs(key=key, value=value, propagate_at_launch=True)
+                    for key, value in self._tags.items()
+                ],
+            ),
+            # What scaling has set is not Pulumi's to set back.
+            opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(ignore_changes=["desiredCapacity"])),
+        )
+
+    def _allow_own_protection(self) -> None:
+        aws.iam.RolePolicy(
+            f"{self._name}-host-protection",
+            aws.iam.RolePolicyArgs(
+                role=self.role.name,
+                policy=pulumi.Output.json_dumps(
+                    {
+                        "Version": "2012-10-17",
+                        "Statement": [
+                            {
+                                "Sid": "ProtectAndFinish",
+                                "Effect": "Allow",
+                                "Action": [
+                                    "autoscaling:SetInstanceProtection",
+                                    "autoscaling:CompleteLifecycleAction",
+                                    "autoscaling:RecordLifecycleActionHeartbeat",
+                                ],
+                                "Resource": self.group.arn,
+                            }
+                        ],
+                    }
+                ),
+            ),
+            opts=self._child,
+        )

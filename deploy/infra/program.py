@@ -1,0 +1,58 @@
+"""Everything that a stack declares, from its settings."""
+
+from typing import Any
+
+import pulumi
+
+from deploy.infra.access import Access, Role
+from deploy.infra.alarms import LaneAlarms, NobodyWorks
+from deploy.infra.fleet import GpuFleet
+from deploy.infra.queues import LaneQueues, as_configured
+from deploy.infra.settings import Settings
+from deploy.infra.storage import Storage
+from sqs.lanes import DEFAULT_TAGS, INFERENCE, LANES
+
+NAME = "ml-inference"
+BROADCAST_PREFIX = "inference-broadcast"
+
+
+def declare(settings: Settings) -> dict[str, pulumi.Output[Any]]:
+    """Declare the stack's resources; returns its exports."""
+    queues = settings.queues
+    tags = dict(DEFAULT_TAGS) | {"Environment": queues.environment}
+    topics = [queues.alarm_topic_arn] if queues.alarm_topic_arn else []
+    lanes = [LaneQueues(as_configured(lane, queues), kms_key_arn=queues.kms_key_arn) for lane in LANES]
+    storage = Storage(NAME, object_days=queues.object_days, kms_key_arn=queues.kms_key_arn, tags=tags)
+    access = Access(
+        NAME,
+        lanes,
+        broadcast_prefix=BROADCAST_PREFIX,
+        table_arn=storage.table.arn,
+        kms_key_arn=queues.kms_key_arn,
+    )
+    for lane in lanes:
+        LaneAlarms(lane, oldest_age_seconds=queues.oldest_age_alarm_seconds, topics=topics)
+    NobodyWorks(NAME, lanes, topics=topics)
+    main = next(lane for lane in lanes if lane.lane.name == INFERENCE.name)
+    backend = pulumi.Output.concat("dynamodb://@/", storage.table.name)
+    exports: dict[str, pulumi.Output[Any]] = {
+        "ml_inference_queue_arn": main.queue.arn,
+        "ml_inference_queue_url": main.queue.url,
+        "ml_inference_dead_letter_queue_arn": main.dead_letter_queue.arn,
+        "ml_inference_dead_letter_queue_url": main.dead_letter_queue.url,
+        "queue_urls": pulumi.Output.all(**{lane.lane.name: lane.queue.url for lane in lanes}),
+        "result_backend": backend,
+        "objects_bucket": storage.bucket.bucket,
+        **{f"{role.value}_policy_arn": access.policies[role].arn for role in Role},
+    }
+    if settings.fleet is not None:
+        fleet = GpuFleet(
+            NAME,
+            settings.fleet,
+            lanes,
+            worker_policy_arn=access.policies[Role.WORKER].arn,
+            result_backend=backend,
+            tags=tags,
+        )
+        exports["fleet_group"] = fleet.group.name
+    return exports

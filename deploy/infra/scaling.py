@@ -1,0 +1,169 @@
+"""How many GPU hosts there are, from what waits in the lanes.
+
+It counts messages visible and in flight: on visible ones alone, a fleet whose GPUs are busy with the last messages
+would be ended at work. From zero it is woken in one step to what the backlog needs; it sleeps when nothing has been
+visible or in flight for `idle_minutes`. CloudWatch's figures of a queue are a minute old or more.
+"""
+
+import math
+from collections.abc import Sequence
+
+import pulumi
+import pulumi_aws as aws
+from pulumi_aws.autoscaling import PolicyStepAdjustmentArgs, PolicyTargetTrackingConfigurationArgs
+from pulumi_aws.autoscaling import (
+    PolicyTargetTrackingConfigurationCustomizedMetricSpecificationArgs as CustomizedMetricArgs,
+)
+from pulumi_aws.autoscaling import (
+    PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricArgs as TrackedQueryArgs,
+)
+from pulumi_aws.autoscaling import (
+    PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricMetricStatArgs as TrackedStatArgs,
+)
+from pulumi_aws.autoscaling import (
+    PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricMetricStatMetricArgs as TrackedMetricArgs,
+)
+from pulumi_aws.autoscaling import (
+    PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricMetricStatMetricDimensionArgs as DimensionArgs,
+)
+
+from deploy.infra.metrics import QueryArgs, expression, group_metric, queue_metric
+from deploy.infra.queues import LaneQueues
+from deploy.infra.settings import Fleet
+
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-quotas.html: step adjustments a policy
+MAX_STEPS = 20
+
+
+def wake_steps(max_workers: int, backlog_per_worker: float) -> list[tuple[float, float | None, int]]:
+    """(from, to, workers): which fleet a backlog wakes, in at most MAX_STEPS steps; bounds are messages."""
+    count = min(max_workers, MAX_STEPS)
+    sizes = [math.ceil(max_workers * (step + 1) / count) for step in range(count)]
+    bounds = [0.0, *(size * backlog_per_worker for size in sizes[:-1])]
+    ends: list[float | None] = [*bounds[1:], None]
+    return list(zip(bounds, ends, sizes, strict=True))
+
+
+class BacklogScaling(pulumi.ComponentResource):
+    """Target tracking of the backlog a worker, a wake from zero and a sleep, for one Auto Scaling group."""
+
+    def __init__(
+        self,
+        name: str,
+        group: aws.autoscaling.Group,
+        lanes: Sequence[LaneQueues],
+        fleet: Fleet,
+        *,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("celery-inference:autoscaling:BacklogScaling", name, None, opts)
+        self._name, self._group, self._lanes, self._fleet = name, group, lanes, fleet
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._visible = "+".join(f"v{index}" for index, _ in enumerate(lanes))
+        self._everything = "+".join(f"v{index}+f{index}" for index, _ in enumerate(lanes))
+        self._track()
+        self._wake()
+        self._sleep()
+        self.register_outputs({})
+
+    def _depths(self, letters: str) -> list[QueryArgs]:
+        return [
+            queue_metric(f"{letter}{index}", METRICS[letter], lane.queue.name)
+            for index, lane in enumerate(self._lanes)
+            for letter in letters
+        ]
+
+    def _track(self) -> None:
+        queries = [
+            _tracked(f"{letter}{index}", "AWS/SQS", metric, DimensionArgs(name="QueueName", value=lane.queue.name))
+            for index, lane in enumerate(self._lanes)
+            for letter, metric in METRICS.items()
+        ]
+        of_group = DimensionArgs(name="AutoScalingGroupName", value=self._group.name)
+        queries.append(_tracked("w", "AWS/AutoScaling", "GroupInServiceInstances", of_group))
+        # Never by zero: with no worker the whole backlog is one's.
+        per_worker = f"({self._everything}) / IF(w > 1, w, 1)"
+        queries.append(TrackedQueryArgs(id="per_worker", expression=per_worker, return_data=True))
+        aws.autoscaling.Policy(
+            f"{self._name}-backlog",
+            aws.autoscaling.PolicyArgs(
+                autoscaling_group_name=self._group.name,
+                policy_type="TargetTrackingScaling",
+                target_tracking_configuration=PolicyTargetTrackingConfigurationArgs(
+                    target_value=self._fleet.backlog_per_worker,
+                    customized_metric_specification=CustomizedMetricArgs(metrics=queries),
+                ),
+            ),
+            opts=self._child,
+        )
+
+    def _wake(self) -> None:
+        steps = [
+            PolicyStepAdjustmentArgs(
+                metric_interval_lower_bound=f"{start:g}",
+                metric_interval_upper_bound=None if end is None else f"{end:g}",
+                scaling_adjustment=workers,
+            )
+            for start, end, workers in wake_steps(self._fleet.max_workers, self._fleet.backlog_per_worker)
+        ]
+        self._step(
+            "wake",
+            steps,
+            queries=[*self._depths("v"), group_metric("w", "GroupInServiceInstances", self._group.name)],
+            text=f"IF(FILL(w, 0) < 1, {self._visible}, 0)",
+            comparison="GreaterThanThreshold",
+            minutes=1,
+        )
+
+    def _sleep(self) -> None:
+        self._step(
+            "sleep",
+            [PolicyStepAdjustmentArgs(metric_interval_upper_bound="0", scaling_adjustment=0)],
+            queries=self._depths("vf"),
+            text=self._everything,
+            comparison="LessThanOrEqualToThreshold",
+            minutes=self._fleet.idle_minutes,
+        )
+
+    def _step(
+        self,
+        what: str,
+        steps: list[PolicyStepAdjustmentArgs],
+        *,
+        queries: list[QueryArgs],
+        text: str,
+        comparison: str,
+        minutes: int,
+    ) -> None:
+        """A policy that sets an exact capacity, and the alarm that calls it when `text` compares so with 0."""
+        policy = aws.autoscaling.Policy(
+            f"{self._name}-{what}",
+            aws.autoscaling.PolicyArgs(
+                autoscaling_group_name=self._group.name,
+                policy_type="StepScaling",
+                adjustment_type="ExactCapacity",
+                step_adjustments=steps,
+            ),
+            opts=self._child,
+        )
+        aws.cloudwatch.MetricAlarm(
+            f"{self._name}-{what}",
+            aws.cloudwatch.MetricAlarmArgs(
+                alarm_description=f"Scales the fleet {self._name}; nothing for a person to do",
+                metric_queries=[*queries, expression("messages", text)],
+                comparison_operator=comparison,
+                threshold=0,
+                evaluation_periods=minutes,
+                treat_missing_data="ignore",
+                alarm_actions=[policy.arn],
+            ),
+            opts=self._child,
+        )
+
+
+METRICS = {"v": "ApproximateNumberOfMessagesVisible", "f": "ApproximateNumberOfMessagesNotVisible"}
+
+
+def _tracked(id_: str, namespace: str, name: str, dimension: DimensionArgs) -> TrackedQueryArgs:
+    metric = TrackedMetricArgs(namespace=namespace, metric_name=name, dimensions=[dimension])
+    return TrackedQueryArgs(id=id_, metric_stat=TrackedStatArgs(metric=metric, stat="Maximum"), return_data=False)

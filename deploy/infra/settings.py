@@ -1,0 +1,173 @@
+"""A stack's configuration, typed and checked before anything is declared.
+
+`Pulumi.STACK.yaml` holds it in three objects: `celery-inference:queues`, `celery-inference:fleet` (GPU hosts on EC2)
+and `celery-inference:lambda`. Nothing is needed; without `fleet` or `lambda` that consumer is not declared.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sqs import limits
+from sqs.lanes import INFERENCE
+
+Arn = Annotated[str, Field(pattern=r"^arn:aws[\w-]*:[\w-]+:[\w-]*:\d*:.+$")]
+# A tag may be moved to another image; a digest may not.
+Image = Annotated[str, Field(pattern=r"^[\w.:/-]+@sha256:[0-9a-f]{64}$")]
+
+# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html: a visibility timeout of at least six times
+# the function's, and a maxReceiveCount of at least 5, because throttled invocations count as receives.
+LAMBDA_VISIBILITY_FACTOR = 6
+LAMBDA_MIN_RECEIVE_COUNT = 5
+
+
+class SettingError(ValueError):
+    """A value of the stack's configuration cannot be; one sentence with the key, the value and what is allowed."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Queues(_Part):
+    """What all lanes share. The defaults are the declared lane's own (`sqs/lanes.py`): a stack that changes one differs
+    from the code, and `celery -A tasks queues check` says so.
+
+    `time_limit_seconds` is how long a receiver that does not renew its leases may take for one message; workers do.
+    """
+
+    environment: str = Field(default="Production", min_length=1, max_length=256)
+    delay_seconds: int = Field(default=INFERENCE.queue.delay_seconds, ge=0, le=limits.MAX_DELAY_SECONDS)
+    max_message_bytes: int = Field(
+        default=INFERENCE.queue.max_message_bytes,
+        ge=limits.MIN_MESSAGE_SIZE_SETTING_BYTES,
+        le=limits.MAX_MESSAGE_BYTES,
+    )
+    retention_seconds: int = Field(
+        default=INFERENCE.queue.retention_seconds, ge=limits.MIN_RETENTION_SECONDS, le=limits.MAX_RETENTION_SECONDS
+    )
+    dead_letter_retention_seconds: int = Field(
+        default=INFERENCE.dead_letter_queue.retention_seconds,
+        ge=limits.MIN_RETENTION_SECONDS,
+        le=limits.MAX_RETENTION_SECONDS,
+    )
+    receive_wait_seconds: int = Field(
+        default=INFERENCE.queue.receive_wait_seconds, ge=0, le=limits.MAX_RECEIVE_WAIT_SECONDS
+    )
+    visibility_timeout_seconds: int = Field(
+        default=INFERENCE.queue.visibility_timeout_seconds, ge=0, le=limits.MAX_VISIBILITY_SECONDS
+    )
+    time_limit_seconds: int = Field(default=20, ge=1, le=limits.MAX_VISIBILITY_SECONDS)
+    max_receive_count: int = Field(default=INFERENCE.max_receive_count, ge=1, le=limits.MAX_RECEIVE_COUNT)
+    kms_key_arn: Arn | None = None
+    object_days: int = Field(default=14, ge=1, le=3_650)
+    alarm_topic_arn: Arn | None = None
+    oldest_age_alarm_seconds: int = Field(default=900, ge=60, le=limits.MAX_RETENTION_SECONDS)
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.visibility_timeout_seconds < self.time_limit_seconds:
+            raise ValueError(
+                f"visibility_timeout_seconds is {self.visibility_timeout_seconds}, shorter than time_limit_seconds "
+                f"({self.time_limit_seconds}): a message would be delivered again while it is worked on"
+            )
+        if self.dead_letter_retention_seconds <= self.retention_seconds:
+            raise ValueError(
+                f"dead_letter_retention_seconds is {self.dead_letter_retention_seconds}, not above retention_seconds "
+                f"({self.retention_seconds}): a dead letter keeps its first enqueue time, and would vanish unread"
+            )
+        return self
+
+
+class Fleet(_Part):
+    """The GPU hosts on EC2: one worker a host, from none to `max_workers`.
+
+    `requests_per_second_per_worker` is to be measured (Flower's Inference page); with `target_wait_seconds` it says how
+    much backlog one worker is for. `boot_seconds` is from launch to the first delivery.
+    """
+
+    ami_id: str = Field(pattern=r"^ami-[0-9a-f]{8,17}$")
+    worker_image: Image
+    subnet_ids: list[str] = Field(min_length=1)
+    security_group_ids: list[str] = Field(min_length=1)
+    instance_types: list[str] = Field(default=["g6.xlarge", "g5.xlarge", "g4dn.xlarge"], min_length=1, max_length=40)
+    max_workers: int = Field(default=4, ge=1, le=5_000)
+    on_demand_base: int = Field(default=0, ge=0, le=5_000)
+    spot_percent: int = Field(default=100, ge=0, le=100)
+    requests_per_second_per_worker: float = Field(default=20.0, gt=0, le=1_000_000, strict=False)
+    target_wait_seconds: int = Field(default=60, ge=1, le=86_400)
+    boot_seconds: int = Field(default=180, ge=1, le=3_600)
+    idle_minutes: int = Field(default=10, ge=1, le=1_440)
+    volume_gib: int = Field(default=100, ge=20, le=16_384)
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.on_demand_base > self.max_workers:
+            raise ValueError(
+                f"on_demand_base is {self.on_demand_base}, above max_workers ({self.max_workers}): "
+                "so many hosts never run"
+            )
+        return self
+
+    @property
+    def backlog_per_worker(self) -> float:
+        """Messages, visible and in flight, that one worker drains within the target wait."""
+        return max(1.0, self.requests_per_second_per_worker * self.target_wait_seconds)
+
+
+class LambdaConsumer(_Part):
+    """The function that consumes the Lambda lane.
+
+    Limits: docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html.
+    """
+
+    image: Image
+    timeout_seconds: int = Field(default=120, ge=1, le=900)
+    memory_mib: int = Field(default=3_008, ge=128, le=10_240)
+    concurrency: int = Field(default=10, ge=2, le=1_000)
+    max_receive_count: int = Field(default=LAMBDA_MIN_RECEIVE_COUNT, ge=1, le=limits.MAX_RECEIVE_COUNT)
+
+    @property
+    def visibility_timeout_seconds(self) -> int:
+        """Of the lane's queue, in seconds."""
+        return LAMBDA_VISIBILITY_FACTOR * self.timeout_seconds
+
+
+class Settings(_Part):
+    """The whole configuration of a stack."""
+
+    queues: Queues = Queues()
+    fleet: Fleet | None = None
+    aws_lambda: LambdaConsumer | None = Field(default=None, alias="lambda")
+
+
+def read(values: Mapping[str, Any]) -> Settings:
+    """The settings in a stack's configuration: its objects by their keys, without a namespace.
+
+    Raises:
+        SettingError: an unknown key, a wrong type, an impossible range or combination.
+    """
+    try:
+        return Settings.model_validate(dict(values))
+    except ValidationError as error:
+        raise SettingError(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = "celery-inference:" + ".".join(str(step) for step in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), _known_keys(), n=1)
+        return f"{key} is no key of this program" + (f"; did you mean {near[0]}?" if near else ".")
+    if first["type"] == "value_error":
+        return f"{key}: {first['ctx']['error']}."
+    if first["type"] == "missing":
+        return f"{key} is missing, and needed."
+    return f"{key} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}."
+
+
+def _known_keys() -> list[str]:
+    fields = [name for part in (Queues, Fleet, LambdaConsumer) for name in part.model_fields]
+    return [*fields, "queues", "fleet", "lambda"]

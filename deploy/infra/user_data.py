@@ -1,0 +1,25 @@
+"""What a host of the fleet does at its first boot: cloud-init's document, base64 as EC2 takes it."""
+
+import base64
+import json
+from pathlib import Path
+
+UNITS = ("celery-inference-container.service", "celery-inference-guard.service")
+ENVIRONMENT_FILE = "/etc/celery-inference/environment"
+
+
+def user_data(*, image: str, result_backend: str, units: Path) -> str:
+    """Writes the systemd units of `units` and their environment, and starts them. Expects Docker and NVIDIA's runtime.
+
+    The document is JSON, which is YAML: nothing in a value can break out of it.
+    """
+    environment = {"IMAGE": image, "CELERY_BROKER_URL": "sqs://", "CELERY_RESULT_BACKEND": result_backend}
+    files = [
+        {"path": f"/etc/systemd/system/{name}", "permissions": "0644", "content": (units / name).read_text()}
+        for name in UNITS
+    ]
+    lines = "".join(f"{key}={value}\n" for key, value in environment.items())
+    files.append({"path": ENVIRONMENT_FILE, "permissions": "0600", "content": lines})
+    commands = [["systemctl", "daemon-reload"], *(["systemctl", "enable", "--now", name] for name in UNITS)]
+    document = "#cloud-config\n" + json.dumps({"write_files": files, "runcmd": commands}, indent=1)
+    return base64.b64encode(document.encode()).decode()

@@ -1,0 +1,208 @@
+"""The Pulumi program against mocks, moto and cfn-lint; each of these with a fault that it must catch."""
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from deploy.infra.scaling import MAX_STEPS, wake_steps
+from sqs.lanes import LANES
+from tests.support.cloudformation import problems
+from tests.support.moto_bridge import Bridge
+from tests.support.recorded_stack import FLEET, REGION, RecordedStack, record
+
+QUEUE = "aws:sqs/queue:Queue"
+
+
+@pytest.fixture(scope="module")
+def stack() -> RecordedStack:
+    return record({"fleet": FLEET})
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bridge]:
+    for name, value in (("AWS_ACCESS_KEY_ID", "any"), ("AWS_SECRET_ACCESS_KEY", "any"), ("AWS_DEFAULT_REGION", REGION)):
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        yield Bridge()
+
+
+def with_fault(stack: RecordedStack, name: str, **inputs: Any) -> RecordedStack:
+    """The stack with other inputs in the resource of this name, of the first type that has such inputs."""
+    for index, resource in enumerate(stack.resources):
+        if resource.name == name and set(inputs) & set(resource.inputs):
+            faulty = replace(resource, inputs=resource.inputs | inputs)
+            return replace(stack, resources=[*stack.resources[:index], faulty, *stack.resources[index + 1 :]])
+    raise AssertionError(f"no {name} with {sorted(inputs)}")
+
+
+def test_the_queue_is_the_one_that_was_asked_for(stack: RecordedStack) -> None:
+    queue = stack.of(QUEUE)["inference"]
+    assert queue["delaySeconds"] == 0
+    assert queue["maxMessageSize"] == 262_144
+    assert queue["messageRetentionSeconds"] == 86_400
+    assert queue["receiveWaitTimeSeconds"] == 10
+    assert queue["tags"] == {"Environment": "Production", "Purpose": "DecoupledMLInference"}
+    policy = json.loads(queue["redrivePolicy"])
+    assert policy["maxReceiveCount"] == 4
+    assert policy["deadLetterTargetArn"] == stack.exports["ml_inference_dead_letter_queue_arn"]
+    assert stack.exports["ml_inference_queue_arn"].endswith(":inference")
+    assert stack.exports["ml_inference_queue_url"].endswith("/inference")
+
+
+def test_code_and_cloud_have_the_same_lanes(stack: RecordedStack) -> None:
+    queues = stack.of(QUEUE)
+    for lane in LANES:
+        for declared in (lane.queue, lane.dead_letter_queue):
+            made = queues[declared.name]
+            names = {
+                "delaySeconds": "DelaySeconds",
+                "maxMessageSize": "MaximumMessageSize",
+                "messageRetentionSeconds": "MessageRetentionPeriod",
+                "receiveWaitTimeSeconds": "ReceiveMessageWaitTimeSeconds",
+                "visibilityTimeoutSeconds": "VisibilityTimeout",
+            }
+            assert {theirs: str(made[ours]) for ours, theirs in names.items()} == declared.attributes()
+    assert set(queues) == {name for lane in LANES for name in (lane.queue.name, lane.dead_letter_queue.name)}
+
+
+def test_a_dead_letter_lives_for_14_days_and_has_room_for_its_reason(stack: RecordedStack) -> None:
+    for lane in LANES:
+        letters = stack.of(QUEUE)[lane.dead_letter_queue.name]
+        assert letters["messageRetentionSeconds"] == 14 * 86_400
+        assert letters["maxMessageSize"] == 1_048_576
+        allowed = stack.of("aws:sqs/redriveAllowPolicy:RedriveAllowPolicy")[lane.dead_letter_queue.name]
+        sources = json.loads(allowed["redriveAllowPolicy"])
+        assert [arn.rpartition(":")[2] for arn in sources["sourceQueueArns"]] == [lane.name]
+
+
+def test_every_queue_is_encrypted_and_refuses_plain_http(stack: RecordedStack) -> None:
+    policies = stack.of("aws:sqs/queuePolicy:QueuePolicy")
+    for name, queue in stack.of(QUEUE).items():
+        assert queue["sqsManagedSseEnabled"] is True
+        (statement,) = json.loads(policies[name]["policy"])["Statement"]
+        assert statement["Effect"] == "Deny"
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_a_key_of_ones_own_encrypts_queues_table_and_objects_and_may_be_used() -> None:
+    key = "arn:aws:kms:eu-central-1:123456789012:key/0a1b2c3d"
+    stack = record({"queues": {"kms_key_arn": key}})
+    assert {queue["kmsMasterKeyId"] for queue in stack.of(QUEUE).values()} == {key}
+    assert stack.of("aws:dynamodb/table:Table")["ml-inference-results"]["serverSideEncryption"]["kmsKeyArn"] == key
+    for policy in stack.of("aws:iam/policy:Policy").values():
+        assert "kms:Decrypt" in policy["policy"]
+
+
+def test_no_policy_allows_more_than_named_queues(stack: RecordedStack) -> None:
+    for policy in stack.of("aws:iam/policy:Policy").values():
+        for statement in json.loads(policy["policy"])["Statement"]:
+            assert not any(action.endswith("*") for action in statement["Action"])
+            if statement["Resource"] == "*":
+                assert statement["Action"] == ["sqs:ListQueues"]
+
+
+def test_the_bucket_is_private_and_forgets(stack: RecordedStack) -> None:
+    block = stack.of("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock")["ml-inference-objects"]
+    assert all(value is True for key, value in block.items() if key != "bucket")
+    rules = stack.of("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration")["ml-inference-objects"]
+    assert rules["rules"][0]["expiration"]["days"] == 14
+
+
+def test_without_a_fleet_there_is_none() -> None:
+    stack = record({})
+    assert not [resource for resource in stack.resources if resource.type.startswith(("aws:ec2", "aws:autoscaling"))]
+    assert "fleet_group" not in stack.exports
+
+
+def test_hosts_boot_into_a_worker_and_its_guard(stack: RecordedStack) -> None:
+    template = stack.of("aws:ec2/launchTemplate:LaunchTemplate")["ml-inference-host"]
+    assert template["metadataOptions"]["httpTokens"] == "required"
+    text = base64.b64decode(template["userData"]).decode()
+    assert text.startswith("#cloud-config\n")
+    document = yaml.safe_load(text)
+    written = {file["path"]: file for file in document["write_files"]}
+    environment = written["/etc/celery-inference/environment"]
+    assert f"IMAGE={FLEET['worker_image']}\n" in environment["content"]
+    assert "CELERY_RESULT_BACKEND=dynamodb://" in environment["content"]
+    assert environment["permissions"] == "0600"
+    started = [command[-1] for command in document["runcmd"] if "--now" in command]
+    assert [f"/etc/systemd/system/{unit}" in written for unit in started] == [True, True]
+
+
+def test_the_fleet_sleeps_at_zero_and_wakes_in_one_step(stack: RecordedStack) -> None:
+    group = stack.of("aws:autoscaling/group:Group")["ml-inference"]
+    assert group["minSize"] == 0
+    policies = stack.of("aws:autoscaling/policy:Policy")
+    steps = policies["ml-inference-wake"]["stepAdjustments"]
+    assert [step["scalingAdjustment"] for step in steps] == [1, 2, 3, 4]
+    assert policies["ml-inference-sleep"]["stepAdjustments"][0]["scalingAdjustment"] == 0
+    alarms = stack.of("aws:cloudwatch/metricAlarm:MetricAlarm")
+    for name in ("wake", "sleep"):
+        assert alarms[f"ml-inference-{name}"]["alarmActions"] == [
+            f"arn:aws:autoscaling:eu-central-1:123456789012:ml-inference-{name}-0a1b2c3"
+        ]
+    sleeps_on = alarms["ml-inference-sleep"]["metricQueries"][-1]["expression"]
+    assert sleeps_on == "+".join(f"v{index}+f{index}" for index, _ in enumerate(LANES))
+
+
+@pytest.mark.parametrize("most", [1, 3, 20, 21, 500])
+def test_wake_steps_leave_no_gap_and_end_at_the_largest_fleet(most: int) -> None:
+    steps = wake_steps(most, 50.0)
+    assert len(steps) == min(most, MAX_STEPS)
+    assert steps[0][0] == 0
+    assert [end for _, end, _ in steps[:-1]] == [start for start, _, _ in steps[1:]]
+    assert (steps[-1][1], steps[-1][2]) == (None, most)
+    for start, _, workers in steps:
+        assert workers * 50.0 > start
+
+
+def test_moto_makes_all_of_it(stack: RecordedStack, aws: Bridge) -> None:
+    aws.make(stack)
+    url = aws.client("sqs").get_queue_url(QueueName="inference")["QueueUrl"]
+    attributes = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert json.loads(attributes["RedrivePolicy"])["maxReceiveCount"] == 4
+    assert len(aws.client("cloudwatch").describe_alarms()["MetricAlarms"]) == 2 * len(LANES) + 3
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [
+        ("inference", {"redrivePolicy": '{"deadLetterTargetArn": "arn:aws:sqs:eu-central-1:123456789012:gone"}'}),
+        ("ml-inference-worker", {"policy": '{"Version": "2012-10-17", "Statement": [{"Effect": "Perhaps"}]}'}),
+        ("ml-inference-objects", {"bucket": "no-such-bucket", "blockPublicAcls": True}),
+        ("ml-inference-results", {"hashKey": "task_id"}),
+    ],
+)
+def test_moto_refuses_a_fault(stack: RecordedStack, aws: Bridge, name: str, inputs: dict[str, Any]) -> None:
+    with pytest.raises(ClientError):
+        aws.make(with_fault(stack, name, **inputs))
+
+
+def test_cfn_lint_finds_nothing(stack: RecordedStack) -> None:
+    assert problems(stack) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [
+        ("inference", {"delaySeconds": 901}),
+        ("inference", {"receiveWaitTimeSeconds": 21}),
+        ("inference-dlq", {"messageRetentionSeconds": 1_209_601}),
+        ("inference", {"maxMessageSize": 2_000_000}),
+        ("inference-dead-letters", {"comparisonOperator": "MoreThan"}),
+        ("inference-oldest-age", {"treatMissingData": "ignored"}),
+        ("ml-inference-worker", {"policy": '{"Version": "2012-10-17", "Statement": [{"Effect": "Perhaps"}]}'}),
+        ("ml-inference-host", {"imageId": "the newest"}),
+        ("ml-inference-wake", {"adjustmentType": "Exact"}),
+        ("ml-inference-results", {"billingMode": "FREE"}),
+    ],
+)
+def test_cfn_lint_finds_a_fault(stack: RecordedStack, name: str, inputs: dict[str, Any]) -> None:
+    assert problems(with_fault(stack, name, **inputs))
