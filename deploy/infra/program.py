@@ -13,7 +13,7 @@ from deploy.infra.storage import Storage
 from sqs.lanes import DEFAULT_TAGS, INFERENCE, LANES
 
 NAME = "ml-inference"
-BROADCAST_PREFIX = "inference-broadcast"
+BROADCAST_PREFIX = "celery-broadcast"  # CELERY_BROADCAST's default
 
 
 def declare(settings: Settings) -> dict[str, pulumi.Output[Any]]:
