@@ -1,0 +1,177 @@
+"""The fleets that a scaler drives, behind one small interface. Each blocks on its API; each raises FleetError."""
+
+import json
+import math
+import os
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+CALL_SECONDS = 10.0
+KUBERNETES_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+class FleetError(Exception):
+    """The fleet's API refused or did not answer; one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """`ordered` workers were asked for; `running` of them are in service, as the platform sees it."""
+
+    ordered: int
+    running: int
+
+
+class Fleet(Protocol):
+    """Something that runs a number of workers. Which of them it ends is its choice; busy ones protect themselves."""
+
+    def size(self) -> Size:
+        """What there is."""
+
+    def resize(self, workers: int) -> None:
+        """Ask for so many."""
+
+
+class AutoScalingGroup:
+    """An EC2 Auto Scaling group; hosts that work hold scale-in protection (`deploy/host`)."""
+
+    def __init__(self, name: str, client: Any = None) -> None:
+        self._name = name
+        self._client = client or _client("autoscaling")
+
+    def size(self) -> Size:
+        """See Fleet."""
+        answer = _call(self._client.describe_auto_scaling_groups, AutoScalingGroupNames=[self._name])
+        if not answer["AutoScalingGroups"]:
+            raise FleetError(f"there is no Auto Scaling group {self._name!r}")
+        group = answer["AutoScalingGroups"][0]
+        running = sum(instance["LifecycleState"] == "InService" for instance in group["Instances"])
+        return Size(group["DesiredCapacity"], running)
+
+    def resize(self, workers: int) -> None:
+        """See Fleet."""
+        _call(
+            self._client.set_desired_capacity,
+            AutoScalingGroupName=self._name,
+            DesiredCapacity=workers,
+            HonorCooldown=False,
+        )
+
+
+class EcsService:
+    """An ECS service, named CLUSTER/SERVICE; tasks that work hold scale-in protection."""
+
+    def __init__(self, name: str, client: Any = None) -> None:
+        self._cluster, _, self._service = name.partition("/")
+        if not self._service:
+            raise FleetError(f"an ECS service is named CLUSTER/SERVICE, not {name!r}")
+        self._client = client or _client("ecs")
+
+    def size(self) -> Size:
+        """See Fleet."""
+        answer = _call(self._client.describe_services, cluster=self._cluster, services=[self._service])
+        if not answer["services"]:
+            raise FleetError(f"there is no ECS service {self._service!r} in {self._cluster!r}")
+        service = answer["services"][0]
+        return Size(service["desiredCount"], service["runningCount"])
+
+    def resize(self, workers: int) -> None:
+        """See Fleet."""
+        _call(self._client.update_service, cluster=self._cluster, service=self._service, desiredCount=workers)
+
+
+class KubernetesDeployment:
+    """A Deployment, named NAMESPACE/NAME, through the API server of the cluster that this process runs in.
+
+    Its service account needs `get` and `patch` of `deployments/scale`. Kubernetes ends pods by its own choice: a busy
+    worker finishes what runs within its grace period, and releases the rest.
+    """
+
+    def __init__(self, name: str, server: str | None = None, account: Path = KUBERNETES_ACCOUNT) -> None:
+        namespace, _, deployment = name.partition("/")
+        if not deployment:
+            raise FleetError(f"a Deployment is named NAMESPACE/NAME, not {name!r}")
+        self._server = server or _kubernetes_server()
+        self._path = f"/apis/apps/v1/namespaces/{quote(namespace)}/deployments/{quote(deployment)}/scale"
+        self._account = account
+
+    def size(self) -> Size:
+        """See Fleet."""
+        scale = self._ask("GET")
+        return Size(int(scale["spec"].get("replicas", 0)), int(scale.get("status", {}).get("replicas", 0)))
+
+    def resize(self, workers: int) -> None:
+        """See Fleet."""
+        self._ask("PATCH", {"spec": {"replicas": workers}})
+
+    def _ask(self, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        request = urllib.request.Request(  # noqa: S310 - the address comes from the pod's environment
+            self._server + self._path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            # The token is read each time: Kubernetes renews it.
+            headers={
+                "Authorization": f"Bearer {(self._account / 'token').read_text().strip()}",
+                "Content-Type": "application/merge-patch+json",
+            },
+        )
+        authority = self._account / "ca.crt"
+        context = ssl.create_default_context(cafile=str(authority)) if self._server.startswith("https:") else None
+        try:
+            with urllib.request.urlopen(request, timeout=CALL_SECONDS, context=context) as answer:  # noqa: S310
+                scale: dict[str, Any] = json.load(answer)
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            raise FleetError(f"Kubernetes: {method} {self._path}: {error}") from None
+        return scale
+
+
+KINDS: dict[str, Callable[[str], Fleet]] = {
+    "asg": AutoScalingGroup,
+    "ecs": EcsService,
+    "kubernetes": KubernetesDeployment,
+}
+
+
+def fleet_of(text: str) -> Fleet:
+    """The fleet in `asg:NAME`, `ecs:CLUSTER/SERVICE` or `kubernetes:NAMESPACE/DEPLOYMENT`.
+
+    Raises:
+        FleetError: it is none of these.
+    """
+    kind, _, name = text.partition(":")
+    if kind not in KINDS or not name:
+        raise FleetError(f"a fleet is asg:NAME, ecs:CLUSTER/SERVICE or kubernetes:NAMESPACE/DEPLOYMENT, not {text!r}")
+    try:
+        return KINDS[kind](name)
+    except BotoCoreError as error:
+        raise FleetError(f"{kind}: {error}") from None
+
+
+def _client(service: Any) -> Any:
+    from botocore.config import Config
+
+    seconds = math.ceil(CALL_SECONDS)
+    return boto3.client(service, config=Config(connect_timeout=seconds, read_timeout=seconds))
+
+
+def _call(operation: Any, **arguments: Any) -> Any:
+    try:
+        return operation(**arguments)
+    except (BotoCoreError, ClientError) as error:
+        raise FleetError(str(error)) from None
+
+
+def _kubernetes_server() -> str:
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if not host:
+        raise FleetError("this process does not run in a Kubernetes cluster")
+    return f"https://{f'[{host}]' if ':' in host else host}:{port}"
