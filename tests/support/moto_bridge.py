@@ -41,11 +41,11 @@ class Bridge:
         """A boto3 client of this account."""
         return boto3.client(service, region_name=REGION, endpoint_url=self._endpoint, **self._credentials)  # type: ignore[call-overload]
 
-    def make(self, stack: RecordedStack, leave_out: tuple[str, ...] = ()) -> None:
-        """Make every resource, dependencies first; a type that nobody knows how to make is an error."""
+    def make(self, stack: RecordedStack, only: tuple[str, ...] = ("aws:",)) -> None:
+        """Make every resource of these types, dependencies first; a type that nobody knows how to make is an error."""
         order = list(self._makers)
-        known = [resource for resource in stack.resources if not resource.type.startswith(leave_out or ("-",))]
-        for resource in sorted(known, key=lambda resource: (order.index(resource.type), _rank(resource))):
+        wanted = [resource for resource in stack.resources if resource.type.startswith(only)]
+        for resource in sorted(wanted, key=lambda resource: (order.index(resource.type), _rank(resource))):
             self._makers[resource.type](resource.name, resource.inputs)
 
     def _queue(self, name: str, inputs: Inputs) -> None:

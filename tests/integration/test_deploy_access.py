@@ -1,0 +1,134 @@
+"""A producer, a worker and an operator under the Pulumi program's own policies, enforced by moto."""
+
+import json
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from demo.processes import Process
+from demo.stack import Stack
+from tests.support.moto_bridge import Bridge
+from tests.support.recorded_stack import REGION, record
+
+SECONDS = 90
+PRODUCER = """
+from celery.exceptions import TimeoutError
+from tasks import infer
+good = infer.delay("fragile", "A parcel is late.")
+bad = infer.delay("fragile", "please divide by zero")
+print(len(good.get(timeout=90)))
+try:
+    bad.get(timeout=90)
+except TimeoutError:
+    raise
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+@dataclass
+class Account:
+    """An AWS account on moto with the program's queues and policies; who has no policy may do nothing."""
+
+    bridge: Bridge
+    endpoint: str
+
+    def user(self, name: str, policy: str) -> str:
+        """The broker URL of a new user with one policy."""
+        iam = self.bridge.client("iam")
+        iam.create_user(UserName=name)
+        iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=policy)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        secret = quote(key["SecretAccessKey"], safe="")
+        return f"sqs://{key['AccessKeyId']}:{secret}@{self.endpoint.removeprefix('http://')}//"
+
+    def enforce(self) -> None:
+        """From now on each call is checked against its caller's policy."""
+        request = urllib.request.Request(f"{self.endpoint}/moto-api/reset-auth", data=b"0", method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 200
+
+
+@pytest.fixture(scope="module")
+def policies() -> dict[str, str]:
+    recorded = record({})
+    found = recorded.of("aws:iam/policy:Policy")
+    return {name.removeprefix("ml-inference-"): inputs["policy"] for name, inputs in found.items()}
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    bridge = Bridge(f"http://{host}:{port}", aws_access_key_id="any", aws_secret_access_key="any")
+    bridge.make(record({}), only=("aws:sqs/queue:Queue",))
+    yield Account(bridge, f"http://{host}:{port}")
+    server.stop()
+
+
+@pytest.fixture
+def stack(tmp_path: Path, catalogue_of_one: Path) -> Iterator[Stack]:
+    with Stack(tmp_path / "stack", catalogue=catalogue_of_one, CELERY_LEASE_SECONDS="5") as stack:
+        yield stack
+
+
+def letters(account: Account, url: str) -> list[dict[str, Any]]:
+    answer = account.bridge.client("sqs").receive_message(
+        QueueUrl=url, MessageAttributeNames=["All"], VisibilityTimeout=0, WaitTimeSeconds=1
+    )
+    found: list[dict[str, Any]] = answer.get("Messages", [])
+    return found
+
+
+def test_producer_and_worker_need_no_more_than_their_policies_and_a_poison_message_reaches_the_dlq(
+    account: Account, stack: Stack, policies: dict[str, str]
+) -> None:
+    operator = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+    producer, worker = account.user("producer", policies["producer"]), account.user("worker", policies["worker"])
+    everything = account.user("everything", operator)
+    poison = account.bridge.client("sqs").get_queue_url(QueueName="inference")["QueueUrl"]
+    account.bridge.client("sqs").send_message(QueueUrl=poison, MessageBody="\u2603 no message of Celery's")
+    key, secret = everything.removeprefix("sqs://").partition("@")[0].split(":")
+    account.enforce()
+    account.bridge = Bridge(account.endpoint, aws_access_key_id=key, aws_secret_access_key=secret.replace("%2F", "/"))
+
+    stack.environment["CELERY_BROKER_URL"] = worker
+    process = stack.start_worker()
+    environment = stack.environment | {"CELERY_BROKER_URL": producer}
+    sender = Process("producer", [sys.executable, "-c", PRODUCER], stack.folder / "producer.log", environment)
+    try:
+        assert sender.wait(SECONDS) == 0, sender.text()
+    finally:
+        sender.stop()
+    assert sender.text().split() == ["384", "DeviceCrash"]
+
+    url = account.bridge.client("sqs").get_queue_url(QueueName="inference-dlq")["QueueUrl"]
+    until = time.monotonic() + SECONDS
+    seen: set[str] = set()
+    while len(seen) < 2:
+        assert time.monotonic() < until, process.text()
+        seen |= {
+            letter["MessageAttributes"]["celery-inference.reason"]["StringValue"] for letter in letters(account, url)
+        }
+    assert {json.loads(reason)["error_type"] for reason in seen} == {"DeviceCrash", "UndecodableMessage"}
+    assert "AccessDenied" not in process.text() + sender.text()
+
+
+def test_a_policy_that_lacks_an_action_is_noticed(account: Account, stack: Stack, policies: dict[str, str]) -> None:
+    poor = json.loads(policies["worker"])
+    for statement in poor["Statement"]:
+        statement["Action"] = [action for action in statement["Action"] if action != "sqs:ReceiveMessage"]
+    stack.environment["CELERY_BROKER_URL"] = account.user("poor", json.dumps(poor))
+    account.enforce()
+    process = stack.start("worker", "celery", "-A", "tasks", "worker")
+    process.wait_until(lambda text: "ReceiveMessage" in text and "inference" in text, SECONDS)
