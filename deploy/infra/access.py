@@ -54,7 +54,8 @@ def statements(role: Role, *, queues: Any, dead_letter_queues: Any, broadcast: A
     elif role is Role.WORKER:
         allowed = [
             ("Consume", [*_SEND, *_CONSUME], queues),
-            ("Bury", _SEND, dead_letter_queues),
+            # Workers bury, and one of them sweeps what SQS itself moved there.
+            ("DeadLetters", [*_SEND, *_CONSUME], dead_letter_queues),
             ("Results", [*_TABLE_READ, *_TABLE_WRITE], table),
         ]
     else:
