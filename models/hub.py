@@ -48,7 +48,7 @@ def _snapshot(spec: ModelSpec) -> Path:
         folder = Path(
             snapshot_download(spec.source, revision=spec.revision, allow_patterns=files, local_files_only=True)
         )
-        if not checkpoint.missing_weights(folder) or (spec.allow_unsafe and list(folder.glob("*.bin"))):
+        if not _lacks(folder, spec):
             return folder
     except LocalEntryNotFoundError:
         pass
@@ -57,10 +57,18 @@ def _snapshot(spec: ModelSpec) -> Path:
             f"revision {spec.revision} is not whole in {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set"
         )
     _log.info("fetching %s at %s", spec.source, spec.revision)
+    sentence = f"revision {spec.revision} cannot be fetched from {constants.ENDPOINT}"
     try:
-        return Path(snapshot_download(spec.source, revision=spec.revision, allow_patterns=files))
+        folder = Path(snapshot_download(spec.source, revision=spec.revision, allow_patterns=files))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelLoadError(
-            f"revision {spec.revision} cannot be fetched from {constants.ENDPOINT}: {reason}"
-        ) from error
+        raise ModelLoadError(f"{sentence}: {' '.join(str(error).split())}") from error
+    # A hub that does not answer is no error to huggingface_hub when some of the snapshot is here.
+    lacking = _lacks(folder, spec)
+    if lacking and (folder / checkpoint.INDEX).exists():
+        raise ModelLoadError(f"{sentence}: {lacking[0]} is not here either")
+    return folder
+
+
+def _lacks(folder: Path, spec: ModelSpec) -> list[str]:
+    """The files of weights that are named and not there."""
+    return [] if spec.allow_unsafe and list(folder.glob("*.bin")) else checkpoint.missing_weights(folder)
