@@ -58,10 +58,13 @@ class Account:
         secret = quote(key["SecretAccessKey"], safe="")
         return f"sqs://{key['AccessKeyId']}:{secret}@{self.endpoint.removeprefix('http://')}//"
 
-    def enforce(self) -> None:
-        """From now on each call is checked against its caller's policy."""
+    def enforce(self, after_calls: str = "0") -> None:
+        """After so many calls each is checked against its caller's policy."""
         request = urllib.request.Request(
-            f"{self.endpoint}/moto-api/reset-auth", data=b"0", method="POST", headers={"Content-Type": "text/plain"}
+            f"{self.endpoint}/moto-api/reset-auth",
+            data=after_calls.encode(),
+            method="POST",
+            headers={"Content-Type": "text/plain"},
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert answer.status == 200
@@ -82,7 +85,9 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     host, port = server.get_host_and_port()
     bridge = Bridge(f"http://{host}:{port}", aws_access_key_id="any", aws_secret_access_key="any")
     bridge.make(record({}), only=("aws:sqs/queue:Queue",))
-    yield Account(bridge, f"http://{host}:{port}")
+    account = Account(bridge, f"http://{host}:{port}")
+    yield account
+    account.enforce("inf")  # moto keeps it for the whole process
     server.stop()
 
 
