@@ -1,7 +1,7 @@
 """GPU hosts on EC2: an Auto Scaling group from zero, one worker a host.
 
-Hosts that work protect themselves from scale-in, and a notice that spot capacity is taken back ends their worker by
-SIGTERM (`deploy/host`).
+A host that is taken, by scale-in or with its spot capacity, shuts down: systemd ends the worker by SIGTERM, which
+releases what has not begun and finishes what it can; the rest is delivered again when its leases end.
 """
 
 import json
@@ -19,9 +19,6 @@ from deploy.infra.queues import LaneQueues
 from deploy.infra.scaling import BacklogScaling
 from deploy.infra.settings import Fleet
 from deploy.infra.user_data import user_data
-
-# A worker ends what it runs within `inference_stop_seconds` and releases the rest; container platforms allow 30 s.
-STOP_SECONDS = 120
 
 
 class GpuFleet(pulumi.ComponentResource):
@@ -44,7 +41,6 @@ class GpuFleet(pulumi.ComponentResource):
         profile = self._profile(worker_policy_arn)
         template = self._template(profile, result_backend)
         self.group = self._group(template)
-        self._allow_own_protection()
         BacklogScaling(name, self.group, lanes, fleet, opts=self._child)
         self.register_outputs({"group": self.group.name})
 
@@ -151,14 +147,6 @@ class GpuFleet(pulumi.ComponentResource):
                 health_check_grace_period=self._fleet.boot_seconds,
                 default_instance_warmup=self._fleet.boot_seconds,
                 enabled_metrics=[aws.autoscaling.Metric.GROUP_IN_SERVICE_INSTANCES],
-                initial_lifecycle_hooks=[
-                    aws.autoscaling.GroupInitialLifecycleHookArgs(
-                        name="finish-work",
-                        lifecycle_transition="autoscaling:EC2_INSTANCE_TERMINATING",
-                        default_result="CONTINUE",
-                        heartbeat_timeout=STOP_SECONDS,
-                    )
-                ],
                 tags=[
                     aws.autoscaling.GroupTagArgs(key=key, value=value, propagate_at_launch=True)
                     for key, value in self._tags.items()
@@ -166,30 +154,4 @@ class GpuFleet(pulumi.ComponentResource):
             ),
             # What scaling has set is not Pulumi's to set back.
             opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(ignore_changes=["desiredCapacity"])),
-        )
-
-    def _allow_own_protection(self) -> None:
-        aws.iam.RolePolicy(
-            f"{self._name}-host-protection",
-            aws.iam.RolePolicyArgs(
-                role=self.role.name,
-                policy=pulumi.Output.json_dumps(
-                    {
-                        "Version": "2012-10-17",
-                        "Statement": [
-                            {
-                                "Sid": "ProtectAndFinish",
-                                "Effect": "Allow",
-                                "Action": [
-                                    "autoscaling:SetInstanceProtection",
-                                    "autoscaling:CompleteLifecycleAction",
-                                    "autoscaling:RecordLifecycleActionHeartbeat",
-                                ],
-                                "Resource": self.group.arn,
-                            }
-                        ],
-                    }
-                ),
-            ),
-            opts=self._child,
         )

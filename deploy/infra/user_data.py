@@ -4,7 +4,7 @@ import base64
 import json
 from pathlib import Path
 
-UNITS = ("celery-inference-container.service", "celery-inference-guard.service")
+UNITS = ("celery-inference-container.service",)
 ENVIRONMENT_FILE = "/etc/celery-inference/environment"
 
 

@@ -32,7 +32,7 @@ class Size:
 
 
 class Fleet(Protocol):
-    """Something that runs a number of workers. Which of them it ends is its choice; busy ones protect themselves."""
+    """Something that runs a number of workers. Which of them it ends is its own choice."""
 
     def size(self) -> Size:
         """What there is."""
@@ -42,7 +42,7 @@ class Fleet(Protocol):
 
 
 class AutoScalingGroup:
-    """An EC2 Auto Scaling group; hosts that work hold scale-in protection (`deploy/host`)."""
+    """An EC2 Auto Scaling group. Which hosts go is its choice: what a busy one cannot finish is delivered again."""
 
     def __init__(self, name: str, client: Any = None) -> None:
         self._name = name
@@ -68,7 +68,7 @@ class AutoScalingGroup:
 
 
 class EcsService:
-    """An ECS service, named CLUSTER/SERVICE; tasks that work hold scale-in protection."""
+    """An ECS service, named CLUSTER/SERVICE."""
 
     def __init__(self, name: str, client: Any = None) -> None:
         self._cluster, _, self._service = name.partition("/")

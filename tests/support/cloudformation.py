@@ -158,15 +158,6 @@ def _group(inputs: Inputs) -> Inputs:
         "HealthCheckGracePeriod": inputs["healthCheckGracePeriod"],
         "DefaultInstanceWarmup": inputs["defaultInstanceWarmup"],
         "MetricsCollection": [{"Granularity": "1Minute", "Metrics": inputs["enabledMetrics"]}],
-        "LifecycleHookSpecificationList": [
-            {
-                "LifecycleHookName": hook["name"],
-                "LifecycleTransition": hook["lifecycleTransition"],
-                "DefaultResult": hook["defaultResult"],
-                "HeartbeatTimeout": hook["heartbeatTimeout"],
-            }
-            for hook in inputs["initialLifecycleHooks"]
-        ],
         "MixedInstancesPolicy": {
             "LaunchTemplate": {
                 "LaunchTemplateSpecification": {
