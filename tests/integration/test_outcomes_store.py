@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.chaos.test_outcomes import Rig, eventually, rig
+from tests.chaos.test_attempts_under_kills import Rig, eventually, rig
 from tests.support import outcome_app as program
 
 __all__ = ["rig"]
