@@ -75,6 +75,14 @@ def another_flower(stack: Stack, folder: Path, *options: str, **variables: str) 
         flower.stop()
 
 
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
 def test_visible_in_flight_delayed_and_dead_letters_are_shown(stack: Stack) -> None:
     sqs = client(stack)
     url, dead_letters = (sqs.get_queue_url(QueueName=name)["QueueUrl"] for name in ("inference", "inference-dlq"))
@@ -181,6 +189,9 @@ def test_a_login_opens_an_address_and_guards_it(stack: Stack, tmp_path: Path) ->
 def test_flower_ends_at_sigterm_and_keeps_its_state_where_told(stack: Stack, tmp_path: Path) -> None:
     with another_flower(stack, tmp_path, "--persistent=True", f"--db={tmp_path / 'state'}") as flower:
         flower.wait_until(lambda text: "Visit me at" in text, SECONDS)
+        # The line comes before Flower's loop runs.
+        address = flower.text().partition("Visit me at ")[2].split()[0]
+        wait_until(lambda: answers(f"{address.rstrip('/')}/healthcheck"), "it answers")
         os.kill(flower.pid, signal.SIGTERM)
         assert flower.wait(SECONDS) == 0
         assert list(tmp_path.glob("state*"))
