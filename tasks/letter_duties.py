@@ -21,7 +21,7 @@ from tasks.dead_letter_limit import DeadLetterLimit
 from tasks.lane_halts import go_on_in, halt_in
 from tasks.lane_watch import LaneWatch
 from tasks.letters import dead_letter_queue, lanes_of
-from tasks.store.letters import index_of
+from tasks.store.access import index_of
 from tasks.sweep import Sweep
 
 logger = get_logger(__name__)

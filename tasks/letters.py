@@ -6,7 +6,7 @@ from sqs.dead_letter_queue import DeadLetterQueue
 from sqs.errors import SqsError
 from sqs.lanes import Lane
 from sqs.letter_index import LetterIndex
-from tasks.store.letters import index_of
+from tasks.store.access import index_of
 
 
 class NoIndexError(SqsError):

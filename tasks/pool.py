@@ -18,7 +18,7 @@ from models.errors import ModelsError
 from sqs.lanes import LANES
 from tasks import service, serving
 from tasks.engines import build
-from tasks.store.backend import ENDING, PATIENCE
+from tasks.store.results import ENDING, PATIENCE
 
 logger = get_logger(__name__)
 

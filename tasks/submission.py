@@ -9,8 +9,7 @@ import uuid
 from typing import Any, Protocol
 
 from tasks.store.access import store_of
-from tasks.store.protocol import Submission
-from tasks.store.sqlite import KEEP_SECONDS
+from tasks.store.protocol import KEEP_SECONDS, Submission
 
 CLAIM_SECONDS = 5.0
 LOOK_SECONDS = 0.05

@@ -9,7 +9,7 @@ from celery.utils.log import get_logger
 from kombu.exceptions import OperationalError
 
 from sqs.errors import SqsError
-from tasks.store.protocol import Store, StoreUnavailable
+from tasks.store.protocol import Chord, Store, StoreUnavailable
 
 logger = get_logger(__name__)
 
@@ -35,15 +35,12 @@ class ChordParts:
             raise Reject(error, requeue=True) from error
 
     def _end_part(self, group_id: str, task_id: str, body: Any) -> None:
-        parts = self.store.end_part(group_id, task_id)
-        if parts.closed:
-            return
         size = body.get("chord_size")
         header = None
         if size is None:
             header = GroupResult.restore(group_id, backend=self)
             size = len(header) if header is not None else 0
-        if len(parts.ended) < size:
+        if self.store.end_part(group_id, task_id, size) is not Chord.ENDED:
             return
         header = header or GroupResult.restore(group_id, backend=self)
         callback = maybe_signature(body, app=self.app)

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqs.dead_letters import Cause
-from sqs.letter_index import GONE, Entry, Group, LetterIndex, Marking, Page, Selection, State, Stop
-from tasks.store.access import store_of
+from sqs.letter_index import GONE, Entry, Group, Marking, Page, Selection, State, Stop
 from tasks.store.sqlite import SQLiteStore
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(Entry))
@@ -170,9 +169,3 @@ def _where(selection: Selection) -> tuple[str, tuple[Any, ...]]:
             terms.append(f"{name} = ?")
             parameters.append(value)
     return " AND ".join(terms), tuple(parameters)
-
-
-def index_of(app: Any) -> LetterIndex | None:
-    """The index in an application's result store; None for a store that has none."""
-    store = store_of(app)
-    return SQLiteLetters(store) if isinstance(store, SQLiteStore) else None

@@ -4,9 +4,12 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+# Longer than SQS keeps a message: no delivery of the request can come after it.
+KEEP_SECONDS = 15 * 86_400.0
 
 
 class StoreUnavailable(OSError):
@@ -50,12 +53,12 @@ class Submission(Enum):
     SENT = "sent"  # it was sent
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Which parts of a chord have ended, and whether its body was sent."""
+class Chord(Enum):
+    """What has become of a chord after one of its parts."""
 
-    ended: frozenset[str] = field(default_factory=frozenset)
-    closed: bool = False
+    RUNNING = "running"  # parts are still to end
+    ENDED = "ended"  # every part has; its body is to be sent
+    CLOSED = "closed"  # its body was sent
 
 
 class Store(Protocol):
@@ -112,8 +115,8 @@ class Store(Protocol):
     def killers(self, digests: Collection[str]) -> Mapping[str, str]:
         """The sentences of those digests that are known killers, in one read."""
 
-    def end_part(self, group_id: str, task_id: str) -> Parts:
-        """Add one ended part to a chord's set, which may hold it already, and return the whole."""
+    def end_part(self, group_id: str, task_id: str, size: int) -> Chord:
+        """Add one ended part to the set of a chord of this size, which may hold it already."""
 
     def close_chord(self, group_id: str) -> None:
         """The chord's body was sent."""

@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from tasks.store.database import Database
-from tasks.store.entries import Entry, open_entry
-from tasks.store.protocol import Attempts, HostFigures, Parts, Start, Submission
+from tasks.store.entries import open_entry
+from tasks.store.protocol import KEEP_SECONDS, Attempts, Chord, HostFigures, Start, Submission
+from tasks.store.rules import Account, Claim, Lease, NewState
 
-# Longer than SQS keeps a message: no delivery of the request can come after it.
-KEEP_SECONDS = 15 * 86_400.0
 FIGURES_SECONDS = 3_600.0
 
 
@@ -40,19 +39,12 @@ class SQLiteStore:
 
     def take_back_attempts(self, starts: Sequence[Start]) -> None:
         """See Store."""
+        now = time.time()
 
         def write(connection: sqlite3.Connection) -> None:
             for start in starts:
-                row = connection.execute(
-                    "SELECT hosts FROM attempts WHERE task_id = ? AND generation = ? AND delivery = ?",
-                    (start.task_id, start.generation, start.delivery),
-                ).fetchone()
-                if row is not None:
-                    connection.execute(
-                        "UPDATE attempts SET count = count - 1, delivery = '', hosts = ?"
-                        " WHERE task_id = ? AND generation = ?",
-                        (json.dumps(json.loads(row[0])[:-1]), start.task_id, start.generation),
-                    )
+                account = _account(connection, start)
+                _keep(connection, start, account, account.taken_back(start), now)
 
         self.database.write(write)
 
@@ -87,7 +79,7 @@ class SQLiteStore:
         """See Store."""
         now = time.time()
         rows = [
-            Entry(self._key_of(task_id), self._pending_of(task_id), False, generation, now, now + KEEP_SECONDS)
+            NewState(self._key_of(task_id), self._pending_of(task_id), False, generation, now, now + KEEP_SECONDS)
             for task_id, generation in requests
         ]
 
@@ -125,14 +117,11 @@ class SQLiteStore:
 
         def write(connection: sqlite3.Connection) -> bool:
             now = time.time()
-            connection.execute(
-                "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE"
-                " SET holder = excluded.holder, expires_at = excluded.expires_at"
-                " WHERE leases.holder = excluded.holder OR leases.expires_at < ?",
-                (name, holder, now + seconds, now),
-            )
-            row = connection.execute("SELECT holder FROM leases WHERE name = ?", (name,)).fetchone()
-            return bool(row[0] == holder)
+            row = connection.execute("SELECT holder, expires_at FROM leases WHERE name = ?", (name,)).fetchone()
+            if row is not None and not Lease(*row).is_free_for(holder, now):
+                return False
+            connection.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", (name, holder, now + seconds))
+            return True
 
         held: bool = self.database.write(write)
         return held
@@ -156,18 +145,20 @@ class SQLiteStore:
         sql = "SELECT digest, sentence FROM killers WHERE digest IN ({marks}) AND expires_at > ?"
         return dict(self.database.read_for(sql, list(digests), time.time()))
 
-    def end_part(self, group_id: str, task_id: str) -> Parts:
+    def end_part(self, group_id: str, task_id: str, size: int) -> Chord:
         """See Store."""
         expires_at = time.time() + KEEP_SECONDS
 
-        def write(connection: sqlite3.Connection) -> Parts:
+        def write(connection: sqlite3.Connection) -> Chord:
             connection.execute("INSERT OR IGNORE INTO chord_parts VALUES (?, ?, ?)", (group_id, task_id, expires_at))
-            rows = connection.execute("SELECT task_id FROM chord_parts WHERE group_id = ?", (group_id,)).fetchall()
-            closed = connection.execute("SELECT 1 FROM closed_chords WHERE group_id = ?", (group_id,)).fetchone()
-            return Parts(frozenset(ended for (ended,) in rows), closed is not None)
+            if connection.execute("SELECT 1 FROM closed_chords WHERE group_id = ?", (group_id,)).fetchone():
+                return Chord.CLOSED
+            sql = "SELECT COUNT(*) FROM chord_parts WHERE group_id = ?"
+            ended: int = connection.execute(sql, (group_id,)).fetchone()[0]
+            return Chord.RUNNING if ended < size else Chord.ENDED
 
-        parts: Parts = self.database.write(write)
-        return parts
+        chord: Chord = self.database.write(write)
+        return chord
 
     def close_chord(self, group_id: str) -> None:
         """See Store."""
@@ -181,17 +172,15 @@ class SQLiteStore:
 
         def write(connection: sqlite3.Connection) -> Submission:
             now = time.time()
-            connection.execute(
-                "INSERT INTO submissions VALUES (?, ?, ?, 0, ?) ON CONFLICT (task_id) DO UPDATE"
-                " SET submitter = excluded.submitter, claimed_until = excluded.claimed_until, sent = 0,"
-                " expires_at = excluded.expires_at"
-                " WHERE submissions.expires_at < ? OR (NOT submissions.sent AND submissions.claimed_until < ?)",
-                (task_id, submitter, now + seconds, now + KEEP_SECONDS, now, now),
-            )
-            row = connection.execute("SELECT submitter, sent FROM submissions WHERE task_id = ?", (task_id,)).fetchone()
-            if row[1]:
-                return Submission.SENT
-            return Submission.OURS if row[0] == submitter else Submission.ANOTHERS
+            sql = "SELECT submitter, claimed_until, sent, expires_at FROM submissions WHERE task_id = ?"
+            row = connection.execute(sql, (task_id,)).fetchone()
+            found = Submission.OURS if row is None else Claim(*row).found_by(submitter, now)
+            if found is Submission.OURS:
+                connection.execute(
+                    "INSERT OR REPLACE INTO submissions VALUES (?, ?, ?, 0, ?)",
+                    (task_id, submitter, now + seconds, now + KEEP_SECONDS),
+                )
+            return found
 
         submission: Submission = self.database.write(write)
         return submission
@@ -212,18 +201,32 @@ def _count(connection: sqlite3.Connection, host: str, *, started: int = 0, faile
 
 
 def _begin(connection: sqlite3.Connection, start: Start, now: float) -> int:
-    key = (start.task_id, start.generation)
+    account = _account(connection, start)
+    begun = account.begun(start)
+    _keep(connection, start, account, begun, now)
+    return len(begun.hosts)
+
+
+def _account(connection: sqlite3.Connection, start: Start) -> Account:
     row = connection.execute(
-        "SELECT count, delivery, hosts FROM attempts WHERE task_id = ? AND generation = ?", key
+        "SELECT hosts, delivery FROM attempts WHERE task_id = ? AND generation = ?", (start.task_id, start.generation)
     ).fetchone()
-    count, delivery, hosts = row or (0, None, "[]")
-    if delivery == start.delivery:
-        return int(count)
-    connection.execute(
-        "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?)",
-        (*key, count + 1, start.delivery, json.dumps([*json.loads(hosts), start.host]), now + KEEP_SECONDS),
-    )
-    return int(count) + 1
+    return Account() if row is None else Account(tuple(json.loads(row[0])), row[1])
+
+
+def _keep(connection: sqlite3.Connection, start: Start, before: Account, account: Account, now: float) -> None:
+    if account != before:
+        connection.execute(
+            "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                start.task_id,
+                start.generation,
+                len(account.hosts),
+                account.delivery,
+                json.dumps(account.hosts),
+                now + KEEP_SECONDS,
+            ),
+        )
 
 
 def forget_attempts(connection: sqlite3.Connection, task_id: str, generation: int | None) -> None:

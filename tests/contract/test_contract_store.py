@@ -12,7 +12,7 @@ from celery.app.task import Context
 
 from tasks.store.access import store_of
 from tasks.store.backend import SQLiteBackend
-from tasks.store.protocol import Start, Store, Submission
+from tasks.store.protocol import Chord, Start, Store, Submission
 
 Make = Callable[[], Any]
 
@@ -143,22 +143,22 @@ def test_killers_are_known_by_their_digest(store: Store) -> None:
 
 
 def test_a_chords_parts_are_a_set(store: Store) -> None:
-    assert store.end_part("g", "a").ended == {"a"}
-    parts = store.end_part("g", "b")
-    assert parts == store.end_part("g", "a")
-    assert parts.ended == {"a", "b"}
-    assert not parts.closed
+    assert store.end_part("g", "a", 2) is Chord.RUNNING
+    assert store.end_part("g", "a", 2) is Chord.RUNNING, "told twice"
+    assert store.end_part("other", "b", 2) is Chord.RUNNING
+    assert store.end_part("g", "b", 2) is Chord.ENDED
+    assert store.end_part("g", "a", 2) is Chord.ENDED
     store.close_chord("g")
     store.close_chord("g")
-    assert store.end_part("g", "b").closed
+    assert store.end_part("g", "b", 2) is Chord.CLOSED
 
 
-def test_every_part_sees_itself_and_one_sees_all(store: Store) -> None:
+def test_of_parts_that_end_at_once_the_last_one_sees_it(store: Store) -> None:
     names = [str(number) for number in range(24)]
     with ThreadPoolExecutor(8) as pool:
-        seen = list(pool.map(lambda name: store.end_part("g", name).ended, names))
-    assert all(name in ended for name, ended in zip(names, seen, strict=True))
-    assert set(names) in seen
+        seen = list(pool.map(lambda name: store.end_part("g", name, len(names)), names))
+    assert Chord.ENDED in seen
+    assert store.end_part("h", "0", 1) is Chord.ENDED
 
 
 def test_one_submitter_sends_and_a_dead_one_blocks_nobody(store: Store) -> None:

@@ -18,7 +18,8 @@ from celery.signals import worker_init
 from sqs.lanes import Lane, Queue
 from tasks import delivery
 from tasks.request import DeliveryRequest
-from tasks.store.backend import PATIENCE, SQLiteBackend
+from tasks.store.backend import SQLiteBackend
+from tasks.store.results import PATIENCE
 from tasks.store.sqlite import SQLiteStore
 
 FOLDER = Path(os.environ.get("OUTCOME_DIR", "/nonexistent"))

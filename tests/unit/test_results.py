@@ -65,12 +65,6 @@ def test_of_many_threads_that_end_one_task_exactly_one_is_kept(backend: SQLiteBa
     assert backend.get_result("contested") == kept != 99
 
 
-def test_counters_count_every_part_once(backend: SQLiteBackend) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        counts = list(pool.map(lambda _: backend.incr(b"chord"), range(40)))
-    assert sorted(counts) == list(range(1, 41))
-
-
 def test_stores_survive_kill_9_of_the_process_that_stored(tmp_path: Path) -> None:
     path = tmp_path / "results.sqlite"
     program = f"""

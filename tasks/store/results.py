@@ -1,0 +1,132 @@
+"""What Celery's result backends of ours share: a worker's patience with its store, first-wins states, and waiting."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from celery.backends.base import KeyValueStoreBackend
+from celery.exceptions import Reject
+from celery.exceptions import TimeoutError as CeleryTimeoutError
+from celery.states import PENDING, READY_STATES
+
+from sqs.brake import BRAKE
+from sqs.letter_index import LetterIndex
+from tasks.store.chords import ChordParts
+from tasks.store.protocol import StoreUnavailable
+from tasks.store.rules import NewState
+
+RETRY_SECONDS = 0.5
+
+# Set while this process is a worker: a result that it holds is the work of a GPU, and a store that is full or away is
+# waited for, with nothing more received. Others get the error.
+PATIENCE = threading.Event()
+# Set when the worker ends: what cannot be stored is then released for another delivery.
+ENDING = threading.Event()
+AWAY = "result store"
+
+
+class StoreBackend(ChordParts, KeyValueStoreBackend):
+    """A backend with a `store` and an index of dead letters, `letters`. Methods may be called from any thread.
+
+    The first final state that is stored for a generation of a task stays: a redelivered request cannot replace it.
+    """
+
+    supports_autoexpire = True
+    implements_incr = True
+
+    letters: LetterIndex
+    # Between two looks of one who waits for a result: the first, how it grows, and the longest.
+    poll_seconds: ClassVar[tuple[float, float, float]]
+
+    def put_state(self, task_id: str, state: NewState) -> None:
+        """Store a state unless what is there stays, see `tasks.store.rules`. A final one ends the account of attempts.
+
+        Raises StoreUnavailable.
+        """
+        raise NotImplementedError
+
+    def glance(self, task_id: str) -> dict[str, Any]:
+        """As `get_task_meta`, for one who will look again: what it gives may be a moment old."""
+        meta: dict[str, Any] = self.get_task_meta(task_id)
+        return meta
+
+    def pending_of(self, task_id: str) -> bytes:
+        """The encoded state of a task that has not begun."""
+        return self._bytes(
+            {"status": PENDING, "result": None, "traceback": None, "children": [], "task_id": task_id},
+        )
+
+    def _bytes(self, meta: dict[str, Any]) -> bytes:
+        encoded = self.encode(meta)
+        return encoded.encode() if isinstance(encoded, str) else bytes(encoded)
+
+    def _expires_at(self) -> float | None:
+        return time.time() + self.expires if self.expires else None
+
+    def _ensure_retryable(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run one of Celery's operations; a worker tries its stores again until they succeed. None is half done."""
+        for option in ("fallback_exc", "fallback_msg", "max_retries"):
+            kwargs.pop(option, None)
+        while True:
+            try:
+                returned = func(*args, **kwargs)
+            except StoreUnavailable as error:
+                if func.__name__ != "_store_result" or not (PATIENCE.is_set() or ENDING.is_set()):
+                    raise
+                if ENDING.is_set():
+                    # Not the error itself: Celery's tracer would try to store that as the request's failure.
+                    raise Reject(error, requeue=True) from error
+                BRAKE.hold(AWAY, f"results cannot be stored, and are held until they can: {error}")
+            else:
+                if BRAKE.held and func.__name__ == "_store_result":
+                    BRAKE.let_go(AWAY)
+                return returned
+            ENDING.wait(RETRY_SECONDS)
+
+    def _store_result(
+        self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any
+    ) -> Any:
+        # Celery reads before it writes; here the write itself is conditional.
+        meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
+        meta["task_id"] = task_id
+        self.put_state(
+            task_id,
+            NewState(
+                key=self.get_key_for_task(task_id),
+                value=self._bytes(meta),
+                final=state in READY_STATES,
+                generation=getattr(request, "inference_generation", None),
+                now=time.time(),
+                expires_at=self._expires_at(),
+            ),
+        )
+        return result
+
+    def wait_for(
+        self,
+        task_id: str,
+        timeout: float | None = None,
+        interval: float = 0.5,
+        no_ack: bool = True,
+        on_interval: Callable[[], Any] | None = None,
+    ) -> dict[str, Any]:
+        """Wait for a final state, looking often at first and then ever more seldom, see `poll_seconds`.
+
+        Raises:
+            celery.exceptions.TimeoutError: there was none within `timeout` seconds.
+        """
+        self._ensure_not_eager()
+        until = None if timeout is None else time.monotonic() + timeout
+        nap, growth, longest = self.poll_seconds
+        while True:
+            meta = self.glance(task_id)
+            if meta["status"] in READY_STATES:
+                return meta
+            if on_interval:
+                on_interval()
+            left = longest if until is None else until - time.monotonic()
+            if left <= 0:
+                raise CeleryTimeoutError("The operation timed out.")
+            time.sleep(min(nap, left))
+            nap = min(nap * growth, longest)
