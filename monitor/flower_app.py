@@ -23,6 +23,7 @@ from monitor.letter_desk import LetterDesk, LetterSource
 from monitor.letter_pages import letter_routes
 from monitor.metrics import DepthCollector, FigureCollector
 from monitor.pages import routes
+from monitor.stopping import stop_on_signals
 from monitor.template_loader import TemplateLoader
 from monitor.without_broadcast import WithoutBroadcast, refused_routes
 
@@ -70,10 +71,12 @@ class SqsFlower(WithoutBroadcast, Flower):
 
     def start(self) -> None:
         """Watch the depths and serve until stopped; blocks."""
+        stop_on_signals(self.io_loop.asyncio_loop, self.io_loop.stop)
         for collector in self._collectors:
             REGISTRY.register(collector)
         self.depths.watch.start()
         super().start()
+        self.stop()
 
     def stop(self) -> None:
         """End what `start` began; callable more than once."""
@@ -82,3 +85,5 @@ class SqsFlower(WithoutBroadcast, Flower):
             for collector in self._collectors:
                 REGISTRY.unregister(collector)
         super().stop()
+        # Python waits for the executor's threads before it exits: inspections that have not begun are not wanted.
+        self.executor.shutdown(wait=False, cancel_futures=True)
