@@ -43,6 +43,9 @@ CELERY_RETRY_BASE_SECONDS (1), CELERY_RETRY_CAP_SECONDS (300)
     What bounds the wait before another attempt: base * 2 ** (attempts - 1), at most the cap, with full jitter.
 CELERY_KEEP_INPUTS (0)
     Characters of each request's inputs that events, logs and the index of dead letters may show.
+OTEL_EXPORTER_OTLP_ENDPOINT, or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT (none)
+    OpenTelemetry's own variables: the collector that workers with the extra `otel` export traces to, over HTTP.
+    docs/tracing.md says more.
 CUDA_VISIBLE_DEVICES (all)
     NVIDIA's own variable: the GPUs that this worker may use.
 """
@@ -280,6 +283,10 @@ inference_dead_letters_an_hour = int(_number("CELERY_DEAD_LETTERS_AN_HOUR", "100
 inference_sweep_seconds = _number("CELERY_SWEEP_SECONDS", "60", 1, 3_600)
 inference_state = _state()
 inference_visible_devices = _os.environ.get("CUDA_VISIBLE_DEVICES")
+inference_traces = (
+    any(_variable(f"OTEL_EXPORTER_OTLP_{which}", "") for which in ("ENDPOINT", "TRACES_ENDPOINT"))
+    and _variable("OTEL_SDK_DISABLED", "").lower() != "true"
+)
 inference_stop_seconds = 15.0  # of running work at SIGTERM; container platforms kill after 30
 inference_attempts = _attempts()
 inference_keep_inputs = _keep_inputs()

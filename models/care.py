@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from models.batch_report import BatchReport
 from models.child import PROGRAM
 from models.devices import Device
 from models.frames import Message
@@ -19,7 +20,8 @@ _log = logging.getLogger("models.engine")
 class Care:
     """A process that has more than `recycle_bytes` in memory is replaced when it has finished what it has, one at a
     time. `overlap`: prepare and finish beside the forward pass; None: on a GPU. `on_begin` is called with the ids of
-    requests before their first batch is sent, in a keeper's thread. `program` is the module that is run.
+    requests before their first batch is sent, `on_batch` with what became of a batch before its requests are resolved,
+    both in threads of the keepers. `program` is the module that is run.
     """
 
     load_seconds: float
@@ -27,6 +29,7 @@ class Care:
     overlap: bool | None = None
     on_begin: Callable[[Sequence[str]], None] | None = None
     program: str = PROGRAM
+    on_batch: Callable[[BatchReport], None] | None = None
 
     def overlaps(self, device: Device) -> bool:
         """Whether that device's process prepares and finishes beside the forward pass."""

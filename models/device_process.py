@@ -7,7 +7,7 @@ on the parent's death.
     to it:    {"specs": …, …} once; {"run": number, "model", "inputs", "options", "ceilings"}; {"load": spec};
               {"stop": true}
     from it:  {"loading": model}, {"loaded": model, …} or {"load_failed": sentence, "model"}; {"ready": versions};
-              {"started": number}, {"done": number, "answers", "figures", "ran_out"};
+              {"started": number}, {"done": number, "answers", "figures", "times", "ran_out", "memory"};
               {"failed": sentence, "run"}: the device's fault; {"poisoned": sentence, "run"}: perhaps the batch's;
               {"log": …}
 """
@@ -55,7 +55,8 @@ def main() -> None:
     link.send({"ready": loader.versions()})
     from models.steps import Steps
 
-    Steps(link, loader.runners, overlap=setup["overlap"], load=loader.load).serve(inbox)
+    steps = Steps(link, loader.runners, overlap=setup["overlap"], load=loader.load, memory=loader.memory)
+    steps.serve(inbox)
     os._exit(0)
 
 

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from models.batch_report import BatchReport
 from models.batching import Row
 from models.care import Care
 from models.ceilings import Ceilings
@@ -47,7 +48,8 @@ class Engine:
     `on_lost` is called once when no device is left; requests then end as DeviceLost. `on_out` is called with a model,
     and why, when it can be served on no device, and with an empty reason when it can be again; its requests end as
     ModelOut meanwhile. `on_begin` is called with the ids of requests before their first batch is sent, and may take
-    a few milliseconds. All three are called from threads of the engine.
+    a few milliseconds. `on_batch` is called with what became of each batch, before its requests are resolved. All four
+    are called from threads of the engine.
 
     `state` is the folder where what ran out of memory is remembered. `killers` is a memory of inputs that ended
     device processes. A process that has more than `recycle_bytes` in memory is replaced. `overlap` and `program` are
@@ -62,6 +64,7 @@ class Engine:
         on_lost: Callable[[str], None] | None = None,
         on_out: Callable[[str, str], None] | None = None,
         on_begin: Callable[[Sequence[str]], None] | None = None,
+        on_batch: Callable[[BatchReport], None] | None = None,
         max_bytes: int = MAX_BYTES,
         state: Path | None = None,
         killers: KnownKillers | None = None,
@@ -79,7 +82,7 @@ class Engine:
         self._killers = killers or KillersHere()
         self._ceilings = Ceilings(None if state is None else state / "memory-ceilings.json")
         self._desk = Desk(specs, max_bytes=max_bytes, ceilings=self._ceilings, on_blame=self._blame)
-        self._care = Care(0.0, recycle_bytes, overlap, on_begin, program)
+        self._care = Care(0.0, recycle_bytes, overlap, on_begin, program, on_batch)
         self._changed = threading.Condition()
         self._stopped = threading.Event()
         self._keepers: list[Keeper] = []
@@ -163,7 +166,7 @@ class Engine:
         return {device: loaded[model] for device, loaded in told.items()}
 
     def stats(self) -> dict[str, Any]:
-        """Loads, batches, rows, tokens, restarts and what is held, as JSON values."""
+        """Loads, batches, rows, tokens, restarts, memory in bytes, ceilings, and what is held, as JSON values."""
         totals: dict[str, Counter[str]] = {}
         for keeper in self._keepers:
             for name, total in keeper.record.totals.items():
@@ -180,6 +183,16 @@ class Engine:
                     "process_loads": dict(keeper.record.process_loads),
                     "batches_at_device": len(keeper.at_device),
                     "versions": keeper.record.versions,
+                    "memory": keeper.memory(),
+                    "model_memory": {
+                        name: {kind: loaded[kind] for kind in ("weights_bytes", "peak_bytes") if kind in loaded}
+                        for name, loaded in keeper.record.loaded.items()
+                    },
+                    "ceilings": {
+                        spec.name: found
+                        for spec in keeper.place.specs
+                        if (found := self._ceilings.of(spec.name, keeper.device.description))
+                    },
                 }
                 for keeper in self._keepers
             },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ class Batch:
     rows: list[Row]
     beginning: list[str] = field(default_factory=list)
     ceilings: tuple[Ceiling, ...] = ()
+    sealed_at: float = field(default_factory=time.time)  # since the epoch
 
     @property
     def alone(self) -> bool:

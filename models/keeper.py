@@ -15,6 +15,7 @@ from typing import Literal
 
 from models.absent import Absent
 from models.at_device import AtDevice
+from models.batch_report import BatchReport
 from models.care import Care
 from models.child import Child
 from models.desk import Desk
@@ -108,6 +109,12 @@ class Keeper:
     def has(self, model: str) -> bool:
         """Whether the model was placed here."""
         return model in self._specs
+
+    def memory(self) -> dict[str, int]:
+        """Bytes: of the process, of its tensors on a GPU as they were after the last batch, and all of the device."""
+        child = self._child
+        told = {"process": child.memory_bytes() if child is not None else 0, **self.record.memory}
+        return told if self.device.memory_bytes is None else {**told, "device": self.device.memory_bytes}
 
     def why_not(self, model: str) -> str:
         """Why it does not."""
@@ -277,11 +284,21 @@ class Keeper:
         if not message["ran_out"]:
             limit = self._limits[batch.model].tokens
             ceilings.passed(batch.model, self.device.description, figures["longest"], limit)
+        self._report(batch, message)
         try:
             self._desk.answer(batch, message["answers"])
         except Exception:
             self._desk.release(batch, "the device process gave an answer that cannot be read")
             raise
+
+    def _report(self, batch: Batch, message: Message, problem: str = "") -> None:
+        """Tell who follows batches; what it raises must cost no request its answer."""
+        if self._care.on_batch is None:
+            return
+        try:
+            self._care.on_batch(BatchReport.of(batch, self.place.name, message, problem))
+        except Exception:
+            _log.exception("device %s: what became of a batch could not be told", self.place.name)
 
     def _bury(self, ended: str) -> None:
         """Settle what was at the device when its process ended, and decide whether it is started again."""
@@ -322,6 +339,7 @@ class Keeper:
         """What becomes of the batches that the process had begun; whether one of them explains its end."""
         explained = False
         for batch in begun:
+            self._report(batch, {}, reason)
             if verdict and batch.number != verdict["run"]:
                 self._desk.give_back([batch])
             elif "failed" in verdict:

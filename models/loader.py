@@ -11,6 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from models.errors import ModelLoadError
 from models.frames import Frames, Message
+from models.memory import device_bytes
 from models.runner import Runner
 from models.spec import ModelSpec
 from models.warmup import load
@@ -49,6 +50,10 @@ class Loader:
         self.runners[spec.name] = runner
         self._link.send({"loaded": spec.name, **facts})
         return True
+
+    def memory(self) -> dict[str, int]:
+        """What the device's memory holds for this process, in bytes; empty on the CPU."""
+        return device_bytes() if self._is_cuda else {}
 
     def versions(self) -> dict[str, Any]:
         """Of what results are made with."""

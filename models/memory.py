@@ -14,6 +14,15 @@ def process_bytes() -> int:
     return _status("VmRSS")
 
 
+def device_bytes() -> dict[str, int]:
+    """What this process's tensors take on its GPU, the most that they took, and what is kept for them."""
+    return {
+        "allocated": torch.cuda.memory_allocated(),
+        "peak": torch.cuda.max_memory_allocated(),
+        "reserved": torch.cuda.memory_reserved(),
+    }
+
+
 class Growth:
     """By how much memory has grown since this was made: the device's, and on the CPU the process's own."""
 

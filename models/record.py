@@ -14,7 +14,8 @@ class Record:
     """Written by the threads of one keeper, read by any.
 
     `loads` counts over all processes of the device, `process_loads` those of the present one. `loaded` is what was
-    told of each model when it was loaded last, `totals` what batches of each model add up to.
+    told of each model when it was loaded last, `totals` what batches of each model add up to. `memory` is what the
+    device's memory held after the last batch, in bytes; empty on the CPU.
     """
 
     def __init__(self, models: list[str]) -> None:
@@ -23,6 +24,7 @@ class Record:
         self.process_loads: Counter[str] = Counter()
         self.loaded: dict[str, Message] = {}
         self.totals: dict[str, Counter[str]] = {model: Counter() for model in models}
+        self.memory: dict[str, int] = {}
         self.restarts = 0
         self.recycled = 0
 
@@ -35,6 +37,7 @@ class Record:
 
     def batch(self, model: str, message: Message) -> None:
         """A batch was answered."""
+        self.memory = message.get("memory", {})
         total = self.totals[model]
         total["batches"] += 1
         total["out_of_memory"] += len(message["ran_out"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,16 +24,27 @@ Answer = dict[str, Any]
 class Work:
     """A batch on its way through `prepare`, `forward` and `finish`, which answer its rows.
 
-    `figures` holds passes, rows, tokens and padded tokens, and the seconds of each step. `ran_out` lists the passes
-    that did not fit: (longest row, padded tokens).
+    `figures` holds passes, rows, tokens and padded tokens, and the seconds of each step. `times` is when each step
+    began and ended, in seconds since the epoch. `ran_out` lists the passes that did not fit: (longest row, padded
+    tokens).
     """
 
     answers: list[Answer]
     items: list[Prepared]
     outputs: list[tuple[Prepared, Any]] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
+    times: dict[str, tuple[float, float]] = field(default_factory=dict)
     ran_out: list[tuple[int, int]] = field(default_factory=list)
     cleared: bool = False  # the device was asked, and is well
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Measure a step; one that raises leaves nothing."""
+        at, began = time.time(), time.perf_counter()
+        yield
+        seconds = time.perf_counter() - began
+        self.figures[f"{name}_seconds"] = seconds
+        self.times[name] = (at, at + seconds)
 
 
 class Runner:
@@ -59,45 +71,42 @@ class Runner:
 
     def prepare(self, values: Sequence[Any], options: Sequence[dict[str, Any]]) -> Work:
         """What `forward` takes; inputs that cannot be prepared are answered already."""
-        began = time.perf_counter()
         work = Work([{} for _ in values], [])
-        for row, (value, given) in enumerate(zip(values, options, strict=True)):
-            try:
-                work.items.append(self.adapter.prepare(row, value, self.with_defaults(given)))
-            except Exception as error:
-                blame.raise_if_sticky(error)
-                work.answers[row] = blame.failure(error)
-        work.figures = {
+        with work.step("prepare"):
+            for row, (value, given) in enumerate(zip(values, options, strict=True)):
+                try:
+                    work.items.append(self.adapter.prepare(row, value, self.with_defaults(given)))
+                except Exception as error:
+                    blame.raise_if_sticky(error)
+                    work.answers[row] = blame.failure(error)
+        work.figures |= {
             "rows": len(values),
             "passes": 0,
             "tokens": sum(item.length for item in work.items),
             "padded_tokens": 0,
             "longest": max((item.length for item in work.items), default=0),
-            "prepare_seconds": time.perf_counter() - began,
         }
         return work
 
     def forward(self, work: Work, ceilings: tuple[Ceiling, ...] = ()) -> None:
         """Run the passes. Raises DeviceFailed or Poisoned when no answer can be had from this process."""
-        began = time.perf_counter()
         limits = Limits(self.spec.batch_size, self.spec.batch_tokens, 0, ceilings)
-        for group in _by_size(work.items) if self.equal_lengths else [work.items]:
-            for part in split([item.length for item in group], limits):
-                self._pass([group[i] for i in part], work)
-        work.figures["forward_seconds"] = time.perf_counter() - began
+        with work.step("forward"):
+            for group in _by_size(work.items) if self.equal_lengths else [work.items]:
+                for part in split([item.length for item in group], limits):
+                    self._pass([group[i] for i in part], work)
 
     def finish(self, work: Work) -> list[Answer]:
         """The answers, in the order of the inputs. Raises DeviceFailed or Poisoned, as `forward` does."""
-        began = time.perf_counter()
-        for item, output in work.outputs:
-            try:
-                result = self.adapter.finish(output, item)
-                work.answers[item.row] = {"ok": result, "bytes": results.check(self.spec, result)}
-            except Exception as error:
-                blame.raise_if_sticky(error)
-                work.answers[item.row] = blame.failure(error)
-        work.outputs = []
-        work.figures["finish_seconds"] = time.perf_counter() - began
+        with work.step("finish"):
+            for item, output in work.outputs:
+                try:
+                    result = self.adapter.finish(output, item)
+                    work.answers[item.row] = {"ok": result, "bytes": results.check(self.spec, result)}
+                except Exception as error:
+                    blame.raise_if_sticky(error)
+                    work.answers[item.row] = blame.failure(error)
+            work.outputs = []
         steps = ("prepare_seconds", "forward_seconds", "finish_seconds")
         work.figures["seconds"] = sum(work.figures[step] for step in steps)
         return work.answers

@@ -33,15 +33,23 @@ class _Step:
 class Steps:
     """Serves batches on the calling thread until told to stop; answers go out by `link`.
 
-    `load` is called with a `{"load": spec}` message's spec, on the same thread, between batches.
+    `load` is called with a `{"load": spec}` message's spec, on the same thread, between batches. `memory` tells after
+    each batch what the device's memory holds.
     """
 
     def __init__(
-        self, link: Frames, runners: dict[str, Runner], *, overlap: bool, load: Callable[[Message], bool]
+        self,
+        link: Frames,
+        runners: dict[str, Runner],
+        *,
+        overlap: bool,
+        load: Callable[[Message], bool],
+        memory: Callable[[], dict[str, int]],
     ) -> None:
         self._link = link
         self._runners = runners
         self._load = load
+        self._memory = memory
         self._overlap = overlap
         self._ready: queue.SimpleQueue[_Step | Message] = queue.SimpleQueue()
 
@@ -96,8 +104,9 @@ class Steps:
 
     def _finish(self, step: _Step) -> None:
         answers = step.runner.finish(step.work)
-        figures, ran_out = step.work.figures, step.work.ran_out
-        self._link.send({"done": step.number, "answers": answers, "figures": figures, "ran_out": ran_out})
+        work = step.work
+        told = {"figures": work.figures, "times": work.times, "ran_out": work.ran_out, "memory": self._memory()}
+        self._link.send({"done": step.number, "answers": answers, **told})
 
     def _guarded(self, number: int, step: Callable[[], None]) -> bool:
         """Whether the process is fit for more; what says that it is not is told to the parent."""

@@ -3,16 +3,34 @@
 from typing import Any
 
 from celery import Celery
+from celery.utils import uuid
 
 from tasks.health_address import OPTION as HEALTH_PORT
 from tasks.made_with import keeping
+from tasks.tracing.sending import sending
+from tasks.tracing.storing import traced
 
 
 class Application(Celery):
-    """Celery's, with results that know what they were made with."""
+    """Celery's, with results that know what they were made with, and traces."""
 
     def _get_backend(self) -> Any:
-        return keeping(super()._get_backend())
+        return traced(keeping(super()._get_backend()))
+
+    def send_task(  # noqa: PLR0917 - Celery's own signature
+        self,
+        name: str,
+        args: Any = None,
+        kwargs: Any = None,
+        countdown: Any = None,
+        eta: Any = None,
+        task_id: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """As Celery's; where somebody traces, its span's context goes along in the headers."""
+        task_id = task_id or uuid()
+        with sending(name, task_id, options) as traced_options:
+            return super().send_task(name, args, kwargs, countdown, eta, task_id, **traced_options)
 
 
 app = Application(

@@ -8,6 +8,7 @@ from typing import Any
 from celery import Celery
 from celery.utils.log import get_logger
 
+from models.batch_report import BatchReport
 from models.checkpoint import UNSAFE
 from models.devices import Device, discover
 from models.engine import Engine, capacity
@@ -49,6 +50,7 @@ def build(
     on_lost: Callable[[str], None],
     on_out: Callable[[str, str], None],
     recycle_bytes: int | None = None,
+    on_batch: Callable[[BatchReport], None] | None = None,
 ) -> Engine:
     """The engine that the application's settings describe, not yet started; see models.engine.Engine for the rest."""
     chosen = specs(app.conf)
@@ -61,6 +63,7 @@ def build(
         on_lost=on_lost,
         on_begin=begin_requests,
         on_out=on_out,
+        on_batch=on_batch,
         state=Path(app.conf.inference_state),
         killers=store_of(app),
         recycle_bytes=recycle_bytes,

@@ -19,6 +19,7 @@ from sqs.lanes import LANES
 from tasks import service, serving
 from tasks.engines import build
 from tasks.store.results import ENDING, PATIENCE
+from tasks.tracing.export import follower
 
 logger = get_logger(__name__)
 
@@ -57,7 +58,11 @@ class EnginePool(TaskPool):
             # Celery's own setting, in KiB: `--max-memory-per-child`.
             most = self.options.get("max_memory_per_child")
             self.engine = engine = build(
-                self.app, on_lost=stop_the_worker, on_out=service.note, recycle_bytes=most * 1024 if most else None
+                self.app,
+                on_lost=stop_the_worker,
+                on_out=service.note,
+                recycle_bytes=most * 1024 if most else None,
+                on_batch=follower(),
             )
         except ModelsError as error:
             failures.append(error)

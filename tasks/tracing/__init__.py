@@ -1,0 +1,1 @@
+"""OpenTelemetry traces of requests, from `delay()` to the stored result. Without an SDK nothing of it does anything."""

@@ -1,0 +1,59 @@
+"""A worker's own export of traces, where OpenTelemetry's variables name a collector and nobody has set up an SDK."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from celery.signals import worker_init, worker_shutdown
+from celery.utils.log import get_logger
+
+from models.batch_report import BatchReport
+from tasks.tracing.access import NAME, tracer
+
+logger = get_logger(__name__)
+
+FLUSH_SECONDS = 3.0  # for the last spans at the worker's end; a collector that hangs keeps no worker
+
+
+@worker_init.connect
+def begin(sender: Any = None, **_: Any) -> None:
+    """Trace this worker's deliveries, if that is wanted and can be."""
+    if tracer() is not None or (sender.app.conf.inference_traces and _set_up(str(sender.hostname))):
+        from tasks.tracing.deliveries import follow
+
+        follow()
+
+
+def follower() -> Callable[[BatchReport], None] | None:
+    """What is to be told of batches in this process, None where nobody traces."""
+    if tracer() is None:
+        return None
+    from tasks.tracing.batches import tell
+
+    return tell
+
+
+def _set_up(worker: str) -> bool:
+    try:
+        from opentelemetry import trace
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
+        logger.warning("no traces are exported: the extra `otel` is not installed (%s)", error)
+        return False
+    resource = Resource.create({"service.instance.id": worker})
+    if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
+        resource = resource.merge(Resource({SERVICE_NAME: NAME}))
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+
+    def end(**_: Any) -> None:
+        ending = threading.Thread(target=provider.shutdown, name="traces-end", daemon=True)
+        ending.start()
+        ending.join(FLUSH_SECONDS)
+
+    worker_shutdown.connect(end, weak=False)
+    return True
