@@ -41,6 +41,11 @@ CELERY_ATTEMPTS (every)
     spares a write a batch, and an attempt that takes its worker along at the first delivery is not counted.
 CELERY_RETRY_BASE_SECONDS (1), CELERY_RETRY_CAP_SECONDS (300)
     What bounds the wait before another attempt: base * 2 ** (attempts - 1), at most the cap, with full jitter.
+CELERY_HOST (none)
+    `ec2`, `ecs` or `kubernetes`: the platform that this worker's host belongs to. It is then asked to spare the host
+    while it works, and what it says of the host's end stops the worker; one worker a host.
+AWS_EC2_METADATA_SERVICE_ENDPOINT, ECS_AGENT_URI, KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT
+    The platforms' own variables: where they answer.
 CELERY_KEEP_INPUTS (0)
     Characters of each request's inputs that events, logs and the index of dead letters may show.
 OTEL_EXPORTER_OTLP_ENDPOINT, or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT (none)
@@ -205,6 +210,30 @@ def _attempts() -> str:
     return value
 
 
+_METADATA_ADDRESS = "http://169.254.169.254"
+
+
+def _host() -> str | None:
+    value = _variable("CELERY_HOST", "none")
+    if value not in ("none", "ec2", "ecs", "kubernetes"):
+        raise SettingError("CELERY_HOST", value, "it must be none, ec2, ecs or kubernetes")
+    return None if value == "none" else value
+
+
+def _host_address(host: str | None) -> str:
+    if host == "ec2":
+        return _variable("AWS_EC2_METADATA_SERVICE_ENDPOINT", _METADATA_ADDRESS)
+    name = _variable("KUBERNETES_SERVICE_HOST", "")
+    server = (
+        f"https://{f'[{name}]' if ':' in name else name}:{_variable('KUBERNETES_SERVICE_PORT', '443')}" if name else ""
+    )
+    address = {"ecs": _variable("ECS_AGENT_URI", ""), "kubernetes": server}.get(host or "", "")
+    if host and not address:
+        variable = {"ecs": "ECS_AGENT_URI", "kubernetes": "KUBERNETES_SERVICE_HOST"}[host]
+        raise SettingError("CELERY_HOST", host, f"this process does not run there, {variable} is not set")
+    return address
+
+
 def _keep_inputs() -> int:
     value = _variable("CELERY_KEEP_INPUTS", "0")
     if not value.isdecimal() or int(value) > _MAX_KEPT_CHARACTERS:
@@ -288,6 +317,8 @@ inference_traces = (
     and _variable("OTEL_SDK_DISABLED", "").lower() != "true"
 )
 inference_stop_seconds = 15.0  # of running work at SIGTERM; container platforms kill after 30
+inference_host = _host()
+inference_host_address = _host_address(inference_host)
 inference_attempts = _attempts()
 inference_keep_inputs = _keep_inputs()
 inference_retry_base_seconds = _number("CELERY_RETRY_BASE_SECONDS", "1", 0, _limits.MAX_VISIBILITY_SECONDS)

@@ -1,6 +1,7 @@
 """GPU hosts on EC2: an Auto Scaling group from zero, one worker a host.
 
-A host that is taken, by scale-in or with its spot capacity, shuts down: systemd ends the worker by SIGTERM, which
+The worker protects its host from scale-in while it works, and stops at EC2's notice that spot capacity goes
+(`tasks/hosts`, CELERY_HOST). A host that is taken all the same shuts down: systemd ends the worker by SIGTERM, which
 releases what has not begun and finishes what it can; the rest is delivered again when its leases end.
 """
 
@@ -39,8 +40,9 @@ class GpuFleet(pulumi.ComponentResource):
         self._name, self._fleet, self._tags = name, fleet, tags
         self._child = pulumi.ResourceOptions(parent=self)
         profile = self._profile(worker_policy_arn)
-        template = self._template(profile, result_backend)
+        template = self._template(profile, result_backend, region=lanes[0].queue.arn.apply(_region))
         self.group = self._group(template)
+        self._allow_protection()
         BacklogScaling(name, self.group, lanes, fleet, opts=self._child)
         self.register_outputs({"group": self.group.name})
 
@@ -78,7 +80,29 @@ class GpuFleet(pulumi.ComponentResource):
             f"{self._name}-host", aws.iam.InstanceProfileArgs(role=self.role.name), opts=self._child
         )
 
-    def _template(self, profile: aws.iam.InstanceProfile, result_backend: pulumi.Input[str]) -> aws.ec2.LaunchTemplate:
+    def _allow_protection(self) -> None:
+        """A policy of its own: the group's ARN is known when the group is there."""
+        rows = [
+            {
+                "Effect": "Allow",
+                "Action": "autoscaling:SetInstanceProtection",
+                "Resource": self.group.arn,
+            },
+            # It has no permission by group.
+            {"Effect": "Allow", "Action": "autoscaling:DescribeAutoScalingInstances", "Resource": "*"},
+        ]
+        aws.iam.RolePolicy(
+            f"{self._name}-host-protection",
+            aws.iam.RolePolicyArgs(
+                role=self.role.name,
+                policy=pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": rows}),
+            ),
+            opts=self._child,
+        )
+
+    def _template(
+        self, profile: aws.iam.InstanceProfile, result_backend: pulumi.Input[str], *, region: pulumi.Input[str]
+    ) -> aws.ec2.LaunchTemplate:
         return aws.ec2.LaunchTemplate(
             f"{self._name}-host",
             aws.ec2.LaunchTemplateArgs(
@@ -104,10 +128,11 @@ class GpuFleet(pulumi.ComponentResource):
                 ],
                 monitoring=aws.ec2.LaunchTemplateMonitoringArgs(enabled=True),
                 update_default_version=True,
-                user_data=pulumi.Output.from_input(result_backend).apply(
-                    lambda backend: user_data(
+                user_data=pulumi.Output.all(result_backend, region).apply(
+                    lambda known: user_data(
                         image=self._fleet.worker_image,
-                        result_backend=backend,
+                        result_backend=known[0],
+                        region=known[1],
                         units=Path(__file__).parent.parent / "systemd",
                     )
                 ),
@@ -155,3 +180,7 @@ class GpuFleet(pulumi.ComponentResource):
             # What scaling has set is not Pulumi's to set back.
             opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(ignore_changes=["desiredCapacity"])),
         )
+
+
+def _region(arn: str) -> str:
+    return arn.split(":")[3]

@@ -8,12 +8,18 @@ UNITS = ("celery-inference-container.service",)
 ENVIRONMENT_FILE = "/etc/celery-inference/environment"
 
 
-def user_data(*, image: str, result_backend: str, units: Path) -> str:
+def user_data(*, image: str, result_backend: str, region: str, units: Path) -> str:
     """Writes the systemd units of `units` and their environment, and starts them. Expects Docker and NVIDIA's runtime.
 
     The document is JSON, which is YAML: nothing in a value can break out of it.
     """
-    environment = {"IMAGE": image, "CELERY_BROKER_URL": "sqs://", "CELERY_RESULT_BACKEND": result_backend}
+    environment = {
+        "IMAGE": image,
+        "AWS_DEFAULT_REGION": region,
+        "CELERY_BROKER_URL": "sqs://",
+        "CELERY_RESULT_BACKEND": result_backend,
+        "CELERY_HOST": "ec2",
+    }
     files = [
         {"path": f"/etc/systemd/system/{name}", "permissions": "0644", "content": (units / name).read_text()}
         for name in UNITS

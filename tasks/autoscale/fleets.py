@@ -1,11 +1,7 @@
 """The fleets that a scaler drives, behind one small interface. Each blocks on its API; each raises FleetError."""
 
-import json
 import math
 import os
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +11,9 @@ from urllib.parse import quote
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tasks.kubernetes_api import ACCOUNT, KubernetesApi, KubernetesError
+
 CALL_SECONDS = 10.0
-KUBERNETES_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class FleetError(Exception):
@@ -42,7 +39,7 @@ class Fleet(Protocol):
 
 
 class AutoScalingGroup:
-    """An EC2 Auto Scaling group. Which hosts go is its choice: what a busy one cannot finish is delivered again."""
+    """An EC2 Auto Scaling group. Which hosts go is its choice, among those that are not protected (`tasks/hosts`)."""
 
     def __init__(self, name: str, client: Any = None) -> None:
         self._name = name
@@ -92,17 +89,17 @@ class EcsService:
 class KubernetesDeployment:
     """A Deployment, named NAMESPACE/NAME, through the API server of the cluster that this process runs in.
 
-    Its service account needs `get` and `patch` of `deployments/scale`. Kubernetes ends pods by its own choice: a busy
-    worker finishes what runs within its grace period, and releases the rest.
+    Its service account needs `get` and `patch` of `deployments/scale`. Of its pods Kubernetes ends those that are not
+    busy first (`tasks/hosts/kubernetes.py`); one that is ended finishes what runs within its grace period, and releases
+    the rest.
     """
 
-    def __init__(self, name: str, server: str | None = None, account: Path = KUBERNETES_ACCOUNT) -> None:
+    def __init__(self, name: str, server: str | None = None, account: Path = ACCOUNT) -> None:
         namespace, _, deployment = name.partition("/")
         if not deployment:
             raise FleetError(f"a Deployment is named NAMESPACE/NAME, not {name!r}")
-        self._server = server or _kubernetes_server()
+        self._api = KubernetesApi(server or _kubernetes_server(), account)
         self._path = f"/apis/apps/v1/namespaces/{quote(namespace)}/deployments/{quote(deployment)}/scale"
-        self._account = account
 
     def size(self) -> Size:
         """See Fleet."""
@@ -114,24 +111,10 @@ class KubernetesDeployment:
         self._ask("PATCH", {"spec": {"replicas": workers}})
 
     def _ask(self, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        request = urllib.request.Request(  # noqa: S310 - the address comes from the pod's environment
-            self._server + self._path,
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            # The token is read each time: Kubernetes renews it.
-            headers={
-                "Authorization": f"Bearer {(self._account / 'token').read_text().strip()}",
-                "Content-Type": "application/merge-patch+json",
-            },
-        )
-        authority = self._account / "ca.crt"
-        context = ssl.create_default_context(cafile=str(authority)) if self._server.startswith("https:") else None
         try:
-            with urllib.request.urlopen(request, timeout=CALL_SECONDS, context=context) as answer:  # noqa: S310
-                scale: dict[str, Any] = json.load(answer)
-        except (urllib.error.URLError, OSError, ValueError) as error:
-            raise FleetError(f"Kubernetes: {method} {self._path}: {error}") from None
-        return scale
+            return self._api.ask(method, self._path, body)
+        except KubernetesError as error:
+            raise FleetError(str(error)) from None
 
 
 KINDS: dict[str, Callable[[str], Fleet]] = {

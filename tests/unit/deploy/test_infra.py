@@ -131,9 +131,20 @@ def test_hosts_boot_into_a_worker(stack: RecordedStack) -> None:
     environment = written["/etc/celery-inference/environment"]
     assert f"IMAGE={FLEET['worker_image']}\n" in environment["content"]
     assert "CELERY_RESULT_BACKEND=dynamodb://" in environment["content"]
+    assert f"AWS_DEFAULT_REGION={REGION}\n" in environment["content"]
+    assert "CELERY_HOST=ec2\n" in environment["content"]
     assert environment["permissions"] == "0600"
     started = [command[-1] for command in document["runcmd"] if "--now" in command]
     assert [f"/etc/systemd/system/{unit}" in written for unit in started] == [True]
+
+
+def test_a_host_may_protect_itself_in_its_own_group_alone(stack: RecordedStack) -> None:
+    policy = json.loads(stack.of("aws:iam/rolePolicy:RolePolicy")["ml-inference-host-protection"]["policy"])
+    resources = {statement["Action"]: statement["Resource"] for statement in policy["Statement"]}
+    assert resources == {
+        "autoscaling:SetInstanceProtection": f"arn:aws:autoscaling:{REGION}:123456789012:ml-inference-0a1b2c3",
+        "autoscaling:DescribeAutoScalingInstances": "*",
+    }
 
 
 def test_the_fleet_sleeps_at_zero_and_wakes_in_one_step(stack: RecordedStack) -> None:
