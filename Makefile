@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 SOURCES := celeryconfig.py flowerconfig.py sqs models tasks monitor demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test format browser clean
+.PHONY: help setup demo check test format browser scanners clean
 
 help: ## What can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -36,7 +36,7 @@ check: setup ## Format, lint, types and import contracts
 
 # Many tests wait, for leases and for processes to load models, so more of them run than there are cores; those of
 # one file stay together, because they share servers and workers, and the long ones come first, in the order of folders.
-test: check browser ## All of it: `check`, then every test
+test: check browser scanners ## All of it: `check`, then every test
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 format: setup ## Put the sources in shape
@@ -51,5 +51,21 @@ browser:
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver >/dev/null; } || \
 	echo "no Chromium here: the browser tests are skipped"
 
-clean: ## Forget the virtual environment, models, results and queues
-	rm -rf $(VENV) var
+# checkov's dependencies would change ours: it has an environment of its own. promtool is part of Debian's prometheus,
+# whose service is not wanted here. Where either is missing its tests are skipped, in one line; never in CI.
+scanners: .venv-checkov/ready
+	@command -v promtool >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  echo "installing promtool" && apt-get update -qq && mkdir -p var/debian && cd var/debian && \
+	  apt-get download -qq -o APT::Sandbox::User=root prometheus && dpkg-deb --extract prometheus_*.deb . && \
+	  install usr/bin/promtool /usr/local/bin/promtool; } || \
+	echo "no promtool here: the tests of Prometheus' rules are skipped"
+
+.venv-checkov/ready: tests/checkov.txt
+	@echo "setting up .venv-checkov"
+	@$(PYTHON) -m venv .venv-checkov
+	@.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/checkov.txt
+	@touch $@
+
+clean: ## Forget the virtual environments, models, results and queues
+	rm -rf $(VENV) .venv-checkov var

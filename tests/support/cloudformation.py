@@ -1,4 +1,4 @@
-"""What the Pulumi program declares as a CloudFormation template, for cfn-lint: AWS's own schemas check it there."""
+"""What the Pulumi program declares as a CloudFormation template, for cfn-lint (AWS's own schemas) and checkov."""
 
 import json
 import re
@@ -23,33 +23,77 @@ _QUEUE_NAMES = {
 
 def problems(stack: RecordedStack) -> list[str]:
     """What cfn-lint says of the stack, an entry a finding; warnings count."""
-    template = json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": _resources(stack)})
     # Plain ARNs and regions are what a recording has.
     config = ManualArgs(regions=[REGION], ignore_checks=["W3005", "I3042", "W3010", "E3687"])
     return [
         f"{match.rule.id} {'/'.join(map(str, match.path or []))}: {match.message}"
-        for match in lint(template, config=config)
+        for match in lint(template(stack), config=config)
     ]
+
+
+def template(stack: RecordedStack) -> str:
+    """The stack as a template, in JSON."""
+    return json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": _resources(stack)})
 
 
 def _resources(stack: RecordedStack) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for resource in stack.resources:
-        if resource.type in _MERGED:
+        if resource.type in _OF_BUCKETS or resource.type in _LEFT_OUT:
             continue
         kind, convert = _KINDS[resource.type]
+        properties = convert(resource.inputs)
+        if kind == "AWS::S3::Bucket":
+            for of_bucket, (key, convert_part) in _OF_BUCKETS.items():
+                if part := stack.of(of_bucket).get(resource.name):
+                    properties[key] = convert_part(part)
         logical = re.sub(r"[^A-Za-z0-9]", "", f"{resource.name} {kind.rsplit(':', 1)[1]}".title())
-        made[logical] = {"Type": kind, "Properties": convert(resource.inputs)}
+        made[logical] = {"Type": kind, "Properties": properties}
     return made
 
 
 # Resources of their own in Pulumi, properties of another in CloudFormation; moto_bridge makes them.
-_MERGED = {
+_LEFT_OUT = {
     "aws:sqs/redriveAllowPolicy:RedriveAllowPolicy",
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
-    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
-    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
-    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
+}
+
+
+def _access_block(inputs: Inputs) -> Inputs:
+    return {_pascal(key): value for key, value in inputs.items() if key != "bucket"}
+
+
+def _encryption(inputs: Inputs) -> Inputs:
+    rules = []
+    for rule in inputs["rules"]:
+        default = rule["applyServerSideEncryptionByDefault"]
+        names = {"SSEAlgorithm": default["sseAlgorithm"], "KMSMasterKeyID": default.get("kmsMasterKeyId")}
+        rules.append({"ServerSideEncryptionByDefault": {key: value for key, value in names.items() if value}})
+    return {"ServerSideEncryptionConfiguration": rules}
+
+
+def _lifecycle(inputs: Inputs) -> Inputs:
+    return {
+        "Rules": [
+            {
+                "Id": rule["id"],
+                "Status": rule["status"],
+                "Prefix": rule["filter"]["prefix"],
+                "ExpirationInDays": rule["expiration"]["days"],
+                "AbortIncompleteMultipartUpload": _pascal_all(rule["abortIncompleteMultipartUpload"]),
+            }
+            for rule in inputs["rules"]
+        ]
+    }
+
+
+_OF_BUCKETS: dict[str, tuple[str, Callable[[Inputs], Inputs]]] = {
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": ("PublicAccessBlockConfiguration", _access_block),
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": (
+        "BucketEncryption",
+        _encryption,
+    ),
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": ("LifecycleConfiguration", _lifecycle),
 }
 
 
@@ -96,7 +140,15 @@ def _table(inputs: Inputs) -> Inputs:
         "TimeToLiveSpecification": _pascal_all(inputs["ttl"]),
         "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": inputs["pointInTimeRecovery"]["enabled"]},
         "DeletionProtectionEnabled": inputs["deletionProtectionEnabled"],
+        "SSESpecification": _table_encryption(inputs["serverSideEncryption"]),
     }
+
+
+def _table_encryption(inputs: Inputs) -> Inputs:
+    made: Inputs = {"SSEEnabled": inputs["enabled"]}
+    if "kmsKeyArn" in inputs:
+        made |= {"SSEType": "KMS", "KMSMasterKeyId": inputs["kmsKeyArn"]}
+    return made
 
 
 def _bucket(inputs: Inputs) -> Inputs:
