@@ -114,6 +114,10 @@ class Look:
                     self.complete = True
                     return
 
+    def holds(self, message_id: str) -> bool:
+        """Whether this look has received the letter and not deleted it since."""
+        return message_id in self._held
+
     def delete(self, helds: Sequence[Held]) -> None:
         """Delete letters that were seen in this look. Raises errors of `sqs.errors`; the rest is then still held."""
         for start in range(0, len(helds), limits.MAX_BATCH_ENTRIES):

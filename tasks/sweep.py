@@ -31,7 +31,7 @@ from sqs.burying import first_line
 from sqs.dead_letter_queue import DeadLetterQueue
 from sqs.dead_letters import Cause, Mark
 from sqs.lanes import Lane
-from sqs.letter_index import ERROR_CHARACTERS, HELD, Entry, LetterIndex, Selection, State
+from sqs.letter_index import ERROR_CHARACTERS, Entry, LetterIndex, Selection, State
 from sqs.letter_work import Work
 from sqs.looking import Held, Look
 from sqs.resending import NotSendableError, resend_parameters
@@ -78,7 +78,7 @@ class TakeUp(Work):
         self.swept = Swept()
         self._app = app
         self._store: Store = store_of(app)  # type: ignore[assignment]  # where there is an index, there is a store
-        self._met: set[str] = set()
+        self._met: dict[str, str] = {}  # letter id: id of the message that it was in
 
     def wanted(self, entry: Entry) -> bool:
         """Every letter."""
@@ -92,14 +92,18 @@ class TakeUp(Work):
         return entry.id not in self._met
 
     def step(self, look: Look, letters: list[tuple[Entry, Held]]) -> None:
-        """Deal with up to ten letters; of copies that are held at the same time, one stays."""
+        """Deal with up to ten letters; of copies that are held at the same time, one stays.
+
+        One that was met and is held no more is no copy: an earlier pass met it, or it went back and has failed again.
+        """
         copies: list[Held] = []
         fresh: list[tuple[Entry, Held]] = []
         for entry, held in letters:
-            if entry.id in self._met:
+            met, message_id = self._met.get(entry.id), held.letter.message_id
+            if met is not None and met != message_id and look.holds(met):
                 copies.append(held)
             else:
-                self._met.add(entry.id)
+                self._met[entry.id] = message_id
                 fresh.append((entry, held))
         look.delete(copies)
         self.swept.deleted += len(copies)
@@ -218,9 +222,11 @@ class Sweep:
 
     def due(self) -> bool:
         """Whether the queue holds more than the index, or less for long, or something was interrupted. One call."""
+        # A letter is in the queue before it is in the index. Letters that come between these looks are no difference.
+        before = self._known()
         total = self._queue.count().total
-        known = self._queue.index.count(Selection(lane=self._queue.lane.name, state=frozenset(HELD)))
-        self._fewer = self._fewer + 1 if total < known else 0
+        known = self._known()
+        self._fewer = self._fewer + 1 if total < before else 0
         if self._queue.unsettled() or self._fewer >= FEWER_CHECKS:
             return True
         # A pass that found nothing new will find nothing new in the same letters.
@@ -239,6 +245,9 @@ class Sweep:
         work.swept.taken_up += queue.taken_up - before
         self._fewer = 0
         if not work.swept.anything:
-            known = queue.index.count(Selection(lane=queue.lane.name))
-            self._in_vain = (queue.count().total, known)
+            self._in_vain = (queue.count().total, self._known())
         return work.swept
+
+    def _known(self) -> int:
+        """How many letters the index says that the queue holds."""
+        return self._queue.index.count(Selection(lane=self._queue.lane.name))

@@ -203,6 +203,49 @@ def test_letters_that_somebody_else_took_away_leave_no_ghosts(
     assert not sweep.due()
 
 
+def test_another_pass_over_the_same_letters_takes_none_for_a_copy(desk: Office, sweep: Sweep) -> None:
+    """As when somebody else holds a letter for a moment, and the sweep is to say which ones are gone."""
+    for number in range(12):
+        desk.send(body_of(f"r{number}"), reason())
+    queue_url = desk.account.queue_url(desk.lane.dead_letter_queue.name)
+    desk.account.client.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=1, VisibilityTimeout=2)
+    assert sweep.run(forget=True).deleted == 0
+    assert (desk.dead(), desk.index.count(ALL)) == (12, 12)
+
+
+def test_what_went_back_and_failed_again_in_one_pass_is_no_copy(
+    desk: Office, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.send(body_of("fast"))
+    whole = TakeUp._bring_back
+
+    def fails_again(self: TakeUp, look: Any, letters: Any) -> Any:
+        stay = whole(self, look, letters)
+        if letters:
+            desk.send(body_of("fast"), reason("again"))
+        return stay
+
+    monkeypatch.setattr(TakeUp, "_bring_back", fails_again)
+    assert sweep.run().deleted == 0
+    assert [entry.error for entry in desk.index.page(ALL).entries] == ["again"]
+    assert desk.dead() == 1
+
+
+def test_letters_that_come_while_it_counts_are_no_difference(
+    desk: Office, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = desk.queue.count
+
+    def slowly() -> Any:
+        counted = whole()
+        desk.send(body_of(f"r{counted.total}"), reason())
+        desk.index.add([entry for entry, _ in desk.queue.letters(ALL)])
+        return counted
+
+    monkeypatch.setattr(desk.queue, "count", slowly)
+    assert not any(sweep.due() for _ in range(12))
+
+
 @pytest.mark.parametrize("step", ["_bring_back", "_fail"])
 def test_a_kill_in_mid_sweep_is_made_good_by_the_next(
     desk: Office, sweep: Sweep, monkeypatch: pytest.MonkeyPatch, step: str
