@@ -29,9 +29,10 @@ class AtDevice:
                 self._first_since = self._clock()
             self._batches[batch.number] = batch
 
-    def begin(self, number: int) -> None:
+    def begin(self, number: int) -> Batch | None:
         """The process said that it begins this one: should the process die, the batch may be why."""
         self._begun.add(number)
+        return self._batches.get(number)
 
     def remove(self, number: int) -> Batch:
         """It was answered, or could not be sent; the time of the next begins."""

@@ -13,21 +13,24 @@ from models.frames import Message
 from models.placement import Place
 from models.spec import ModelSpec
 
+# Called with the ids of requests whose work begins; with True before it does, and else just after.
+OnBegin = Callable[[Sequence[str], bool], None]
+
 _log = logging.getLogger("models.engine")
 
 
 @dataclass(frozen=True, slots=True)
 class Care:
     """A process that has more than `recycle_bytes` in memory is replaced when it has finished what it has, one at a
-    time. `overlap`: prepare and finish beside the forward pass; None: on a GPU. `on_begin` is called with the ids of
-    requests before their first batch is sent, `on_batch` with what became of a batch before its requests are resolved,
-    both in threads of the keepers. `program` is the module that is run.
+    time. `overlap`: prepare and finish beside the forward pass; None: on a GPU. `on_begin`: see models.engine.Engine.
+    `on_batch` is called with what became of a batch before its requests are resolved, in a keeper's thread. `program`
+    is the module that is run.
     """
 
     load_seconds: float
     recycle_bytes: int | None = None
     overlap: bool | None = None
-    on_begin: Callable[[Sequence[str]], None] | None = None
+    on_begin: OnBegin | None = None
     program: str = PROGRAM
     on_batch: Callable[[BatchReport], None] | None = None
 

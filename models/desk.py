@@ -121,12 +121,11 @@ class Desk:
                     self._hungry.add(hungry, frozenset(limits), busy=full_only)
                     break
                 late += [row.owner for row in rows if row.deadline <= now]
-                beginning: list[str] = []
-                rows = [row for row in rows if row.deadline > now and self._begin(row, beginning)]
+                rows = [row for row in rows if row.deadline > now and self._begin(row)]
                 if rows:
                     self._numbers += 1
                     model = rows[0].model
-                    batch = Batch(self._numbers, model, rows, beginning, bounded[model].ceilings)
+                    batch = Batch(self._numbers, model, rows, bounded[model].ceilings)
             if batch is not None:
                 self._hungry.remove(hungry)
                 self._feed(0)
@@ -257,7 +256,7 @@ class Desk:
         if self._hungry and self._waiting:
             self._hungry.wake(self._waiting.models(), new_rows)
 
-    def _begin(self, row: Row, beginning: list[str]) -> bool:
+    def _begin(self, row: Row) -> bool:
         """Whether the row is still wanted; marks its request as running: its future cannot be cancelled any more."""
         request: Held = row.owner
         if id(request) not in self._open:
@@ -267,7 +266,6 @@ class Desk:
                 self._forget(request)
                 return False
             request.begun = True
-            beginning.append(request.id)
         return True
 
     def _forget(self, request: Held) -> bool:

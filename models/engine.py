@@ -20,7 +20,7 @@ from typing import Any
 
 from models.batch_report import BatchReport
 from models.batching import Row
-from models.care import Care
+from models.care import Care, OnBegin
 from models.ceilings import Ceilings
 from models.child import PROGRAM
 from models.desk import Desk
@@ -47,9 +47,10 @@ class Engine:
 
     `on_lost` is called once when no device is left; requests then end as DeviceLost. `on_out` is called with a model,
     and why, when it can be served on no device, and with an empty reason when it can be again; its requests end as
-    ModelOut meanwhile. `on_begin` is called with the ids of requests before their first batch is sent, and may take
-    a few milliseconds. `on_batch` is called with what became of each batch, before its requests are resolved. All four
-    are called from threads of the engine.
+    ModelOut meanwhile. `on_begin` is called once with the ids of requests whose work begins: with True before their
+    first batch is sent to an idle device, and may then take a few milliseconds; with False when the device process
+    says that it has begun one that waited behind another, and must not block. `on_batch` is called with what became of
+    each batch, before its requests are resolved. All four are called from threads of the engine.
 
     `state` is the folder where what ran out of memory is remembered. `killers` is a memory of inputs that ended
     device processes. A process that has more than `recycle_bytes` in memory is replaced. `overlap` and `program` are
@@ -63,7 +64,7 @@ class Engine:
         *,
         on_lost: Callable[[str], None] | None = None,
         on_out: Callable[[str, str], None] | None = None,
-        on_begin: Callable[[Sequence[str]], None] | None = None,
+        on_begin: OnBegin | None = None,
         on_batch: Callable[[BatchReport], None] | None = None,
         max_bytes: int = MAX_BYTES,
         state: Path | None = None,

@@ -14,7 +14,10 @@ from models.ceilings import Ceiling
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A request that is not resolved. `missing` counts its rows without an answer; `begun`: a batch has taken one."""
+    """A request that is not resolved. `missing` counts its rows without an answer.
+
+    `begun`: a batch has taken one of them. `told`: and who wanted to know of its beginning was told.
+    """
 
     id: str
     model: str
@@ -26,19 +29,19 @@ class Held:
     result_bytes: int = 0
     rows: list[Row] = field(default_factory=list)
     begun: bool = False
+    told: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class Batch:
     """Rows on their way through a device. `number` is unique in the desk.
 
-    `beginning` names the requests that no batch had taken before. `ceilings` is what fitted into the device's memory.
+    `ceilings` is what fitted into the device's memory.
     """
 
     number: int
     model: str
     rows: list[Row]
-    beginning: list[str] = field(default_factory=list)
     ceilings: tuple[Ceiling, ...] = ()
     sealed_at: float = field(default_factory=time.time)  # since the epoch
 
@@ -46,6 +49,13 @@ class Batch:
     def alone(self) -> bool:
         """Whether nothing may run beside it: a device process died under each of its rows."""
         return all(row.alone for row in self.rows)
+
+    def beginning(self) -> list[str]:
+        """The ids of its requests of whose beginning nobody was told; from now on somebody was."""
+        owners = {id(row.owner): row.owner for row in self.rows if not row.owner.told}
+        for owner in owners.values():
+            owner.told = True
+        return [owner.id for owner in owners.values()]
 
     def message(self) -> dict[str, Any]:
         """What the device process is told."""

@@ -188,8 +188,8 @@ class Keeper:
         batch = self._desk.seal(self._wake, present, self.device, full_only=busy > 0, suspects=risk)
         if batch is None:
             return False
-        if batch.beginning and self._care.on_begin is not None:
-            self._care.on_begin(batch.beginning)
+        if not busy:
+            self._tell_beginning(batch, before=True)
         self.at_device.add(batch)
         try:
             child.send(batch.message())
@@ -198,6 +198,11 @@ class Keeper:
             sentence = f"inputs cannot be written as JSON: {error}"
             self._desk.answer(batch, [{"error": "InvalidInput", "sentence": sentence}] * len(batch.rows))
         return True
+
+    def _tell_beginning(self, batch: Batch, *, before: bool) -> None:
+        """A batch that is sent behind another may never begin; the process's own word says that it does."""
+        if self._care.on_begin is not None and (ids := batch.beginning()):
+            self._care.on_begin(ids, before)
 
     def _patience(self, child: Child, started: float) -> float | None:
         """Kill what has run too long; seconds until the next look, None for no need."""
@@ -231,7 +236,9 @@ class Keeper:
         if "done" in message:
             self._done(message)
         elif "started" in message:
-            self.at_device.begin(message["started"])
+            begun = self.at_device.begin(message["started"])
+            if begun is not None:
+                self._tell_beginning(begun, before=False)
         elif "log" in message:
             level, name, text = message["log"]
             logging.getLogger(name).log(level, "%s: %s", self.place.name, text)

@@ -1,14 +1,16 @@
 """Attempts: deliveries whose work has started, counted in the result store and not by SQS.
 
-An attempt is written before the work starts: for a model when its first batch is sealed, in one write for the whole
-batch; for other tasks before their code runs. Deliveries that never got there use up nothing.
+An attempt is written before the work starts: for a model before its first batch is sent, in one write for the whole
+batch; for other tasks before their code runs. A batch that is sent behind another may never begin, and is written when
+its device process has begun it, which nobody waits for. Deliveries that never got there use up nothing.
 """
 
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
+from concurrent.futures import wait as wait_for
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 from celery.utils.log import get_logger
@@ -57,6 +59,7 @@ class Attempt:
         self.known = 0
         self.hosts: tuple[str, ...] = ()
         self.number: int | None = None
+        self._written: tuple[Future[list[int] | None], int] | None = None  # its place in a write that is under way
 
     @property
     def limit(self) -> int:
@@ -81,8 +84,20 @@ class Attempt:
         """Write that the work starts now, unless it is written."""
         begin([self])
 
+    def settle(self, seconds: float = WRITE_SECONDS) -> None:
+        """Wait until it is written, as it mostly is by now. What is not in time is numbered by what is known."""
+        written, self._written = self._written, None
+        if written is None:
+            return
+        write, place = written
+        with suppress(FutureTimeoutError):
+            numbers = write.result(timeout=seconds)
+            if numbers is not None:
+                self.number = numbers[place]
+
     def record(self) -> None:
         """Write an attempt that has failed and was not written before."""
+        self.settle()
         if self.number is None or not self.recorded:
             self.recorded = True
             self.number = None
@@ -90,6 +105,7 @@ class Attempt:
 
     def take_back(self) -> None:
         """Uncount this attempt: it was cut off, by no fault of the request."""
+        self.settle()
         if self.number is None or self.store is None or not self.recorded:
             return
         try:
@@ -139,25 +155,45 @@ def here() -> Attempt | None:
     return getattr(_here, "attempt", None)
 
 
-def begin_requests(task_ids: Sequence[str]) -> None:
-    """Begin the attempts of these running requests; the engine calls it before their batch starts. Never raises."""
+def begin_requests(task_ids: Sequence[str], before: bool) -> None:
+    """Begin the attempts of these running requests; the engine calls it when their batch starts. Never raises.
+
+    `before` it does, this waits until they are written; else it does not block.
+    """
     with _lock:
         attempts = [attempt for task_id in task_ids for attempt in _running.get(task_id, ())]
-    begin(attempts)
+    begin(attempts, wait=before)
 
 
-def begin(attempts: Sequence[Attempt]) -> None:
-    """Number these attempts, in one write. What cannot be written in time is numbered by what is known."""
-    fresh = [attempt for attempt in attempts if attempt.number is None]
+def begin(attempts: Sequence[Attempt], *, wait: bool = True) -> None:
+    """Number these attempts, in one write, unless they have begun."""
     by_store: dict[int, tuple[Store, list[Attempt]]] = {}
-    for attempt in fresh:
+    for attempt in attempts:
+        if attempt.number is not None:
+            continue
         attempt.number = attempt.known + 1
         if attempt.store is not None and attempt.recorded:
             by_store.setdefault(id(attempt.store), (attempt.store, []))[1].append(attempt)
     for store, written in by_store.values():
         try:
-            numbers = _writer.submit(store.begin_attempts, [attempt.start for attempt in written])
-            for attempt, number in zip(written, numbers.result(timeout=WRITE_SECONDS), strict=True):
-                attempt.number = number
-        except (StoreUnavailable, FutureTimeoutError, RuntimeError) as error:
+            write = _writer.submit(_write, store, [attempt.start for attempt in written])
+        except RuntimeError as error:  # the process ends
             logger.warning("%d attempts could not be written: %r", len(written), error)
+            continue
+        for place, attempt in enumerate(written):
+            attempt._written = write, place
+        if wait:
+            done, _ = wait_for([write], timeout=WRITE_SECONDS)
+            if not done:
+                logger.warning("%d attempts begin before they are written: the store is slow", len(written))
+            for attempt in written:
+                attempt.settle(0.0)
+
+
+def _write(store: Store, starts: list[Start]) -> list[int] | None:
+    """In a thread of its own. Their numbers; None when the store is away."""
+    try:
+        return store.begin_attempts(starts)
+    except StoreUnavailable as error:
+        logger.warning("%d attempts could not be written: %s", len(starts), error)
+        return None

@@ -78,7 +78,10 @@ class Delivery:
             check_arguments(self.task, args, kwargs)
             if not self.task.begins_by_itself:
                 self.attempt.begin()
-            result = self.task.run(*args, **kwargs)
+            try:
+                result = self.task.run(*args, **kwargs)
+            finally:
+                self.attempt.settle()  # so that no attempt is written after its outcome
             send_children(self.task, result)
         except (Ignore, Reject, Retry):
             raise

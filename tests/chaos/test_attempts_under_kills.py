@@ -13,12 +13,17 @@ from celery import chord
 from celery.result import AsyncResult
 
 from demo.processes import Process
+from demo.stack import Stack
 from sqs import queues
 from sqs.depths import read_depths
 from sqs.local.process import LocalServer
+from tasks import app, feature_extraction
 from tasks.letters import dead_letter_queue
+from tasks.store.access import store_of
 from tasks.sweep import Sweep
+from tests.support import fake_engine
 from tests.support import outcome_app as program
+from tests.support.client import client_of
 
 SECONDS = 60
 
@@ -138,3 +143,38 @@ def test_an_input_that_takes_its_worker_along_ends_after_its_attempts_and_alone(
     assert rig.runs()["deadly guilty"] == 4
     assert [result.get(timeout=SECONDS) for result in innocent] == [1, 2, 3]
     eventually(lambda: rig.depths() == (0, 1), "one dead letter, and nothing else")
+
+
+def test_a_batch_that_waits_behind_another_at_its_device_has_not_begun(tmp_path: Path) -> None:
+    """Killed with one batch of two running and one waiting, and again when a second one has had its turn."""
+    catalogue = fake_engine.write_catalogue(tmp_path, seconds=4.0, batch_size=2)
+    settings = {"CELERY_LEASE_SECONDS": "5", "CELERY_DEVICES": "cpu", "CELERY_STATE": str(tmp_path / "state")}
+    include = ("--include", "tests.support.fake_engine")
+    with Stack(tmp_path / "stack", catalogue=catalogue, **settings) as stack, client_of(stack):
+        stack.start_server()
+        results = [feature_extraction.delay(f"text {number}") for number in range(6)]
+
+        def attempts() -> dict[str, int]:
+            store = store_of(app)
+            assert store is not None
+            found = store.attempts([(result.id, 0) for result in results])
+            return {task_id: attempts.count for (task_id, _), attempts in found.items()}
+
+        worker = stack.start_worker("first", *include)
+        eventually(lambda: bool(attempts()), "no batch began")
+        time.sleep(1.0)  # the others are received, and a second batch waits at the device
+        worker.kill()
+        begun = attempts()
+        assert set(begun.values()) == {1}
+        assert len(begun) <= 2, "a batch of two is all that began"
+
+        worker = stack.start_worker("second", *include)
+        eventually(lambda: any(result.ready() for result in results), "no batch ended")
+        time.sleep(1.0)
+        worker.kill()
+        left = [result.id for result in results if not result.ready()]
+        assert len(left) >= 4
+        assert sum(attempts().values()) == sum(begun.get(task_id, 0) for task_id in left) + 2
+
+        stack.start_worker("last", *include)
+        assert [result.get(timeout=SECONDS) for result in results] == [f"TEXT {number}" for number in range(6)]

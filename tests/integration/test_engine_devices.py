@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import signal
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -199,13 +198,29 @@ def test_a_request_over_several_batches_stops_at_its_deadline_and_when_it_is_can
 
 def test_who_begins_is_told_once_and_before_the_batch(tmp_path: Path) -> None:
     begun: list[str] = []
-    lock = threading.Lock()
 
-    def on_begin(ids: Any) -> None:
-        with lock:
-            begun.extend(ids)
+    def on_begin(ids: Any, before: bool) -> None:
+        assert before
+        begun.extend(ids)
 
     with running(spec(tmp_path, batch_size=2), program=FAKE, on_begin=on_begin) as engine:
         for number in range(10):
             engine.submit("one", ["a", "b", "c", "d"], request_id=str(number)).result(SECONDS)
             assert begun == [str(one) for one in range(number + 1)]
+
+
+def test_a_batch_that_waits_behind_another_has_begun_when_its_device_says_so(tmp_path: Path) -> None:
+    begun: list[tuple[list[str], bool]] = []
+
+    def on_begin(ids: Any, before: bool) -> None:
+        begun.append((ids, before))
+
+    with running(spec(tmp_path, batch_size=1, example=1.0), program=FAKE, on_begin=on_begin) as engine:
+        futures = [engine.submit("one", ["text"], request_id=str(number)) for number in range(3)]
+        wait_for(lambda: devices(engine)[0]["batches_at_device"] == 2, "a batch that waits")
+        assert begun == [(["0"], True)]
+        futures[0].result(SECONDS)
+        wait_for(lambda: len(begun) == 2, "the next one's turn")
+        os.kill(devices(engine)[0]["pid"], signal.SIGKILL)  # 2 waits meanwhile, and goes back
+        assert [future.result(SECONDS) for future in futures[1:]] == [["TEXT"], ["TEXT"]]
+    assert sorted(begun, key=str) == [(["0"], True), (["1"], False), (["2"], True)], "each once"

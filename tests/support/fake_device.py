@@ -1,8 +1,10 @@
 """A device process without a model: `program="tests.support.fake_device"` of an engine. Starts in a tenth of a second.
 
 It answers each text in capitals, a spec's `example` being the seconds that a batch takes. Texts make it misbehave:
-"deadly" kills it, "broken" and "assertion" are its own words for a failing device, "leaky" keeps 40 MB, "cramped" ran
-out of memory. A file `broken` in a spec's folder fails its loading, a file `deadly` kills it there.
+"deadly" kills it, "hanging" never ends, "broken" and "assertion" are its own words for a failing device, "leaky" keeps
+40 MB, "cramped" ran out of memory. Others fail alone: "faulty" each time, "hopeless" each time by no fault of its own,
+"flaky" so only once, which a file in the spec's folder remembers. A file `broken` there fails the loading, a file
+`deadly` kills it there.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +37,20 @@ def load(link: Frames, spec: Message) -> bool:
     return True
 
 
-def run(link: Frames, message: Message, seconds: float) -> None:
+def answer(text: str, folder: Path) -> Message:
+    """What becomes of one input, alone."""
+    if "faulty" in text:
+        return {"error": "InputFailed", "sentence": "inputs made the model raise"}
+    seen = folder / sha256(text.encode()).hexdigest()
+    if "hopeless" in text or ("flaky" in text and not seen.exists()):
+        seen.touch()
+        return {"error": "DeviceLost", "sentence": "the device was lost for a moment"}
+    return {"ok": text.upper()}
+
+
+def run(link: Frames, message: Message, spec: Message) -> None:
     """One batch."""
+    seconds = float(spec["example"] or 0.0)
     link.send({"started": message["run"]})
     texts: list[Any] = message["inputs"]
     everything = " ".join(texts)
@@ -45,13 +60,15 @@ def run(link: Frames, message: Message, seconds: float) -> None:
         if word in everything:
             link.send({verdict: f"CUDA error: {word}", "run": message["run"]})
             os._exit(1)
+    if "hanging" in everything:
+        time.sleep(10**6)
     if "leaky" in everything:
         leaked.append(b"x" * 40_000_000)
     if seconds:
         time.sleep(seconds)
     ran_out = [(64, 64 * len(texts))] if "cramped" in everything else []
     figures = {"rows": len(texts), "passes": 1, "longest": 64, "seconds": seconds, "size": len(message["ceilings"])}
-    answers = [{"ok": text.upper()} for text in texts]
+    answers = [answer(text, Path(spec["source"])) for text in texts]
     link.send({"done": message["run"], "answers": answers, "figures": figures, "ran_out": ran_out})
 
 
@@ -60,21 +77,21 @@ def main() -> None:
     link = Frames(socket.socket(fileno=int(sys.argv[1])))
     _die_with(int(sys.argv[2]))
     setup = link.receive() or os._exit(0)
-    seconds = {}
+    loaded = {}
     for spec in setup["specs"]:
         if load(link, spec):
-            seconds[spec["name"]] = float(spec["example"] or 0.0)
+            loaded[spec["name"]] = spec
         elif setup["first"]:
             os._exit(1)
-    if not seconds:
+    if not loaded:
         os._exit(1)
     link.send({"ready": {"fake": "1"}})
     while (message := link.receive()) is not None and "stop" not in message:
         if "load" in message:
             if load(link, message["load"]):
-                seconds[message["load"]["name"]] = float(message["load"]["example"] or 0.0)
+                loaded[message["load"]["name"]] = message["load"]
         else:
-            run(link, message, seconds[message["model"]])
+            run(link, message, loaded[message["model"]])
     os._exit(0)
 
 

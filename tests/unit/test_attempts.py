@@ -30,7 +30,7 @@ class BrokenEngine:
 
     def submit(self, *_: Any, request_id: str, **__: Any) -> Future[list[Any]]:
         if self.begun:
-            begin_requests([request_id])
+            begin_requests([request_id], True)
         future: Future[list[Any]] = Future()
         future.set_exception(self.error)
         return future
