@@ -1,7 +1,11 @@
 """The image and the compose file, as far as they can be checked without building them."""
 
+import json
 import subprocess
+import sys
 import sysconfig
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -39,6 +43,29 @@ def test_the_image_has_every_room_that_a_worker_imports() -> None:
         assert f"!{room}" in ignored
 
 
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
+def test_the_image_asks_its_worker_whether_it_lives(status: int, healthy: bool) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/live" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    lines = (ROOT / "deploy/docker/Dockerfile").read_text().splitlines()
+    (check,) = [json.loads(line.strip().removeprefix("CMD ")) for line in lines if line.startswith("  CMD [")]
+    started = json.loads(lines[-1].removeprefix("CMD "))
+    port = started[started.index("--health-port") + 1]
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        asked = check[2].replace(f"127.0.0.1:{port}/", f"127.0.0.1:{server.server_port}/")
+        assert asked != check[2]
+        ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=False, timeout=30)
+        server.shutdown()
+    assert (ran.returncode == 0) is healthy
+
+
 @pytest.fixture
 def services() -> dict[str, dict[str, object]]:
     document = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
@@ -50,6 +77,10 @@ def test_compose_shows_nothing_but_flower_and_that_on_loopback(services: dict[st
     assert {name: service["ports"] for name, service in services.items() if "ports" in service} == {
         "flower": ["127.0.0.1:5555:5555"]
     }
+
+
+def test_compose_asks_nobody_but_the_worker_what_the_image_asks(services: dict[str, dict[str, object]]) -> None:
+    assert {name for name, service in services.items() if "healthcheck" not in service} == {"worker"}
 
 
 def test_compose_gives_a_worker_time_to_stop(services: dict[str, dict[str, object]]) -> None:
