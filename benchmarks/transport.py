@@ -4,6 +4,10 @@ Every round gives each contender the same filled queue on a fresh embedded serve
 are medians over the rounds; JSON on standard output has every round's. A run in parts, each with every contender,
 is made with `--after`. SQS requests are counted by the server. AWS may bring fewer messages a receive than the
 embedded server, so requests a task are the server's, not AWS's.
+
+Stock is Celery and kombu unmodified, with Celery's default settings and no other option than the concurrency; beside
+it stands stock at its best, with the settings that were fastest here of those in docs/transport.md. Others are tried
+with `--stock prefork '{"worker_prefetch_multiplier": 16}'`. No contender has a result backend.
 """
 
 import argparse
@@ -15,6 +19,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +32,23 @@ from sqs import depths, queues
 from sqs.client import make_client
 from sqs.local.process import LocalServer
 
-# Transport, pool, prefetch multiplier. Stock's are the best of 1, 4, 16 and 0 (no limit) on this benchmark: its
-# receives pause for a second when no slot is free, which costs prefork more than its threads pool.
+
+@dataclass(frozen=True)
+class Contender:
+    """A worker: whose transport, Celery's pool, and the settings in which it differs from Celery's defaults."""
+
+    transport: str
+    pool: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+OURS = "ours, threads"
 CONTENDERS = {
-    "ours, threads": ("ours", "threads", 1),
-    "stock, threads": ("stock", "threads", 1),
-    "stock, prefork": ("stock", "prefork", 0),
+    OURS: Contender("ours", "threads", {"worker_prefetch_multiplier": 1, "task_acks_late": True}),
+    "stock, threads": Contender("stock", "threads"),
+    "stock, prefork": Contender("stock", "prefork"),
+    "stock at its best, threads": Contender("stock", "threads", {"worker_prefetch_multiplier": 1}),
+    "stock at its best, prefork": Contender("stock", "prefork", {"worker_prefetch_multiplier": 0}),
 }
 HANG_SECONDS = 300.0
 OUR_OWN = ("GetQueueUrl", "GetQueueAttributes")  # how this script watches the queue
@@ -45,13 +61,16 @@ def main() -> None:
     parser.add_argument("--probes", type=int, default=100, help="idle latencies taken in a round")
     parser.add_argument("--concurrency", type=int, default=32, help="of the threads pools; prefork has the cores")
     parser.add_argument("--only", choices=sorted(CONTENDERS), action="append")
+    parser.add_argument("--stock", nargs=2, action="append", metavar=("POOL", "SETTINGS"), help="stock, set otherwise")
     parser.add_argument("--after", type=Path, help="a report of before, on this machine, whose rounds count too")
     given = parser.parse_args()
-    names = given.only or list(CONTENDERS)
+    tried = {f"stock, {pool}, {text}": Contender("stock", pool, json.loads(text)) for pool, text in given.stock or []}
+    contenders = {name: CONTENDERS[name] for name in given.only or CONTENDERS} | tried
+    names = list(contenders)
     rounds = earlier(given.after, names, given.tasks) if given.after else {name: [] for name in names}
     for number in range(given.rounds):
         for name in names:
-            figures = one_round(name, given.tasks, given.probes, given.concurrency)
+            figures = one_round(contenders[name], given.tasks, given.probes, given.concurrency)
             rounds[name].append(figures)
             print(f"round {number + 1}: {name}: {figures}", file=sys.stderr, flush=True)
     medians = {
@@ -62,6 +81,7 @@ def main() -> None:
         "machine": machine(),
         "tasks": given.tasks,
         "concurrency": given.concurrency,
+        "contenders": {name: asdict(contender) for name, contender in contenders.items()},
         "medians": medians,
         "ratios": ratios(medians),
         "rounds": rounds,
@@ -78,20 +98,20 @@ def earlier(report: Path, names: list[str], tasks: int) -> dict[str, list[dict[s
 
 
 def ratios(medians: dict[str, dict[str, float]]) -> dict[str, float]:
-    ours = medians.get("ours, threads")
+    ours = medians.get(OURS)
     if ours is None:
         return {}
     answer = {}
     for name, figures in medians.items():
-        if name == "ours, threads":
+        if name == OURS:
             continue
         answer[f"tasks/s over {name}"] = round(ours["tasks_per_second"] / figures["tasks_per_second"], 2)
         answer[f"CPU of {name}"] = round(ours["worker_cpu_ms_per_task"] / figures["worker_cpu_ms_per_task"], 2)
     return answer
 
 
-def one_round(name: str, tasks: int, probes: int, concurrency: int) -> dict[str, float]:
-    transport, pool, prefetch = CONTENDERS[name]
+def one_round(contender: Contender, tasks: int, probes: int, concurrency: int) -> dict[str, float]:
+    transport = contender.transport
     with LocalServer() as server:
         client = make_client(endpoint_url=server.endpoint_url, region="us-east-1", access_key="k", secret_key="s")
         queues.create(client, LANE)
@@ -101,9 +121,7 @@ def one_round(name: str, tasks: int, probes: int, concurrency: int) -> dict[str,
             "send_in_bulk_requests": fill(server, broker, tasks - 100),
         }
         before = calls(server)
-        worker = start_worker(
-            broker, transport, pool, prefetch, concurrency if pool == "threads" else os.cpu_count() or 1
-        )
+        worker = start_worker(broker, contender, concurrency if contender.pool == "threads" else os.cpu_count() or 1)
         try:
             figures |= drain(client, worker, tasks)
             polls = calls(server) - before
@@ -165,12 +183,12 @@ def environment(broker: str, transport: str) -> dict[str, str]:
     }
 
 
-def start_worker(broker: str, transport: str, pool: str, prefetch: int, concurrency: int) -> subprocess.Popen[bytes]:
+def start_worker(broker: str, contender: Contender, concurrency: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "celery", "-A", "benchmarks.transport_worker", "worker", "-l", "error"]
-    command += ["-P", pool, "-c", str(concurrency), "--without-gossip", "--without-mingle", "-n", "bench@local"]
+    command += ["-P", contender.pool, "-c", str(concurrency)]
     return subprocess.Popen(
         command,
-        env=environment(broker, transport) | {"BENCH_PREFETCH": str(prefetch)},
+        env=environment(broker, contender.transport) | {"BENCH_SETTINGS": json.dumps(contender.settings)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

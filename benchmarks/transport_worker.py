@@ -1,9 +1,10 @@
 """The Celery program of `transport.py`: tasks that do nothing, over our transport or stock kombu's.
 
 Set up by environment, because workers are processes of their own: BENCH_BROKER (URL), BENCH_TRANSPORT (`ours`
-or `stock`), BENCH_PREFETCH.
+or `stock`), BENCH_SETTINGS (JSON: the settings in which a contender differs from Celery's defaults).
 """
 
+import json
 import os
 import socket
 import time
@@ -18,20 +19,11 @@ LANE = Lane(
 )
 
 app = Celery("benchmarks.transport_worker", broker=os.environ.get("BENCH_BROKER", "sqs://k:s@127.0.0.1:9324//"))
-app.conf.update(
-    task_default_queue=LANE.name,
-    task_ignore_result=True,
-    task_acks_late=True,
-    worker_prefetch_multiplier=int(os.environ.get("BENCH_PREFETCH", "1")),
-    worker_enable_remote_control=False,
-    worker_send_task_events=False,
-    broker_connection_retry_on_startup=True,
-)
+app.conf.update(task_default_queue=LANE.name, broker_transport_options={"region": "us-east-1"})
+app.conf.update(json.loads(os.environ.get("BENCH_SETTINGS", "{}")))
 if OURS:
     app.conf.broker_transport = "sqs.transport:Transport"
     app.conf.broker_transport_options = {"region": "us-east-1", "lanes": (LANE,)}
-else:
-    app.conf.broker_transport_options = {"region": "us-east-1", "visibility_timeout": 3600, "wait_time_seconds": 10}
 
 
 @app.task(name="noop")

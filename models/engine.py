@@ -39,11 +39,13 @@ _log = logging.getLogger("models.engine")
 
 def capacity(specs: Sequence[ModelSpec], devices: Sequence[Device]) -> int:
     """How many requests an engine wants to be given at once: enough to choose batches from, no more."""
-    return max(spec.batch_size * spec.kind.batches_held for spec in specs) * len(devices)
+    return max((spec.batch_size * spec.kind.batches_held for spec in specs), default=0) * len(devices) or 1
 
 
 class Engine:
     """Every model on every device that has room for it. All methods may be called from any thread.
+
+    One without models starts no process, and refuses every request as UnknownModel.
 
     `on_lost` is called once when no device is left; requests then end as DeviceLost. `on_out` is called with a model,
     and why, when it can be served on no device, and with an empty reason when it can be again; its requests end as
@@ -73,8 +75,8 @@ class Engine:
         overlap: bool | None = None,
         program: str = PROGRAM,
     ) -> None:
-        if not specs or not devices:
-            raise ValueError("an engine needs at least one model and one device")
+        if specs and not devices:
+            raise ValueError("an engine with models needs at least one device")
         self.capacity = capacity(specs, devices)
         self._specs = {spec.name: spec for spec in specs}
         self._devices = tuple(devices)

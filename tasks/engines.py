@@ -1,6 +1,9 @@
-"""From settings to an engine: which models this worker serves, on which devices, and how much it holds."""
+"""From settings to an engine: which models this worker serves, on which devices, and how much it holds.
 
-from collections.abc import Callable
+A worker that takes from no lane of requests, as with `-Q inference-general`, serves no model and uses no device.
+"""
+
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from models.devices import Device, discover
 from models.engine import Engine, capacity
 from models.errors import ModelLoadError
 from models.spec import ModelSpec
+from sqs.lanes import lane_of
 from tasks.attempts import begin_requests
 from tasks.catalogue import load
 from tasks.store.access import store_of
@@ -21,12 +25,14 @@ from tasks.store.access import store_of
 logger = get_logger(__name__)
 
 
-def specs(conf: Any) -> tuple[ModelSpec, ...]:
-    """The models that this worker serves, per `inference_models`.
+def specs(conf: Any, queues: Iterable[str] | None = None) -> tuple[ModelSpec, ...]:
+    """The models that a worker serves which takes from these queues, by default from all, per `inference_models`.
 
     Raises:
         models.errors.ModelsError: the catalogue is wrong, or lacks one of them.
     """
+    if queues is not None and all((lane := lane_of(queue)) is not None and lane.own_slots for queue in queues):
+        return ()
     catalogue = load(conf.inference_catalogue)
     unsafe = catalogue.select(conf.inference_allow_unsafe).names
     chosen = catalogue.select(conf.inference_models) if conf.inference_models else catalogue
@@ -53,7 +59,7 @@ def build(
     on_batch: Callable[[BatchReport], None] | None = None,
 ) -> Engine:
     """The engine that the application's settings describe, not yet started; see models.engine.Engine for the rest."""
-    chosen = specs(app.conf)
+    chosen = specs(app.conf, app.amqp.queues.consume_from)
     for spec in chosen:
         if spec.allow_unsafe:
             logger.warning("CELERY_ALLOW_UNSAFE names %s: %s", spec.name, UNSAFE)
@@ -70,6 +76,6 @@ def build(
     )
 
 
-def concurrency(conf: Any) -> int:
+def concurrency(conf: Any, queues: Iterable[str]) -> int:
     """How many deliveries the worker holds: a few batches a device, so that batches can be chosen well."""
-    return capacity(specs(conf), devices(conf))
+    return capacity(specs(conf, queues), devices(conf))

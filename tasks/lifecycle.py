@@ -10,6 +10,7 @@ from celery.exceptions import Reject
 from celery.platforms import EX_FAILURE
 from celery.signals import after_setup_logger, celeryd_init, worker_ready, worker_shutting_down
 from celery.utils.log import get_logger
+from celery.utils.text import str_to_list
 
 from models.errors import ModelsError
 from sqs.stopping import release_everything, stop_receiving
@@ -33,9 +34,15 @@ def size_the_pool(conf: Any = None, options: dict[str, Any] | None = None, **_: 
     if conf.worker_concurrency or (options or {}).get("concurrency"):
         return
     try:
-        conf.worker_concurrency = concurrency(conf)
+        conf.worker_concurrency = concurrency(conf, named_queues(conf, options or {}))
     except ModelsError as error:
         raise SystemExit(f"celery-inference: {error}") from error
+
+
+def named_queues(conf: Any, options: dict[str, Any]) -> list[str]:
+    """The queues that the worker will take from, by `-Q` and `-X`: Celery selects them only after it sizes its pool."""
+    wanted = str_to_list(options.get("queues")) or [queue.name for queue in conf.task_queues]
+    return [name for name in wanted if name not in (str_to_list(options.get("exclude_queues")) or ())]
 
 
 def shorten(record: logging.LogRecord) -> bool:
@@ -75,16 +82,18 @@ def give_back(how: str = "Warm", **_: Any) -> None:
 def say_what_is_served(sender: Any = None, **_: Any) -> None:
     """One line each for models, devices and queues."""
     conf = sender.app.conf
-    logger.info("models: %s", ", ".join(f"{spec.name} ({spec.task})" for spec in specs(conf)))
-    logger.info("devices: %s", ", ".join(f"{device.name} ({device.description})" for device in devices(conf)))
-    queues = ", ".join(sorted(sender.app.amqp.queues.consume_from))
-    logger.info("queues: %s; holds up to %d deliveries", queues, sender.controller.concurrency)
+    queues = sorted(sender.app.amqp.queues.consume_from)
+    served = specs(conf, queues)
+    used = devices(conf) if served else ()
+    logger.info("models: %s", ", ".join(f"{spec.name} ({spec.task})" for spec in served) or "none")
+    logger.info("devices: %s", ", ".join(f"{device.name} ({device.description})" for device in used) or "none")
+    logger.info("queues: %s; holds up to %d deliveries", ", ".join(queues), sender.controller.concurrency)
 
 
 @worker_ready.connect
 def watch_models(sender: Any = None, **_: Any) -> None:
     """From now on, a lane whose models cannot be served here is not consumed from."""
-    service.use(sender, specs(sender.app.conf))
+    service.use(sender, specs(sender.app.conf, sender.app.amqp.queues.consume_from))
 
 
 @worker_ready.connect
@@ -92,4 +101,4 @@ def hold_what_drains_soon(sender: Any = None, **_: Any) -> None:
     """From now on, hold no more than is drained in a third of a lease, by the speeds that are measured."""
     conf = sender.app.conf
     seconds = conf.broker_transport_options["lease_seconds"] / 3
-    Flow(sender, specs(conf), len(devices(conf)), seconds).start()
+    Flow(sender, specs(conf, sender.app.amqp.queues.consume_from), len(devices(conf)), seconds).start()

@@ -52,7 +52,7 @@ class EnginePool(TaskPool):
         self._running: dict[Future[Any], Request | None] = {}
 
     def on_start(self) -> None:
-        """Load every model on every device; blocks until that is done, or until the worker is told to stop."""
+        """Load what is to be served; blocks until that is done, or until the worker is told to stop."""
         failures: list[ModelsError] = []
         try:
             # Celery's own setting, in KiB: `--max-memory-per-child`.

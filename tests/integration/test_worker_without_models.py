@@ -1,0 +1,35 @@
+"""A worker that takes from no lane of requests needs no model, and leaves requests that reach it all the same."""
+
+from pathlib import Path
+
+import psutil
+
+from demo.stack import Stack
+from sqs.client import make_client
+from sqs.depths import read_depths
+from sqs.lanes import GENERAL, INFERENCE
+from tasks import feature_extraction
+from tests.support.client import client_of
+
+
+def test_a_worker_of_the_general_lane_alone_loads_nothing_and_serves_it(tmp_path: Path, catalogue_of_one: Path) -> None:
+    # No model could be loaded on this host, and none is.
+    table = catalogue_of_one.read_text(encoding="utf-8")
+    catalogue = tmp_path / "nothing-there.toml"
+    catalogue.write_text(table.replace('source = "', 'source = "/nowhere'), encoding="utf-8")
+    with Stack(tmp_path / "stack", catalogue=catalogue_of_one) as stack, client_of(stack) as app:
+        stack.start_server()
+        request = feature_extraction.delay("for a worker with models")
+        stack.environment["CELERY_CATALOGUE"] = str(catalogue)
+        worker = stack.start_worker("general", "-Q", GENERAL.name)
+        assert "models: none" in worker.text()
+        assert "devices: none" in worker.text()
+        assert psutil.Process(worker.pid).children(recursive=True) == []
+        assert app.send_task("celery.accumulate", (1, 2), queue=GENERAL.name).get(timeout=30) == [1, 2]
+        client = make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
+        assert read_depths(client, [INFERENCE])[0].visible == 1
+        # An operator can still send it to a lane of requests, which it then leaves to others.
+        app.control.add_consumer(INFERENCE.name, reply=True)
+        worker.wait_until(lambda text: "is left to other workers" in text, 30.0)
+        assert request.state == "RETRY"
+        worker.stop()
