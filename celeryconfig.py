@@ -8,7 +8,8 @@ CELERY_BROKER_URL (the embedded server on 127.0.0.1:9324)
     `sqs://` for AWS, with credentials and region from the usual AWS places, or
     `sqs://KEY:SECRET@HOST:PORT//` for any other SQS endpoint.
 CELERY_RESULT_BACKEND (`sqlite:///` and var/results.sqlite)
-    `sqlite:///FILE`, or the URL of one of Celery's result backends.
+    `sqlite:///FILE` for one machine, `dynamodb://REGION/TABLE` for a fleet (`dynamodb://KEY:SECRET@HOST:PORT/TABLE` for
+    another endpoint), or the URL of one of Celery's result backends, which keep less: docs/outcomes.md.
 CELERY_CATALOGUE (models/catalogue.toml)
     The TOML file of models.
 CELERY_MODELS (all of the catalogue)
@@ -56,6 +57,7 @@ CUDA_VISIBLE_DEVICES (all)
 """
 
 import os as _os
+import re as _re
 from pathlib import Path as _Path
 from urllib.parse import urlsplit as _urlsplit
 
@@ -120,12 +122,32 @@ def _result_backend() -> str:
         raise SettingError(
             "CELERY_RESULT_BACKEND",
             _without_secret(value),
-            f"it must be sqlite:///FILE or a URL of one of Celery's result backends ({', '.join(known)})",
+            "it must be sqlite:///FILE, dynamodb://REGION/TABLE or a URL of one of Celery's result backends"
+            f" ({', '.join(known)})",
         )
     file = value.removeprefix("sqlite:///")
     if scheme == "sqlite" and (file == value or not file or _Path(file).is_dir()):
         raise SettingError("CELERY_RESULT_BACKEND", value, "a SQLite file is written sqlite:///FILE")
+    if scheme == "dynamodb" and not _is_table(value):
+        allowed = (
+            "a table is written dynamodb://REGION/TABLE, or dynamodb://KEY:SECRET@HOST:PORT/TABLE, without options"
+        )
+        raise SettingError("CELERY_RESULT_BACKEND", _without_secret(value), allowed)
     return value
+
+
+def _is_table(url: str) -> bool:
+    try:
+        parts = _urlsplit(url)
+        both = bool(parts.username) == bool(parts.password)
+        return (
+            both
+            and parts.port != 0
+            and not parts.query
+            and bool(_re.fullmatch(r"/[A-Za-z0-9_.-]{3,255}/?", parts.path))
+        )
+    except ValueError:
+        return False
 
 
 def _catalogue() -> str:
@@ -274,12 +296,15 @@ result_backend = _result_backend()
 if result_backend.startswith("s3://"):  # Celery's S3 backend takes bucket and prefix as settings of their own
     s3_bucket = _urlsplit(result_backend).netloc
     s3_base_path = _urlsplit(result_backend).path.strip("/")
-override_backends = {"sqlite": "tasks.store.backend:SQLiteBackend"}
+override_backends = {
+    "sqlite": "tasks.store.backend:SQLiteBackend",
+    "dynamodb": "tasks.store.dynamodb.backend:DynamoDBBackend",
+}
 result_expires = 86_400
 # The extended form would keep each request's inputs a second time.
 result_extended = False
-# Ours is; Celery's own backends are used one a thread.
-result_backend_thread_safe = result_backend.startswith("sqlite:")
+# Ours are; Celery's own backends are used one a thread.
+result_backend_thread_safe = result_backend.startswith(("sqlite:", "dynamodb:"))
 
 # Deliveries are acknowledged after their result is stored, and what fails for good is rejected, which the
 # transport turns into a dead letter. With Celery's defaults neither ever reaches a dead-letter queue.

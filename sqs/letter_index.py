@@ -233,7 +233,12 @@ class Marking:
 
 class LetterIndex(Protocol):
     """The index, in the result store. Methods block for a moment, may be called from any thread, and raise OSError
-    when the store is away."""
+    when the store is away.
+
+    `look_seconds` is how often each worker may ask for stops and failures, by what a call costs.
+    """
+
+    look_seconds: float
 
     def add(self, entries: Sequence[Entry], *, again: bool = False) -> None:
         """Take up letters that were not known; `again` also those that were gone, as an import brings them back."""
@@ -254,7 +259,7 @@ class LetterIndex(Protocol):
         """How many letters fit."""
 
     def mark(self, lane: str, markings: Sequence[Marking]) -> None:
-        """Set the states of some letters, all at once."""
+        """Set the states of some letters."""
 
     def forget(self, lane: str, ids: Sequence[str]) -> None:
         """Remove entries whose letters are not in the queue any more."""

@@ -40,7 +40,10 @@ app = Application(
     include=["tasks.inference", "tasks.lifecycle", "tasks.letter_duties"],
 )
 # Celery may open the result store before it has read celeryconfig, where this stands too.
-app.loader.override_backends = {"sqlite": "tasks.store.backend:SQLiteBackend"}
+app.loader.override_backends = {
+    "sqlite": "tasks.store.backend:SQLiteBackend",
+    "dynamodb": "tasks.store.dynamodb.backend:DynamoDBBackend",
+}
 app.config_from_object("celeryconfig")
 app.steps["worker"].add("tasks.queue_check:QueueCheck")
 app.steps["worker"].add("tasks.health:Health")

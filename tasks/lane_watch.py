@@ -76,7 +76,7 @@ class LaneWatch:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait(ROUND_SECONDS)
+            self._wake.wait(ROUND_SECONDS if self._index is None else self._index.look_seconds)
             self._wake.clear()
             try:
                 self.round()

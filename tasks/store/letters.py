@@ -26,6 +26,8 @@ _ANY = "(SELECT value FROM json_each(?))"
 class SQLiteLetters:
     """See sqs.letter_index.LetterIndex for what each method promises."""
 
+    look_seconds = 2.0
+
     def __init__(self, store: SQLiteStore) -> None:
         self._database = store.database
         self.open_generations = store.open_generations

@@ -1,33 +1,17 @@
 """What every store promises; run against each implementation at hand."""
 
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-import pytest
 from celery import Celery
 from celery.app.task import Context
 
-from tasks.store.access import store_of
-from tasks.store.backend import SQLiteBackend
+from tasks.store.access import index_of, store_of
 from tasks.store.protocol import Chord, Start, Store, Submission
+from tests.support.stores import Make, backend, make, moto, store
 
-Make = Callable[[], Any]
-
-
-@pytest.fixture
-def backend(tmp_path: Path) -> Any:
-    app = Celery("store-contract", set_as_current=False)
-    app.conf.update(result_serializer="json", accept_content=["json"])
-    return SQLiteBackend(app=app, url=f"sqlite:///{tmp_path / 'results.sqlite'}")
-
-
-@pytest.fixture
-def store(backend: Any) -> Store:
-    found: Store = backend.store
-    return found
+__all__ = ["backend", "make", "moto", "store"]
 
 
 def start(task_id: str, delivery: str, *, generation: int = 0, host: str = "one") -> Start:
@@ -170,13 +154,65 @@ def test_one_submitter_sends_and_a_dead_one_blocks_nobody(store: Store) -> None:
     assert store.claim_submission("b", "second", 60) is Submission.OURS
 
 
-def test_many_keys_are_asked_for_at_once(store: Store) -> None:
-    store.begin_attempts([start(f"t{number}", "m") for number in range(1_200)])
-    assert len(store.attempts([(f"t{number}", 0) for number in range(1_200)])) == 1_200
+def test_more_keys_than_one_call_takes_are_asked_for_at_once(store: Store, backend: Any) -> None:
+    many = 1_200 if backend.as_uri().startswith("sqlite") else 230
+    store.begin_attempts([start(f"t{number}", "m") for number in range(many)])
+    assert len(store.attempts([(f"t{number}", 0) for number in range(many)])) == many
+    store.cancel([f"t{number}" for number in range(many)], 60)
+    assert len(store.cancelled([f"t{number}" for number in range(many)])) == many
 
 
-def test_the_application_reaches_its_store(store: Store, backend: Any) -> None:
+def test_what_one_process_writes_the_others_read(make: Make) -> None:
+    here, there = make(), make()
+    here.store.begin_attempts([start("a", "m.1")])
+    assert there.store.begin_attempts([start("a", "m.2", host="two")]) == [2]
+    assert here.store.hold("sweep", "here", 60)
+    assert not there.store.hold("sweep", "there", 60)
+    here.store_result("a", 1, "SUCCESS", request=of_generation(0))
+    there.store_result("a", 2, "SUCCESS", request=of_generation(0))
+    assert there.get_result("a") == 1
+
+
+def test_figures_of_hosts_are_by_minutes(store: Store) -> None:
+    store.begin_attempts([start(str(number), "m", host="one") for number in range(5)])
+    store.note_failures("one", 2)
+    store.note_failures("two", 1)
+    figures = store.host_figures(0)
+    assert {host: (each.started, each.failed) for host, each in figures.items()} == {"one": (5, 2), "two": (0, 1)}
+    assert store.host_figures(2e10) == {}
+    assert store.hosts(0) == {"one"}
+
+
+def test_attempts_of_what_has_expired_do_not_count_for_its_id_s_next_life(make: Make) -> None:
+    """As when a deduplication key is used again, whose result was kept for long enough."""
+    backend = make(expires=-1)
+    for life in range(3):
+        assert backend.store.begin_attempts([start("a", f"m{life}.1")]) == [1]
+        assert backend.store.attempts([("a", 0)])["a", 0].count == 1
+        backend.store_result("a", life, "SUCCESS", request=of_generation(0))
+        assert backend.store.attempts([("a", 0)]) == {}
+
+
+def test_ids_may_hold_anything(store: Store, backend: Any) -> None:
+    names = ["o'brien", 'quo"te', "a#b#c", "ünïcode ☃", "-", "x" * 500, "y" * 5_000, "new\nline", "a b"]
+    assert store.begin_attempts([start(name, "m.1", host=name[:99]) for name in names]) == [1] * len(names)
+    assert set(store.attempts([(name, 0) for name in names])) == {(name, 0) for name in names}
+    for name in names:
+        backend.store_result(name, name, "SUCCESS")
+        assert backend.get_result(name) == name
+    store.cancel(names, 60)
+    assert store.cancelled(names) == set(names)
+    assert store.hosts(0) == {name[:99] for name in names}
+    for name in names:
+        assert store.hold(name, "holder", 60)
+        assert store.end_part(name, name, 2) is Chord.RUNNING
+        assert store.claim_submission(name, "me", 60) is Submission.OURS
+
+
+def test_the_application_reaches_its_store_and_index(store: Store, backend: Any) -> None:
     app = Celery("reach", backend="cache+memory://", set_as_current=False)
     assert store_of(app) is None
+    assert index_of(app) is None
     app._local.backend = backend
     assert store_of(app) is store
+    assert index_of(app) is backend.letters

@@ -1,34 +1,24 @@
-"""The index of dead letters."""
+"""What every index of dead letters promises; run against each store at hand."""
 
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from sqs.dead_letters import Cause, DeadLetter
-from sqs.letter_index import Entry, Marking, Selection, State, Stop
-from tasks.store.backend import SQLiteBackend
-from tasks.store.letters import SQLiteLetters
+from sqs.lanes import Lane
+from sqs.letter_index import Entry, LetterIndex, Marking, Selection, State, Stop
 from tests.support.letters import body_of, lane_named, reason
+from tests.support.stores import backend, index, make, moto
 
-LANE = lane_named("work")
+__all__ = ["backend", "index", "make", "moto"]
 
-
-@pytest.fixture
-def index(tmp_path: Path) -> SQLiteLetters:
-    return SQLiteLetters(SQLiteBackend(url=f"sqlite:///{tmp_path / 'r.sqlite'}", app=_app()).store)
+LANE, OTHER = lane_named("work"), lane_named("other")
 
 
-def _app() -> object:
-    from celery import Celery
-
-    return Celery("index", set_as_current=False)
-
-
-def letter(task_id: str, *, ago: float = 0.0, lived: float = 0.0, **values: object) -> Entry:
+def letter(task_id: str, *, ago: float = 0.0, lived: float = 0.0, lane: Lane = LANE, **values: object) -> Entry:
     why = reason(**values, failed_at=time.time() - ago)
-    return Entry.of(DeadLetter("m-" + task_id, body_of(task_id), {}, why, 1, time.time() - lived), LANE)
+    return Entry.of(DeadLetter("m-" + task_id, body_of(task_id), {}, why, 1, time.time() - lived), lane)
 
 
 def test_a_letter_is_named_after_its_request_and_what_it_says() -> None:
@@ -50,7 +40,7 @@ def test_copies_of_a_letter_are_one_and_strangers_with_its_task_id_are_not() -> 
     assert len({first.id, stranger.id, later.id}) == 3
 
 
-def test_letters_are_grouped_with_counts_and_ages(index: SQLiteLetters) -> None:
+def test_letters_are_grouped_with_counts_and_ages(index: LetterIndex) -> None:
     index.add([letter(f"a{number}", ago=100 - number, message=f"text {number}") for number in range(3)])
     index.add([letter("b", error_type="KeyError", cause=Cause.CRASH), letter("c", model=None)])
     groups = index.groups()
@@ -61,7 +51,7 @@ def test_letters_are_grouped_with_counts_and_ages(index: SQLiteLetters) -> None:
     assert index.groups("nowhere") == []
 
 
-def test_pages_give_each_letter_once_newest_first(index: SQLiteLetters) -> None:
+def test_pages_give_each_letter_once_newest_first(index: LetterIndex) -> None:
     index.add([letter(f"r{number}", ago=number // 3) for number in range(25)])
     seen: list[Entry] = []
     after = None
@@ -75,7 +65,7 @@ def test_pages_give_each_letter_once_newest_first(index: SQLiteLetters) -> None:
     assert [entry.failed_at for entry in seen] == sorted((entry.failed_at for entry in seen), reverse=True)
 
 
-def test_what_is_gone_is_remembered_but_not_listed(index: SQLiteLetters) -> None:
+def test_what_is_gone_is_remembered_but_not_listed(index: LetterIndex) -> None:
     index.add([letter("one"), letter("two")])
     gone = letter("one")
     index.mark("work", [Marking(gone.id, State.REDRIVEN)])
@@ -87,7 +77,7 @@ def test_what_is_gone_is_remembered_but_not_listed(index: SQLiteLetters) -> None
     assert index.count(Selection()) == 2
 
 
-def test_a_letter_that_sqs_has_dropped_leaves_the_index(index: SQLiteLetters) -> None:
+def test_a_letter_that_sqs_has_dropped_leaves_the_index(index: LetterIndex) -> None:
     retention = LANE.dead_letter_queue.retention_seconds
     index.add([letter("old", lived=retention + 1), letter("new", lived=retention - 60)])
     assert [entry.task_id for entry in index.page(Selection()).entries] == ["new"]
@@ -95,14 +85,14 @@ def test_a_letter_that_sqs_has_dropped_leaves_the_index(index: SQLiteLetters) ->
 
 
 @pytest.mark.parametrize("name", ["one", "m-one", None])
-def test_a_letter_is_found_by_each_of_its_names(index: SQLiteLetters, name: str | None) -> None:
+def test_a_letter_is_found_by_each_of_its_names(index: LetterIndex, name: str | None) -> None:
     entry = letter("one")
     index.add([replace(entry, message_id="m-one")])
     assert [found.id for found in index.find(name or entry.id)] == [entry.id]
     assert index.find("'; DROP TABLE letters; --") == []
 
 
-def test_selections_fit_alike_in_the_index_and_in_memory(index: SQLiteLetters) -> None:
+def test_selections_fit_alike_in_the_index_and_in_memory(index: LetterIndex) -> None:
     entries = [
         letter("one"),
         letter("two", error_type="KeyError"),
@@ -123,7 +113,7 @@ def test_selections_fit_alike_in_the_index_and_in_memory(index: SQLiteLetters) -
         assert index.count(selection) == len(expected)
 
 
-def test_a_stopped_lane_stays_so_until_it_is_resumed(index: SQLiteLetters) -> None:
+def test_a_stopped_lane_stays_so_until_it_is_resumed(index: LetterIndex) -> None:
     index.stop(Stop("work", 100.0, "w1", "too much"))
     index.stop(Stop("work", 90.0, "w2", "an older one"))
     assert index.stops() == [Stop("work", 100.0, "w1", "too much")]
@@ -132,6 +122,48 @@ def test_a_stopped_lane_stays_so_until_it_is_resumed(index: SQLiteLetters) -> No
     assert index.stops() == []
 
 
-def test_the_caller_s_faults_are_no_failures(index: SQLiteLetters) -> None:
+def test_the_caller_s_faults_are_no_failures(index: LetterIndex) -> None:
     index.add([letter("one"), letter("two", cause=Cause.INVALID_INPUT), letter("three", ago=4_000)])
     assert index.failures_since("work", time.time() - 3_600) == 1
+
+
+def test_lanes_are_listed_together_newest_first_and_each_by_itself(index: LetterIndex) -> None:
+    index.add([letter(f"w{number}", ago=2 * number) for number in range(5)])
+    index.add([letter(f"o{number}", ago=2 * number + 1, lane=OTHER) for number in range(5)])
+    index.add([letter("oldest", ago=100, lane=OTHER)])
+    first = index.page(Selection(), limit=4)
+    rest = index.page(Selection(), after=first.after, limit=100)
+    entries = [*first.entries, *rest.entries]
+    assert [entry.failed_at for entry in entries] == sorted((entry.failed_at for entry in entries), reverse=True)
+    assert (len(entries), rest.after) == (11, None)
+    assert {group.lane: group.count for group in index.groups()} == {"work": 5, "other": 6}
+    assert [entry.lane for entry in index.find("o1")] == ["other"]
+    assert index.find("o1", "work") == []
+    assert (index.count(Selection()), index.count(Selection(lane="work"))) == (11, 5)
+
+
+def test_states_and_targets_are_set_and_counted(index: LetterIndex) -> None:
+    one, two = letter("one"), letter("two")
+    index.add([one, two])
+    index.mark("work", [Marking(one.id, State.SENDING, "elsewhere", "tasks.other"), Marking("unknown", State.SENT)])
+    known = index.known("work", [one.id, two.id, "unknown"])
+    assert known == {one.id: replace(one, state=State.SENDING, to_lane="elsewhere", to_task="tasks.other"), two.id: two}
+    assert index.count(Selection(lane="work", state=frozenset({State.SENDING}))) == 1
+    index.mark("work", [Marking(one.id, State.WAITING)])
+    assert index.known("work", [one.id]) == {one.id: one}
+    index.forget("work", [one.id, "unknown"])
+    assert [entry.id for entry in index.page(Selection()).entries] == [two.id]
+
+
+def test_a_page_that_nobody_gave_is_refused(index: LetterIndex) -> None:
+    index.add([letter("one")])
+    with pytest.raises(ValueError, match=r"."):
+        index.page(Selection(), after="nonsense")
+
+
+def test_more_letters_than_one_call_takes(index: LetterIndex) -> None:
+    index.add([letter(f"r{number}", ago=number % 7) for number in range(60)], again=True)
+    ids = [entry.id for entry in index.page(Selection(), limit=1_000).entries]
+    assert len(set(ids)) == 60
+    index.forget("work", ids[:50])
+    assert index.count(Selection(lane="work")) == index.count(Selection(cause="attempts-used-up")) == 10

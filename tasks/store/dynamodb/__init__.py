@@ -1,0 +1,1 @@
+"""The result store of a fleet, in one DynamoDB table."""

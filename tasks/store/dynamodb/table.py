@@ -1,0 +1,281 @@
+"""The calls to one DynamoDB table: bounded in time, in batches, and with one error for whatever may pass."""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+from sqs.backoff import full_jitter
+from sqs.errors import is_credentials
+from tasks.store.dynamodb.items import Change, Item, Key, Query, plain_item, typed, typed_item
+from tasks.store.dynamodb.place import Place
+from tasks.store.dynamodb.schema import ID, PART, differences, table
+from tasks.store.protocol import StoreUnavailable
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
+MAX_GETS = 100  # items of one BatchGetItem
+MAX_WRITES = 25  # items of one BatchWriteItem
+
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 5.0
+ATTEMPTS = 3  # of botocore at one call, with its own backoff between them
+BATCH_TRIES = 8  # of what DynamoDB leaves of a batch
+REVISIONS = 40  # of an item that others change at the same time
+THREADS = 16  # calls at the same time for one thread that has many to make
+RENEW_CREDENTIALS_SECONDS = 30.0
+DEFAULT_REGION = "us-east-1"  # what signing needs where an endpoint of one's own has no region
+
+# Mistakes of this program's, which waiting does not mend.
+WRONG = frozenset({"ValidationException", "SerializationException", "UnknownOperationException"})
+
+T = TypeVar("T")
+R = TypeVar("R")
+Decide = Callable[[Item], Change | None]
+
+
+class Conflict(Exception):
+    """The item is not what it was taken for; `present` is what it is, empty if there is none."""
+
+    def __init__(self, present: Item) -> None:
+        super().__init__()
+        self.present = present
+
+
+class Table:
+    """Thread-safe; after a fork the child opens connections of its own. Every method raises StoreUnavailable."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._made_at = 0.0
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="dynamodb")
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client of this process."""
+        if self._process != os.getpid():
+            self._begin()
+        if self._client is None:
+            with self._lock:
+                if self._client is None:
+                    self._client = self._make()
+                    self._made_at = time.monotonic()
+        return self._client
+
+    def _make(self) -> Any:
+        place, session = self.place, botocore.session.get_session()
+        region = place.region or session.get_config_variable("region") or (place.endpoint and DEFAULT_REGION)
+        if not region:
+            raise StoreUnavailable(f"{place}: no AWS region is set: name one in the URL or in AWS_DEFAULT_REGION")
+        return session.create_client(
+            "dynamodb",
+            region_name=region,
+            endpoint_url=place.endpoint,
+            aws_access_key_id=place.access_key,
+            aws_secret_access_key=place.secret_key,
+            config=Config(
+                connect_timeout=CONNECT_SECONDS,
+                read_timeout=READ_SECONDS,
+                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+                max_pool_connections=64,
+                tcp_keepalive=True,
+            ),
+        )
+
+    def call(self, operation: str, **parameters: Any) -> Any:
+        """One call, which blocks for at most ATTEMPTS times the timeouts.
+
+        Raises:
+            StoreUnavailable: nothing was written, or the answer was lost. Conflict: the condition was not met.
+            ClientError: the call itself is wrong.
+        """
+        for made in (False, True):
+            try:
+                return getattr(self.client, operation)(**parameters)
+            except ClientError as error:
+                code = error.response.get("Error", {}).get("Code", "")
+                if code == "ConditionalCheckFailedException":
+                    found: Any = error.response
+                    raise Conflict(plain_item(found.get("Item", {}))) from None
+                if code == "ResourceNotFoundException" and self.place.creates and not made:
+                    self._create()
+                    continue
+                if code in WRONG:
+                    raise
+                if is_credentials(error):
+                    self._look_for_new_credentials()
+                raise StoreUnavailable(f"{self.place}: {operation}: {error}") from error
+            except ParamValidationError:
+                raise
+            except (BotoCoreError, OSError) as error:
+                raise StoreUnavailable(f"{self.place}: {operation}: {error}") from error
+        raise AssertionError  # the second round returns or raises
+
+    def _create(self) -> None:
+        try:
+            self.client.create_table(**table(self.place.table))
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") != "ResourceInUseException":
+                raise StoreUnavailable(f"{self.place}: the table cannot be made: {error}") from error
+        except BotoCoreError as error:
+            raise StoreUnavailable(f"{self.place}: the table cannot be made: {error}") from error
+
+    def _look_for_new_credentials(self) -> None:
+        with self._lock:
+            if time.monotonic() - self._made_at > RENEW_CREDENTIALS_SECONDS:
+                self._client = None
+
+    def differences(self) -> list[str]:
+        """What the table lacks to be this store's; each is a part of a sentence."""
+        return differences(self.call("describe_table", TableName=self.place.table)["Table"])
+
+    def each(self, function: Callable[[T], R], things: Sequence[T]) -> list[R]:
+        """The function of each thing, at the same time as far as there are threads, in the things' order."""
+        if len(things) == 1:
+            return [function(things[0])]
+        self.client  # noqa: B018 - after a fork, threads are made anew
+        return list(self._threads.map(function, things))
+
+    def get(self, keys: Iterable[Key], *attributes: str, lagging: bool = False) -> dict[Key, Item]:
+        """The items that are there, 100 a call; with `attributes` those of them alone, beside the keys.
+
+        `lagging` reads cost half, and may not see what was written a moment ago.
+        """
+        found: dict[Key, Item] = {}
+        wanted = list(dict.fromkeys(keys))
+        options: dict[str, Any] = {"ConsistentRead": not lagging}
+        if attributes:
+            options["ExpressionAttributeNames"] = {f"#n{n}": name for n, name in enumerate((ID, PART, *attributes))}
+            options["ProjectionExpression"] = ", ".join(options["ExpressionAttributeNames"])
+        for part in _parts(wanted, MAX_GETS):
+            left: dict[str, Any] = {self.place.table: {"Keys": [_key(key) for key in part], **options}}
+            for answer in self._until_done("batch_get_item", "UnprocessedKeys", left):
+                for item in answer.get("Responses", {}).get(self.place.table, ()):
+                    read = plain_item(item)
+                    found[str(read[ID]), str(read[PART])] = read
+        return found
+
+    def get_one(self, key: Key, *, lagging: bool = False) -> Item:
+        """One item, empty if there is none."""
+        answer = self.call("get_item", TableName=self.place.table, Key=_key(key), ConsistentRead=not lagging)
+        return plain_item(answer.get("Item", {}))
+
+    def write(self, puts: Sequence[Item] = (), deletes: Sequence[Key] = ()) -> None:
+        """Put and delete items, whatever was there, 25 a call."""
+        requests: list[dict[str, Any]] = [{"PutRequest": {"Item": typed_item(item)}} for item in puts]
+        requests += [{"DeleteRequest": {"Key": _key(key)}} for key in deletes]
+        for part in _parts(requests, MAX_WRITES):
+            for _ in self._until_done("batch_write_item", "UnprocessedItems", {self.place.table: list(part)}):
+                pass
+
+    def _until_done(self, operation: str, unprocessed: str, left: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Repeat a batch with what DynamoDB has left of it, which is how it throttles a part."""
+        for number in range(1, BATCH_TRIES + 1):
+            answer = self.call(operation, RequestItems=left)
+            yield answer
+            left = answer.get(unprocessed) or {}
+            if not left:
+                return
+            time.sleep(full_jitter(number, base_seconds=0.05, cap_seconds=2.0))
+        raise StoreUnavailable(f"{self.place}: {operation}: DynamoDB has left a part of it undone {BATCH_TRIES} times")
+
+    def put(self, item: Item, *, unless: str | None = None, **words: Any) -> None:
+        """Put an item; with `unless`, a condition in DynamoDB's words. Raises Conflict."""
+        condition = {"ConditionExpression": unless, **words} if unless else {}
+        self.call("put_item", TableName=self.place.table, Item=typed_item(item), **condition)
+
+    def update(self, key: Key, change: Change) -> None:
+        """Apply a change. Raises Conflict."""
+        self.call(
+            "update_item",
+            TableName=self.place.table,
+            Key=_key(key),
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            **change.expressions(),
+        )
+
+    def add(self, key: Key, numbers: dict[str, int], ttl: int) -> Item:
+        """Add to numbers of an item, which begin at 0, and return it."""
+        words = {f"#n{place}": name for place, name in enumerate(numbers)}
+        answer = self.call(
+            "update_item",
+            TableName=self.place.table,
+            Key=_key(key),
+            UpdateExpression=f"SET #ttl = :ttl ADD {', '.join(f'{word} :{word[1:]}' for word in words)}",
+            ExpressionAttributeNames={"#ttl": "ttl", **words},
+            ExpressionAttributeValues={
+                ":ttl": typed(ttl),
+                **{f":{word[1:]}": typed(numbers[name]) for word, name in words.items()},
+            },
+            ReturnValues="ALL_NEW",
+        )
+        return plain_item(answer["Attributes"])
+
+    def delete(self, key: Key) -> Item:
+        """Delete an item and return what it was."""
+        answer = self.call("delete_item", TableName=self.place.table, Key=_key(key), ReturnValues="ALL_OLD")
+        return plain_item(answer.get("Attributes", {}))
+
+    def revise(self, key: Key, decide: Decide, before: Callable[[Item, Change], None] | None = None) -> Item:
+        """Change an item as its present state asks for, and return it as it then is; nothing is read beforehand.
+
+        `decide` is first asked about an item that is not there, and again about each one that is found instead.
+        `before` is called with a change that is about to be tried.
+        """
+        present: Item = {}
+        for number in range(REVISIONS):
+            change = decide(present)
+            if change is None:
+                return present
+            if before is not None:
+                before(present, change)
+            try:
+                self.update(key, change)
+            except Conflict as conflict:
+                present = conflict.present
+                if number > 1:
+                    time.sleep(random.uniform(0, 0.01 * number))  # noqa: S311 - spreads load
+            else:
+                return {name: value for name, value in present.items() if name not in change.remove} | dict(change.put)
+        raise StoreUnavailable(f"{self.place}: others changed an item {REVISIONS} times")
+
+    def query(self, query: Query, *, page: int | None = None) -> Iterator[Item]:
+        """The items, a mebibyte a call or `page` items, asked for as they are iterated."""
+        parameters = {"TableName": self.place.table, **query.parameters(), **({"Limit": page} if page else {})}
+        for answer in self._pages(parameters):
+            yield from map(plain_item, answer["Items"])
+
+    def count(self, query: Query) -> int:
+        """How many they are."""
+        parameters = {"TableName": self.place.table, **query.parameters(), "Select": "COUNT"}
+        return sum(int(answer["Count"]) for answer in self._pages(parameters))
+
+    def _pages(self, parameters: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        start: dict[str, Any] = {}
+        while True:
+            answer = self.call("query", **parameters, **start)
+            yield answer
+            if not answer.get("LastEvaluatedKey"):
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+
+def _parts(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(things), size):
+        yield things[start : start + size]
+
+
+def _key(key: Key) -> dict[str, dict[str, Any]]:
+    return {ID: typed(key[0]), PART: typed(key[1])}

@@ -1,0 +1,101 @@
+"""Results as an item holds them: compressed where that spares capacity, in pieces where they are larger than an item.
+
+A piece costs what an item costs, a write unit for each KiB. Everything of a result is in one table then, under one
+policy and with one expiry; S3 would be cheaper from about 8 KiB on (docs/outcomes.md has the sums).
+"""
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self
+from uuid import uuid4
+
+from kombu.exceptions import EncodeError
+
+from tasks.store.dynamodb.items import Item, Key
+from tasks.store.dynamodb.schema import ID, PART, TTL
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html: an item, names of its attributes
+# included, ends at 400 KB. What is beside the value takes less than 20.
+MAX_ITEM_BYTES = 380_000
+MAX_PIECES = 44  # 16.7 MB, written in a few seconds
+COMPRESS_FROM_BYTES = 1_000  # smaller items cost one write unit anyway
+
+VALUE = "value"
+PIECES = "pieces"  # `TOKEN:NUMBER` of a value that is kept in pieces
+_PLAIN, _DEFLATED = b"\x00", b"\x01"
+
+
+class ResultTooLarge(EncodeError, ValueError):
+    """A result that this store cannot keep. An EncodeError, so that Celery ends the request with it as FAILURE."""
+
+    @classmethod
+    def of(cls, size_bytes: int) -> Self:
+        """Of a value of this size, compressed."""
+        limit = MAX_ITEM_BYTES * MAX_PIECES
+        return cls(
+            f"it is {size_bytes:,} bytes, compressed, and the result store keeps {limit:,}: put it elsewhere, and"
+            " return where"
+        )
+
+    @classmethod
+    def in_place_of(cls, error: Mapping[str, Any]) -> Self:
+        """Of an error, as Celery encodes it, that is too large itself: its type, and how it begins."""
+        text = " ".join(map(str, error.get("exc_message") or ()))
+        return cls(f"{error.get('exc_type')}: {text[:1_000]} (the rest is too large to be kept)")
+
+
+def split(value: bytes, key: str, ttl: int | None) -> tuple[Item, list[Item]]:
+    """The attributes that stand for a value, and the items of its pieces, which are to be written before.
+
+    Raises ResultTooLarge.
+    """
+    packed = _packed(value)
+    if len(packed) <= MAX_ITEM_BYTES:
+        return {VALUE: packed}, []
+    pieces = [packed[start : start + MAX_ITEM_BYTES] for start in range(0, len(packed), MAX_ITEM_BYTES)]
+    if len(pieces) > MAX_PIECES:
+        raise ResultTooLarge.of(len(packed))
+    token = uuid4().hex[:12]
+    expiry: Item = {} if ttl is None else {TTL: ttl}
+    items: list[Item] = [
+        {ID: key, PART: _place(token, number), VALUE: piece, **expiry} for number, piece in enumerate(pieces)
+    ]
+    return {PIECES: f"{token}:{len(pieces)}"}, items
+
+
+def join(items: Iterable[Item], get: Callable[[list[Key]], dict[Key, Item]]) -> dict[Key, bytes]:
+    """The values of items, by their keys; `get` reads pieces. What has no value, or lost a piece, is left out."""
+    whole: dict[Key, bytes] = {}
+    wanted: dict[Key, list[Key]] = {}
+    for item in items:
+        key = (str(item[ID]), str(item[PART]))
+        if PIECES in item:
+            token, _, count = str(item[PIECES]).partition(":")
+            wanted[key] = [(key[0], _place(token, number)) for number in range(int(count))]
+        elif VALUE in item:
+            whole[key] = _unpacked(_bytes(item[VALUE]))
+    for key, places in wanted.items():
+        found = get(places)
+        if len(found) == len(places):
+            whole[key] = _unpacked(b"".join(_bytes(found[place][VALUE]) for place in places))
+    return whole
+
+
+def _place(token: str, number: int) -> str:
+    return f"piece#{token}#{number:03}"
+
+
+def _bytes(value: object) -> bytes:
+    return bytes(value)  # type: ignore[call-overload, no-any-return]  # a binary attribute
+
+
+def _packed(value: bytes) -> bytes:
+    if len(value) >= COMPRESS_FROM_BYTES:
+        deflated = zlib.compress(value)
+        if len(deflated) < len(value):
+            return _DEFLATED + deflated
+    return _PLAIN + value
+
+
+def _unpacked(packed: bytes) -> bytes:
+    return zlib.decompress(packed[1:]) if packed[:1] == _DEFLATED else packed[1:]

@@ -1,0 +1,66 @@
+"""The result stores that one suite runs against: SQLite, and DynamoDB as moto serves it over HTTP.
+
+A test module imports the fixtures that it needs.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from sqs.letter_index import LetterIndex
+from tasks.store.backend import SQLiteBackend
+from tasks.store.dynamodb.backend import DynamoDBBackend
+from tasks.store.protocol import Store
+from tests.support.moto_dynamodb import MotoDynamoDB, moto_dynamodb
+
+STORES = ("sqlite", "dynamodb")
+Make = Callable[..., Any]
+
+_tables = itertools.count(1)
+
+
+def app_of(name: str) -> Celery:
+    app = Celery(name, set_as_current=False)
+    app.conf.update(result_serializer="json", accept_content=["json"])
+    return app
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[MotoDynamoDB]:
+    with moto_dynamodb() as server:
+        yield server
+
+
+@pytest.fixture(params=STORES)
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """Makes backends, as many processes would, of one and the same store."""
+    if request.param == "sqlite":
+        url, kind = f"sqlite:///{tmp_path / 'results.sqlite'}", SQLiteBackend
+    else:
+        url, kind = request.getfixturevalue("moto").url(f"results-{next(_tables)}"), DynamoDBBackend
+
+    def made(**options: Any) -> Any:
+        return kind(app=app_of("store-contract"), url=url, **options)
+
+    return made
+
+
+@pytest.fixture
+def backend(make: Make) -> Any:
+    return make()
+
+
+@pytest.fixture
+def store(backend: Any) -> Store:
+    found: Store = backend.store
+    return found
+
+
+@pytest.fixture
+def index(backend: Any) -> LetterIndex:
+    found: LetterIndex = backend.letters
+    return found
