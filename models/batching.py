@@ -7,7 +7,7 @@ may share its forward pass fill it, as long as padding costs less than another p
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,8 @@ class Row:
     """One input. Rows share a batch only within a `group` (a model, and options that shape its forward pass).
 
     `length` is in tokens, estimated. `arrived` and `deadline` are in the same clock. `alone`: it runs in a batch
-    of its own, after others, because a device process died under it; `kills` counts deaths with nobody beside it.
+    of its own, after others, because a device process died under it; `kills` counts deaths with nobody beside it, of
+    which the last was at `killed_on`.
     """
 
     group: tuple[str, ...]
@@ -50,6 +51,7 @@ class Row:
     deadline: float = math.inf
     alone: bool = False
     kills: int = 0
+    killed_on: str = ""
     owner: Any = None
     index: int = 0
 
@@ -102,21 +104,29 @@ class Waiting:
         """The models that rows wait for."""
         return {group[0] for group in self._groups}
 
-    def seal(self, limits: Mapping[str, Limits], *, full_only: bool = False, suspects: bool = True) -> list[Row]:
+    def seal(
+        self,
+        limits: Mapping[str, Limits],
+        *,
+        full_only: bool = False,
+        suspects: bool = True,
+        not_here: Callable[[Row], bool] = lambda _: False,
+    ) -> list[Row]:
         """Take the next batch out, sorted by length; empty when there is none. Only the models in `limits` go.
 
         `full_only`: only a batch that no further row could join, because a device that is busy may as well let a
-        smaller one grow. `suspects`: whether rows that run alone may go.
+        smaller one grow, and not for a row that runs alone, which waits until the device is idle, as nothing else then
+        does. `suspects`: whether rows that run alone may go; `not_here` are those that may not.
         """
         anchor: Row | None = None
         for group, rows in self._groups.items():
             if group[0] in limits:
                 for row in rows.values():
-                    if (anchor is None or row.due < anchor.due) and (suspects or not row.alone):
+                    if (anchor is None or row.due < anchor.due) and (not row.alone or (suspects and not not_here(row))):
                         anchor = row
         if anchor is None:
             return []
-        batch, full = [anchor], True
+        batch, full = [anchor], not anchor.alone
         if not anchor.alone:
             batch, full = fill(anchor, self._groups[anchor.group].values(), limits[anchor.model])
         if full_only and not full:

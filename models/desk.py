@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -105,18 +105,25 @@ class Desk:
         *,
         full_only: bool = False,
         suspects: bool = True,
+        place: str = "",
+        elsewhere: Collection[str] = (),
     ) -> Batch | None:
         """The next batch of the models in `limits`, or None; then `hungry` is set once it is worth asking again.
 
-        What has expired or was cancelled is ended here and goes to no device.
+        What has expired or was cancelled is ended here and goes to no device. A row under which the process of this
+        `place` died is left to others for the models that are served `elsewhere`: it may be the device's fault.
         """
         late: list[Held] = []
         batch: Batch | None = None
         bounded = {model: self._bounded(limit, model, device) for model, limit in limits.items()}
+
+        def not_here(row: Row) -> bool:
+            return row.killed_on == place and row.model in elsewhere
+
         with self._lock:
             now = self._clock()
             while batch is None:
-                rows = self._waiting.seal(bounded, full_only=full_only, suspects=suspects)
+                rows = self._waiting.seal(bounded, full_only=full_only, suspects=suspects, not_here=not_here)
                 if not rows:
                     self._hungry.add(hungry, frozenset(limits), busy=full_only)
                     break
@@ -166,7 +173,7 @@ class Desk:
         for request, reason in refused:
             self._fail(request, reason)
 
-    def suspect(self, batch: Batch, reason: str) -> bool:
+    def suspect(self, batch: Batch, reason: str, place: str = "") -> bool:
         """A device process died while it ran this batch: its rows run again, each alone and after others.
 
         A row that was alone is to blame the second time. True when it was a suspect's batch, that is, when the
@@ -177,7 +184,8 @@ class Desk:
         blamed: list[Row] = []
         for row in batch.rows:
             row.alone = True
-            row.kills += lone
+            if lone:
+                row.kills, row.killed_on = row.kills + 1, place
             if row.kills >= KILLS:
                 blamed.append(row)
         for row in blamed:

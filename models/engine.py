@@ -28,6 +28,7 @@ from models.devices import Device
 from models.errors import Cancelled, DeviceCrash, DeviceLost, EngineStopped, ModelLoadError, ModelOut, UnknownModel
 from models.keeper import Keeper
 from models.killers import KEEP_SECONDS, KillersHere, KnownKillers, digest_of
+from models.peers import Peers
 from models.placement import place
 from models.spec import ModelSpec
 
@@ -98,12 +99,13 @@ class Engine:
 
         Raises ModelLoadError, with every process ended, when one cannot, or not in time, or when there is no room.
         """
-        turn = threading.Lock()
+        turn, peers = threading.Lock(), Peers()
         care = replace(self._care, load_seconds=timeout_seconds)
         self._keepers = [
-            Keeper(one, self._desk, care, changed=self._notice, may_risk=self._others_are_ready, turn=turn)
+            Keeper(one, self._desk, care, changed=self._notice, peers=peers, turn=turn)
             for one in place(list(self._specs.values()), self._devices)
         ]
+        peers.use(self._keepers)
         for keeper in self._keepers:
             keeper.start()
         deadline = time.monotonic() + timeout_seconds
@@ -182,6 +184,7 @@ class Engine:
                     "pid": keeper.pid,
                     "restarts": keeper.record.restarts,
                     "recycled": keeper.record.recycled,
+                    "failed_batches": keeper.record.failed,
                     "loads": dict(keeper.record.loads),
                     "process_loads": dict(keeper.record.process_loads),
                     "batches_at_device": len(keeper.at_device),
@@ -243,14 +246,13 @@ class Engine:
         states = [keeper.state for keeper in self._keepers]
         return any(state in ("lost", "stopped") for state in states) or all(s == "ready" for s in states)
 
-    def _others_are_ready(self, keeper: Keeper) -> bool:
-        return all(other is keeper or other.state in ("ready", "lost") for other in self._keepers)
-
     def _notice(self) -> None:
         with self._changed:
             self._changed.notify_all()
         if not self._started or self._stopped.is_set():
             return
+        for keeper in self._keepers:
+            keeper.look_again()
         if all(keeper.state == "lost" for keeper in self._keepers):
             self._all_lost()
         else:

@@ -21,6 +21,7 @@ from models.child import Child
 from models.desk import Desk
 from models.frames import Message
 from models.held import Batch
+from models.peers import Peers
 from models.placement import Place
 from models.record import Record
 from models.rows import limits_of
@@ -36,10 +37,9 @@ _log = logging.getLogger("models.engine")
 
 
 class Keeper:
-    """One device process's keeper. Both callables are called from its threads.
+    """One device process's keeper.
 
-    `changed` is called whenever `state` or `absent` has changed. `may_risk` says whether this device may run what has
-    ended a device process before: not while another is still starting again, or one bad input could take out all.
+    `changed` is called whenever `state` or `absent` has changed, from its threads. `peers` knows the other keepers.
     `turn` is held by the one keeper whose process is being replaced for its size.
     """
 
@@ -50,7 +50,7 @@ class Keeper:
         care: Care,
         *,
         changed: Callable[[], None],
-        may_risk: Callable[[Keeper], bool],
+        peers: Peers,
         turn: threading.Lock,
     ) -> None:
         self.place = place
@@ -61,13 +61,14 @@ class Keeper:
         self.absent = Absent()
         self.record = Record([spec.name for spec in place.specs])
         self.at_device = AtDevice()
+        self.models = frozenset(spec.name for spec in place.specs)
         self._specs = {spec.name: spec for spec in place.specs}
         self._limits = {spec.name: limits_of(spec, place.device.kind) for spec in place.specs}
         self._desk = desk
         self._care = care
         self._most = 3 if care.overlaps(place.device) else 2  # one batch runs, one waits; and one is finished meanwhile
         self._changed = changed
-        self._may_risk = may_risk
+        self._peers = peers
         self._size = SizeWatch(place.name, care.recycle_bytes, turn)
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -86,6 +87,10 @@ class Keeper:
     def stop(self) -> None:
         """Take no further batch, finish those at the device, then end the process. Does not wait."""
         self._stopping.set()
+        self._wake.set()
+
+    def look_again(self) -> None:
+        """Something has changed elsewhere: what was refused before may be taken now."""
         self._wake.set()
 
     def kill(self) -> None:
@@ -184,8 +189,15 @@ class Keeper:
             child.send({"load": self._specs[lacking].as_json()})
             return False
         present = {name: limits for name, limits in self._limits.items() if name not in self.absent}
-        risk = not busy and self._may_risk(self)
-        batch = self._desk.seal(self._wake, present, self.device, full_only=busy > 0, suspects=risk)
+        batch = self._desk.seal(
+            self._wake,
+            present,
+            self.device,
+            full_only=busy > 0,
+            suspects=self._peers.are_ready(self),
+            place=self.place.name,
+            elsewhere=self._peers.serving(self),
+        )
         if batch is None:
             return False
         if not busy:
@@ -283,6 +295,7 @@ class Keeper:
     def _done(self, message: Message) -> None:
         batch = self.at_device.remove(message["done"])
         self._failures = 0
+        self._peers.note(self, failed=False)
         self._wake.set()  # the device is fed first: settling takes longer
         figures, ceilings = message["figures"], self._desk.ceilings
         self.record.batch(batch.model, message)
@@ -328,6 +341,8 @@ class Keeper:
             self.problem = f"the device process ended while it loaded: {reason}"
         self._desk.give_back(others)
         explained = self._settle(begun, reason, verdict)
+        blamed = [why for _ in begun if (why := self._peers.note(self, failed=True))]
+        self.record.failed += len(begun)
         if loading is not None and not self._first and len(self._specs) > 1:
             # The next process begins without it, so that its neighbours are served.
             self.absent.fail(loading[0], f'model "{loading[0]}" ended its device process while it loaded: {reason}')
@@ -337,7 +352,9 @@ class Keeper:
         if self._first:  # never ready: the first start decides whether there is an engine at all
             self._become("lost")
             return
-        hopeless = self._failures >= FAILURES_TO_GIVE_UP and (not was_ready or bool(device_failure))
+        if blamed:
+            self.problem = f"{self.problem}; {blamed[-1]}"
+        hopeless = bool(blamed) or (self._failures >= FAILURES_TO_GIVE_UP and (not was_ready or bool(device_failure)))
         level, next_ = (logging.ERROR, "given up") if hopeless else (logging.WARNING, "starting another")
         _log.log(level, "device %s: its process ended (%s); %s", self.place.name, self.problem, next_)
         self._become("lost" if hopeless else "down")
@@ -352,7 +369,7 @@ class Keeper:
             elif "failed" in verdict:
                 self._desk.release(batch, f"the device failed: {reason}")
             else:
-                explained = self._desk.suspect(batch, reason) or explained
+                explained = self._desk.suspect(batch, reason, self.place.name) or explained
         return explained
 
     def _become(self, state: State) -> None:

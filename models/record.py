@@ -15,7 +15,8 @@ class Record:
 
     `loads` counts over all processes of the device, `process_loads` those of the present one. `loaded` is what was
     told of each model when it was loaded last, `totals` what batches of each model add up to. `memory` is what the
-    device's memory held after the last batch, in bytes; empty on the CPU.
+    device's memory held after the last batch, in bytes; empty on the CPU. `failed` counts the batches that were begun
+    when a process ended.
     """
 
     def __init__(self, models: list[str]) -> None:
@@ -27,6 +28,7 @@ class Record:
         self.memory: dict[str, int] = {}
         self.restarts = 0
         self.recycled = 0
+        self.failed = 0
 
     def load(self, message: Message) -> None:
         """A model was loaded."""

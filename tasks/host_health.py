@@ -7,13 +7,12 @@ import threading
 import time
 from collections.abc import Mapping
 
+from models.peers import far_worse
 from sqs.brake import BRAKE
 from tasks.store.protocol import HostFigures, Store, StoreUnavailable
 
 WINDOW_SECONDS = 600.0
 LEAST_ATTEMPTS = 20  # here, and of all peers together, before a share of them says anything
-SHARE = 0.5
-TIMES = 4.0  # so much larger than the peers' share
 LOOK_SECONDS = 1.0
 NAME = "host"
 
@@ -23,9 +22,7 @@ def blame(figures: Mapping[str, HostFigures], host: str) -> str | None:
     own = figures.get(host, HostFigures())
     peers = [other for name, other in figures.items() if name != host]
     started, failed = sum(peer.started for peer in peers), sum(peer.failed for peer in peers)
-    if own.started < LEAST_ATTEMPTS or started < LEAST_ATTEMPTS or own.failed <= SHARE * own.started:
-        return None
-    if own.failed / own.started <= TIMES * failed / started:
+    if not far_worse((own.failed, own.started), (failed, started), least=LEAST_ATTEMPTS):
         return None
     return (
         f"{own.failed} of {own.started} attempts failed on {host} in {WINDOW_SECONDS / 60:g} minutes, and only"

@@ -28,7 +28,7 @@ from sqs.depths import read_depths
 from sqs.lanes import GENERAL, INFERENCE
 from sqs.letter_index import Entry, Selection
 from tasks import app, feature_extraction
-from tasks.store.letters import index_of
+from tasks.store.access import index_of
 from tasks.store.protocol import StoreUnavailable
 from tests.chaos.test_kills import device_processes
 from tests.support.client import client_of

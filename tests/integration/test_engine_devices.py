@@ -5,12 +5,14 @@ import logging
 import os
 import signal
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from models import peers
 from models.engine import Engine
 from models.errors import Cancelled, DeviceCrash, DeviceLost, Expired, ModelLoadError, ModelOut
 from models.killers import KillersHere
@@ -194,6 +196,42 @@ def test_a_request_over_several_batches_stops_at_its_deadline_and_when_it_is_can
             unwanted.result(SECONDS)
         wait_for(lambda: devices(engine)[0]["batches_at_device"] == 0, "an idle device")
         assert engine.stats()["models"]["one"]["rows"] < 60
+
+
+@pytest.mark.parametrize("illness", ["dies", ""])
+def test_a_device_that_fails_far_more_than_its_peers_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, illness: str
+) -> None:
+    monkeypatch.setattr(peers, "LEAST_BATCHES", 4)
+    one = spec(tmp_path, batch_size=1, example=0.02)
+    (tmp_path / "one" / "sick").write_text(illness)
+    with running(one, devices="cpu:2", program=FAKE) as engine:
+
+        def states() -> list[str]:
+            return sorted(device["state"] for device in devices(engine))
+
+        answers: Counter[str] = Counter()
+        until = time.monotonic() + SECONDS
+        while "lost" not in states():
+            assert time.monotonic() < until, answers
+            for future in [engine.submit("one", ["text"]) for _ in range(8)]:
+                error = future.exception(SECONDS)
+                answers["fine" if error is None else type(error).__name__] += 1
+        assert states() == ["lost", "ready"]
+        assert "batches failed, and only 0 of" in caplog.text
+        assert {one["state"]: one["failed_batches"] > 0 for one in devices(engine)} == {"lost": True, "ready": False}
+        assert answers["DeviceCrash"] == 0, "no input is to blame"
+        assert (answers["DeviceLost"] == 0) == (illness == "dies")
+        assert [ask(engine, "text") for _ in range(20)] == ["TEXT"] * 20
+
+
+def test_an_input_that_ends_the_processes_of_two_devices_is_to_blame_and_neither_device(tmp_path: Path) -> None:
+    with running(spec(tmp_path, batch_size=1), devices="cpu:2", program=FAKE) as engine:
+        for number in range(6):
+            with pytest.raises(DeviceCrash):
+                ask(engine, f"deadly {number}")
+        assert [device["failed_batches"] for device in devices(engine)] == [6, 6]
+        wait_for(lambda: all(device["state"] == "ready" for device in devices(engine)), "both devices again")
 
 
 def test_who_begins_is_told_once_and_before_the_batch(tmp_path: Path) -> None:

@@ -4,24 +4,28 @@ It answers each text in capitals, a spec's `example` being the seconds that a ba
 "deadly" kills it, "hanging" never ends, "broken" and "assertion" are its own words for a failing device, "leaky" keeps
 40 MB, "cramped" ran out of memory. Others fail alone: "faulty" each time, "hopeless" each time by no fault of its own,
 "flaky" so only once, which a file in the spec's folder remembers. A file `broken` there fails the loading, a file
-`deadly` kills it there.
+`deadly` kills it there. A file `sick` makes one device so, whichever process comes first: it dies under each batch if
+the file says "dies", and else says of two batches of three that the device fails.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from models.device_process import _die_with
 from models.frames import Frames, Message
 
 leaked: list[bytes] = []
+sick: list[IO[str]] = []
 
 
 def load(link: Frames, spec: Message) -> bool:
@@ -33,6 +37,8 @@ def load(link: Frames, spec: Message) -> bool:
     if (folder / "broken").exists():
         link.send({"load_failed": f'model "{spec["name"]}" cannot be loaded: it is broken', "model": spec["name"]})
         return False
+    if (folder / "sick").exists():
+        catch((folder / "sick").open("r+"))
     link.send({"loaded": spec["name"], "load_seconds": 0.0, "warm_seconds": 0.0})
     return True
 
@@ -48,10 +54,32 @@ def answer(text: str, folder: Path) -> Message:
     return {"ok": text.upper()}
 
 
+def catch(file: IO[str]) -> None:
+    """Be the sick one, unless another is; who dies of it hands it on to who takes its place."""
+    with suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        sick.append(file)
+
+
+def suffer(link: Frames, message: Message) -> None:
+    """One batch of the sick one."""
+    if "dies" in sick[0].read():
+        os.kill(os.getpid(), signal.SIGKILL)
+    if sick[0].tell() % 3 < 2:
+        sick[0].write("x")
+        sick[0].flush()
+        link.send({"failed": "CUDA error: it is sick", "run": message["run"]})
+        os._exit(1)
+    sick[0].truncate(0)
+    sick[0].seek(0)
+
+
 def run(link: Frames, message: Message, spec: Message) -> None:
     """One batch."""
     seconds = float(spec["example"] or 0.0)
     link.send({"started": message["run"]})
+    if sick:
+        suffer(link, message)
     texts: list[Any] = message["inputs"]
     everything = " ".join(texts)
     if "deadly" in everything:

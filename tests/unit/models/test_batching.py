@@ -94,6 +94,22 @@ def test_a_suspect_stays_where_it_may_not_go() -> None:
     assert list(held) == [suspect]
 
 
+def test_a_suspect_whose_turn_it_is_waits_for_an_idle_device_and_others_wait_behind_it() -> None:
+    suspect = row(at=0, alone=True)
+    held = waiting(suspect, *(row(at=100 + number) for number in range(20)))
+    assert held.seal(WIDE, full_only=True) == []
+    assert held.seal(WIDE) == [suspect]
+    assert held.seal(WIDE, full_only=True)
+
+
+def test_a_suspect_is_left_to_another_device() -> None:
+    suspect, fine = row(at=0, alone=True), row(at=1000)
+    held = waiting(suspect, fine)
+    assert held.seal(WIDE, not_here=lambda one: one is suspect) == [fine]
+    assert held.seal(WIDE, not_here=lambda one: one is suspect) == []
+    assert held.seal(WIDE) == [suspect]
+
+
 def test_a_suspect_is_not_put_off_for_ever() -> None:
     suspect = row(at=0, alone=True)
     held = waiting(suspect, row(at=1000))
