@@ -16,6 +16,7 @@ from sqs.broadcast.member import Member
 from sqs.errors import DeniedError, NoRegionError, QueueMissingError
 from tasks import figures
 from tasks.remote import obey_tombstones
+from tasks.results_unshown import leave_unshown
 from tasks.tracebacks import share_code
 from tasks.unknown import UnknownTasks
 
@@ -79,6 +80,7 @@ class Consumer(UnknownTasks, CeleryConsumer):
         super().__init__(*args, worker_options=options, **kwargs)
         obey_tombstones(self.app)
         share_code()
+        leave_unshown()
         figures.watch()
 
     def start(self) -> Any:

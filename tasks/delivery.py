@@ -1,5 +1,6 @@
 """One delivery of a request, from the pool's thread taking it up to the error, if any, that decides its fate."""
 
+import functools
 import inspect
 import time
 from datetime import datetime
@@ -218,6 +219,12 @@ def check_arguments(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     try:
         if "self" in kwargs:
             raise TypeError("got an unexpected keyword argument 'self'")
-        inspect.signature(task.run).bind(*args, **kwargs)
+        _signature(task).bind(*args, **kwargs)
     except TypeError as error:
         raise InvalidInput.because("arguments", f"do not fit {task.name}: {error}") from None
+
+
+@functools.cache
+def _signature(task: Any) -> inspect.Signature:
+    """Of a task's code; worked out once a task, of which there are few."""
+    return inspect.signature(task.run)

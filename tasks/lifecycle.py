@@ -1,5 +1,6 @@
 """What the worker does at start beside Celery's own: its concurrency, and what it says when it is ready."""
 
+import gc
 import itertools
 import logging
 import os
@@ -18,11 +19,11 @@ from tasks import service
 from tasks.engines import concurrency, devices, specs
 from tasks.flow import Flow
 from tasks.pool import EnginePool
+from tasks.results_unshown import NOTHING
 
 logger = get_logger(__name__)
 
 RELEASE_SECONDS = 5.0  # for SQS to hear of it, at a second signal
-WITHHELD = ", ..."  # what celery.utils.saferepr makes of any result at a size of 0
 
 
 @celeryd_init.connect
@@ -47,7 +48,7 @@ def named_queues(conf: Any, options: dict[str, Any]) -> list[str]:
 
 def shorten(record: logging.LogRecord) -> bool:
     """Let each record of Celery's tracer pass, without results and without tracebacks of what is no failure."""
-    if record.msg == LOG_SUCCESS and isinstance(record.args, dict) and record.args["return_value"] == WITHHELD:
+    if record.msg == LOG_SUCCESS and isinstance(record.args, dict) and record.args["return_value"] == NOTHING:
         record.msg = LOG_SUCCESS.removesuffix(": %(return_value)s")
     if record.exc_info and isinstance(record.exc_info[1], Reject):
         record.exc_info = None
@@ -88,6 +89,17 @@ def say_what_is_served(sender: Any = None, **_: Any) -> None:
     logger.info("models: %s", ", ".join(f"{spec.name} ({spec.task})" for spec in served) or "none")
     logger.info("devices: %s", ", ".join(f"{device.name} ({device.description})" for device in used) or "none")
     logger.info("queues: %s; holds up to %d deliveries", ", ".join(queues), sender.controller.concurrency)
+
+
+@worker_ready.connect
+def spare_the_collector(**_: Any) -> None:
+    """Let Python's garbage collector pass over what the start has left, which stays until the worker ends.
+
+    That is 170,000 objects, most of them modules'; looking through them takes 0.1 s
+    of a core, in which no thread runs, for every few hundred requests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @worker_ready.connect

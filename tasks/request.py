@@ -1,5 +1,6 @@
 """Celery's worker-side request: what it tells of inputs, how it is withdrawn, and the reason of its dead letter."""
 
+import time
 from functools import partial
 from typing import Any
 
@@ -32,14 +33,20 @@ class DeliveryRequest(Request):
         self._request_dict["inference_generation"] = max(int(delivery.get("generation", 0)), known)
         warn_of(lane_named(self._app.conf, delivery.get("routing_key")), float(delivery.get("sent_at", 0.0)))
         # What others wrote here may be the inputs themselves, and goes into logs and events.
+        keep = self._app.conf.inference_keep_inputs
         for kind in ("argsrepr", "kwargsrepr"):
-            shown = withheld(self._request_dict.get(kind), self._app.conf.inference_keep_inputs)
+            shown = withheld(self._request_dict.get(kind), keep)
             self._request_dict[kind] = shown
             setattr(self, f"_{kind}", shown)
 
+    @property
+    def tzlocal(self) -> Any:
+        """The application's time zone; Celery looks it up in its settings for each request."""
+        return self._app.timezone
+
     def maybe_expire(self) -> bool:
         """Whether the deadline has passed. Celery would remember the id, and discard a later generation of it."""
-        return bool(self.expires and self.expires.timestamp() < self._app.now().timestamp())
+        return bool(self.expires and self.expires.timestamp() < time.time())
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
         """Called in the consuming thread, which must not wait for the store."""

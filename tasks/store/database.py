@@ -1,13 +1,14 @@
 """One SQLite file, shared by the threads and processes of a machine.
 
-Each thread reads with a connection of its own; one thread writes: it commits the writes of all others, as many as are
-waiting in one transaction.
+A read borrows a connection; one thread writes: it commits the writes of all others, as many as are waiting in one
+transaction.
 """
 
 import os
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -20,6 +21,7 @@ from tasks.store.protocol import StoreUnavailable
 from tasks.store.schema import sweep, upgrade
 
 BUSY_TIMEOUT_SECONDS = 30.0
+READERS = 4  # connections that are kept for the next read; reads are so short that few are ever needed at once
 SWEEP_SECONDS = 600.0
 
 Write = Callable[[sqlite3.Connection], Any]
@@ -78,7 +80,7 @@ class Database:
     def _begin(self) -> None:
         """What one process opens, and a fork of it must open anew."""
         self._process = os.getpid()
-        self._local = threading.local()
+        self._readers: deque[tuple[sqlite3.Connection, Inode]] = deque(maxlen=READERS)
         self._lock = threading.Lock()
         self._writer: Writer | None = None
 
@@ -91,15 +93,22 @@ class Database:
         if self._process != os.getpid():
             self._begin()
         try:
-            opened: tuple[sqlite3.Connection, Inode] | None = getattr(self._local, "opened", None)
-            if opened is None or not opened[1].is_still(self.path):
-                connection = connect(self.path)
-                self._local.opened = opened = (connection, Inode.of(self.path))
-            rows: list[tuple[Any, ...]] = opened[0].execute(sql, parameters).fetchall()
+            connection, opened = self._reader()
+            rows: list[tuple[Any, ...]] = connection.execute(sql, parameters).fetchall()
         except (sqlite3.Error, OSError) as error:
-            self._local.opened = None
             raise _unavailable(self.path, error) from error
+        self._readers.append((connection, opened))
         return rows
+
+    def _reader(self) -> tuple[sqlite3.Connection, Inode]:
+        """A connection that no other thread reads with now, to the file that is at the path."""
+        while True:
+            try:
+                connection, opened = self._readers.pop()
+            except IndexError:
+                return connect(self.path), Inode.of(self.path)
+            if opened.is_still(self.path):
+                return connection, opened
 
     def read_for(self, sql: str, keys: list[Any], *rest: Any) -> list[tuple[Any, ...]]:
         """The rows of a SELECT whose `{marks}` stand for any number of keys, followed by other parameters."""
