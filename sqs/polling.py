@@ -4,7 +4,8 @@ The rules, for queues that share slots:
 - All polls together never ask for more than the free slots.
 - A queue that had nothing is asked by one long poll, for few messages if other queues could use the slots. A queue
   that fills its polls gets more polls at the same time.
-- A busy queue is asked when a whole batch fits, or a few milliseconds after a slot became free.
+- A busy queue is asked when a whole batch fits, or a few milliseconds after a slot became free; a tenth of a second
+  where there are a hundred slots.
 - First come the queues at which nobody listens; then, of the busy ones, the one that has had least for its weight.
 - With fewer slots than queues the polls are short, so that queues take turns; and while one of them is busy, the
   others are only looked at, a few times a second.
@@ -90,9 +91,11 @@ class Polling:
         queue = self.queues[name]
         size, whole = self._size(name, queue, now, free, limit)
         if queue.busy and size < whole:
+            # The more slots there are, the less it matters that a few of them wait.
+            patience = self.gather_seconds * max(1.0, limit / MAX_BATCH_ENTRIES)
             gathered = now - self._free_since
-            if gathered < self.gather_seconds:
-                return self.gather_seconds - gathered
+            if gathered < patience:
+                return patience - gathered
         share = max(1, limit // len(self.queues))
         wait = self._wait(queue, limit, beyond_share=queue.polls > 0 or size > share)
         queue.polls += 1
