@@ -56,11 +56,25 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
+    _use_wal(connection)
     # In WAL mode NORMAL loses the last commits at a power cut, and a lost result would be a lost outcome.
     connection.execute("PRAGMA synchronous=FULL")
     upgrade(connection)
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Where two open a new file at once, SQLite tells one of them that it is locked, without its timeout."""
+    until = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _unavailable(path: Path, error: Exception) -> Exception:
