@@ -1,0 +1,46 @@
+"""The SQLite file of the store: opened by many at once, and read with few connections."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tasks.store import database
+from tasks.store.database import READERS, Database, connect
+
+
+def test_a_new_file_is_opened_by_many_at_once(tmp_path: Path) -> None:
+    # Without patience one opening in twenty is told that the file is locked.
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(40):
+            barrier = threading.Barrier(4)
+
+            def opened(path: Path, together: threading.Barrier) -> str:
+                together.wait()
+                mode: str = connect(path).execute("PRAGMA journal_mode").fetchone()[0]
+                return mode
+
+            modes = pool.map(opened, [tmp_path / f"{number}.sqlite"] * 4, [barrier] * 4)
+            assert list(modes) == ["wal"] * 4
+
+
+def test_a_hundred_threads_read_with_few_connections(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    store, opened = Database(tmp_path / "store.sqlite"), []
+    monkeypatch.setattr(database, "connect", lambda path: opened.append(path) or connect(path))
+    for _ in range(100):
+        thread = threading.Thread(target=lambda: store.read("SELECT 1"))
+        thread.start()
+        thread.join()
+    assert len(opened) == 1
+    with ThreadPoolExecutor(20) as pool:
+        assert list(pool.map(lambda _: store.read("SELECT 1"), range(200))) == [[(1,)]] * 200
+    assert len(store._readers) <= READERS
+
+
+def test_a_file_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    store = Database(path)
+    store.write(lambda connection: connection.execute("INSERT INTO hosts VALUES ('a', 1)"))
+    assert store.read("SELECT name FROM hosts") == [("a",)]
+    for file in tmp_path.iterdir():
+        file.unlink()
+    assert store.read("SELECT name FROM hosts") == []
