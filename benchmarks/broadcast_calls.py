@@ -1,10 +1,11 @@
-"""What events and remote control cost on AWS: the calls of 100 workers and one who watches, counted and priced.
+"""What events, remote control and Flower's depths cost on AWS: calls of 100 workers and one Flower, counted and priced.
 
     python -m benchmarks.broadcast_calls --seconds 600 unwatched idle
     python -m benchmarks.broadcast_calls --seconds 120 busy --rate 10
 
-The members are the real ones (`sqs.broadcast.member`), a hundred in one process, against the embedded server; only
-the tasks are made up. What AWS bills is counted: a call is one request for each 64 KiB of its payload.
+The members are the real ones (`sqs.broadcast.member`), a hundred in one process, against the embedded server, and so
+is Flower's watch of the depths (`monitor.depth_watch`), with a page open unless `--no-viewer`; only the tasks are made
+up. What AWS bills is counted: a call is one request for each 64 KiB of its payload.
 """
 
 import argparse
@@ -22,15 +23,40 @@ from typing import Any
 
 from celery.events.event import Event
 
+from monitor.depth_watch import DepthWatch
+from monitor.reading_pace import MOVING_SECONDS
 from sqs.account import Account, Endpoint
 from sqs.broadcast.inbox import Inbox
 from sqs.broadcast.member import Member
+from sqs.depths import Depth, read_depths
+from sqs.lanes import LANES, Lane
 from sqs.local.process import LocalServer
+from sqs.queues import create
 
 DOLLARS_A_MILLION = 0.40  # https://aws.amazon.com/sqs/pricing/, standard queues, first tier, us-east-1
 MONTH_SECONDS = 30 * 86_400
 CHUNK_BYTES = 65_536
 HEARTBEAT_SECONDS = 60.0  # tasks.consumer.HEARTBEAT_SECONDS
+AGES_SECONDS = 5.0  # tasks.figures.AGES_SECONDS
+# As tasks.figures tells of four models on four devices.
+FIGURES: dict[str, Any] = {
+    "models": {
+        f"model-{number}": {"batches": 1234, "rows": 9876, "tokens": 98765, "padded_tokens": 123456, "waits": 9876}
+        for number in range(4)
+    },
+    "devices": {
+        f"cuda:{number}": {
+            "state": "ready",
+            "restarts": 0,
+            "memory": {"process": 2_345_678_912, "allocated": 12_345_678_912, "device": 85_899_345_920},
+            "model_memory": {f"model-{model}": {"weights_bytes": 91_234_567} for model in range(4)},
+        }
+        for number in range(4)
+    },
+    "received": {},
+    "held": {},
+    "batch_sizes": {f"model-{number}": 64 for number in range(4)},
+}
 MEMBERS_AN_ACCOUNT = 20  # their long polls share a client's connections
 
 
@@ -75,7 +101,7 @@ class Worker:
         self.name = f"celery@ip-10-0-{number // 256}-{number % 256}.ec2.internal"
         self.member = Member(account, prefix)
         self.member.open_control(self.name, Inbox(f"{self.name}.celery.pidbox", None, SimpleQueue()))
-        self.clock = 0
+        self.clock, self.told_at = 0, 0.0
 
     def send(self, kind: str, **fields: Any) -> None:
         self.clock += 1
@@ -94,16 +120,31 @@ class Worker:
         self.send(
             "worker-heartbeat", freq=HEARTBEAT_SECONDS, active=8, processed=self.clock, loadavg=[0.1] * 3, **system
         )
+        self.send("inference-figures", **FIGURES)
 
     def task(self) -> None:
         task, name = str(uuid.uuid4()), "tasks.feature_extraction"
         said = {"args": "(1 inputs)", "kwargs": "{'model': 'all-minilm-l6-v2'}"}
+        if time.monotonic() - self.told_at > AGES_SECONDS:
+            self.told_at = time.monotonic()
+            self.send("inference-ages", received={"inference": 0.123}, held={"inference": 0.123})
         self.send("task-received", uuid=task, name=name, root_id=task, parent_id=None, retries=0, eta=None, **said)
         self.send("task-started", uuid=task)
         self.send("task-succeeded", uuid=task, result="...", runtime=0.0123 + time.time() % 1 / 100)
 
 
-def run(scenario: str, workers: list[Worker], seconds: float, rate: float) -> int:
+def watch_of(account: Account) -> DepthWatch:
+    """Flower's watch of the declared lanes, which are made first."""
+    for lane in LANES:
+        create(account.client, lane)
+
+    def read(lane: Lane) -> list[Depth]:
+        return read_depths(account.client, [lane], account.queue_url)
+
+    return DepthWatch(LANES, read)
+
+
+def run(scenario: str, workers: list[Worker], seconds: float, rate: float, viewed: DepthWatch | None = None) -> int:
     """Send for so long what the workers of a scenario send; returns how many tasks that were."""
     began, done = time.monotonic(), 0
     beats = [began + HEARTBEAT_SECONDS * number / len(workers) for number in range(len(workers))]
@@ -116,33 +157,44 @@ def run(scenario: str, workers: list[Worker], seconds: float, rate: float) -> in
         for _ in range(min(due - done, 500)):
             workers[done % len(workers)].task()
             done += 1
+        if viewed is not None:
+            viewed.look()  # more often than a page, which makes no difference
         time.sleep(0.02)
     return done
 
 
-def measure(scenario: str, count: int, seconds: float, rate: float) -> dict[str, Any]:
+def measure(scenario: str, count: int, seconds: float, rate: float, *, viewer: bool) -> dict[str, Any]:
     with LocalServer() as server:
-        bill, workers, accounts = Bill(), [], []
+        bill, of_depths, workers, accounts = Bill(), Bill(), [], []
         for number in range(count):
             if number % MEMBERS_AN_ACCOUNT == 0:
                 accounts.append(Account(Endpoint(server.endpoint_url, "us-east-1", "key", "secret")))
                 bill.watch(accounts[-1])
             workers.append(Worker(number, accounts[-1], "bc"))
         received: SimpleQueue[Any] = SimpleQueue()
-        watcher = None
+        watcher, depths = None, None
         if scenario != "unwatched":
             accounts.append(Account(Endpoint(server.endpoint_url, "us-east-1", "key", "secret")))
             bill.watch(accounts[-1])
             watcher = Member(accounts[-1], "bc")
             watcher.open_events(Inbox("celeryev.flower", None, received))
-        run(scenario, workers, 30.0, rate)  # until all have joined and know each other
+            flower = Account(Endpoint(server.endpoint_url, "us-east-1", "key", "secret"))
+            depths = watch_of(flower)
+            of_depths.watch(flower)
+            depths.start()
+        viewed = depths if viewer else None
+        # Until all have joined and know each other, and the depths of idle lanes are calm.
+        run(scenario, workers, MOVING_SECONDS + 5.0 if scenario == "idle" else 30.0, rate, viewed)
         bill.reset()
+        of_depths.reset()
         before = _calls(server)
         began = time.monotonic()
-        tasks = run(scenario, workers, seconds, rate)
+        tasks = run(scenario, workers, seconds, rate, viewed)
         took = time.monotonic() - began
         served = _calls(server) - before
-        requests = dict(bill.requests)
+        if depths is not None:
+            depths.stop()
+        requests = bill.requests + Counter({f"{name} of depths": n for name, n in of_depths.requests.items()})
         groups, sent_bytes = bill.calls["SendMessage"], bill.bytes["SendMessage"]
         dollars = {
             name: round(number / took * MONTH_SECONDS / 1e6 * DOLLARS_A_MILLION, 2)
@@ -157,7 +209,8 @@ def measure(scenario: str, count: int, seconds: float, rate: float) -> dict[str,
             "tasks_a_second_and_worker": round(tasks / took / count, 2),
             "seconds": round(took, 1),
             "calls_served": dict(served),
-            "requests_billed": requests,
+            "page_open": viewed is not None,
+            "requests_billed": dict(requests),
             "bytes_a_group": round(sent_bytes / groups) if groups else 0,
             "dollars_a_month": dollars,
             "dollars_a_month_in_all": round(sum(dollars.values()), 2),
@@ -175,9 +228,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--rate", type=float, default=10.0, help="tasks a second and worker, of `busy`")
+    parser.add_argument("--no-viewer", action="store_true", help="nobody looks at Flower's pages")
     given = parser.parse_args()
     for scenario in given.scenarios:
-        report = measure(scenario, given.workers, given.seconds, given.rate)
+        report = measure(scenario, given.workers, given.seconds, given.rate, viewer=not given.no_viewer)
         report["machine"] = {"python": platform.python_version(), "system": platform.platform()}
         print(json.dumps(report, indent=2), flush=True)
 

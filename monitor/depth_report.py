@@ -1,13 +1,14 @@
 """What pages, API and metrics tell of the queues, made from the watch's last readings."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from monitor import words
 from monitor.depth_watch import DepthWatch, Reading
 from monitor.drain_time import drain_seconds
-from monitor.history import History, Sample
+from monitor.history import History
+from monitor.sample import Sample
 from sqs.depths import Depth
 from sqs.lanes import Lane
 
@@ -27,6 +28,9 @@ class QueueReport:
     visible: int | None = None
     in_flight: int | None = None
     delayed: int | None = None
+    oldest_at_least_seconds: float | None = None
+    oldest_at_most_seconds: float | None = None
+    oldest: str | None = None
     drain_seconds: float | None = None
     drain: str | None = None
 
@@ -89,20 +93,23 @@ class DepthReport:
 class DepthReporter:
     """Watches the lanes, remembers, and makes reports; callable from any thread.
 
-    `read` asks SQS for one lane; it runs in the thread of `watch`, once that is started.
+    `read` asks SQS for one lane; it runs in the thread of `watch`, once that is started. `held_ages` is set to what
+    gives, by lane, the age of the oldest message that workers lately held; None where they do not tell.
     """
 
     def __init__(self, lanes: Sequence[Lane], read: Callable[[Lane], Sequence[Depth]]) -> None:
         self._lanes = tuple(lanes)
         self._history = History()
+        self.held_ages: Callable[[], Mapping[str, float] | None] = lambda: None
         self.watch = DepthWatch(lanes, read, on_reading=self._remember)
 
     def _remember(self, reading: Reading) -> None:
         if reading.read_at_seconds is not None:
-            self._history.add(reading.read_at_seconds, reading.depths)
+            self._history.add(reading.read_at_seconds, reading.depths, self.held_ages())
 
     def report(self) -> DepthReport:
-        """The depths as they are known now; never blocks."""
+        """The depths as they are known now; never blocks. Who asks counts as looking, see `monitor.reading_pace`."""
+        self.watch.look()
         now_seconds = self.watch.now_seconds()
         queues: list[QueueReport] = []
         lanes: list[LaneReport] = []
@@ -147,6 +154,7 @@ class DepthReporter:
             if depth is None or depth.missing:
                 yield QueueReport(name, lane.name, dead_letters, missing=depth is not None)
                 continue
+            oldest = self._history.oldest_age(name)
             # Nobody knows the speed of now from figures of then, and a dead-letter queue has none.
             seconds = None if stale or dead_letters else drain_seconds(self._history.fine(name))
             yield QueueReport(
@@ -157,6 +165,9 @@ class DepthReporter:
                 visible=depth.visible,
                 in_flight=depth.in_flight,
                 delayed=depth.delayed,
+                oldest_at_least_seconds=None if oldest is None else round(oldest.at_least, 1),
+                oldest_at_most_seconds=None if oldest is None or oldest.at_most is None else round(oldest.at_most, 1),
+                oldest=words.oldest(oldest),
                 drain_seconds=seconds,
                 drain=words.drain(seconds),
             )

@@ -6,17 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from monitor.reading_pace import INTERVAL_SECONDS, UNSEEN_SECONDS, Pace
 from sqs.depths import Depth
 from sqs.errors import SqsError
 from sqs.lanes import Lane
 
 logger = logging.getLogger(__name__)
 
-# A round costs one call a queue (sqs/depths.py). Every 5 s that is 0.52 million a month and queue, 0.21
-# dollars at 0.40 dollars a million (https://aws.amazon.com/sqs/pricing/).
-INTERVAL_SECONDS = 5.0
-# Three rounds missed: a single slow answer is no news.
-STALE_AFTER_SECONDS = 3 * INTERVAL_SECONDS
+# The rarest rounds, and a slow answer: that is no news yet.
+STALE_AFTER_SECONDS = UNSEEN_SECONDS + 15.0
 _MAX_FAILURE_CHARACTERS = 300
 
 
@@ -40,7 +38,7 @@ class Reading:
 
 
 class DepthWatch:
-    """A thread that reads each lane's depths every few seconds and keeps the last answers.
+    """A thread that reads each lane's depths as often as `monitor.reading_pace` says, and keeps the last answers.
 
     `read` asks for one lane and may block or raise: what it raises becomes part of that lane's reading, the
     depths read before stay, and other lanes are read all the same. `on_reading` is called in the watch's
@@ -52,16 +50,18 @@ class DepthWatch:
         lanes: Sequence[Lane],
         read: Callable[[Lane], Sequence[Depth]],
         on_reading: Callable[[Reading], None] = lambda reading: None,
-        interval_seconds: float = INTERVAL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        pace: Pace | None = None,
     ) -> None:
         self._readings = {lane.name: Reading() for lane in lanes}
         self._lanes = tuple(lanes)
         self._read = read
         self._on_reading = on_reading
-        self._interval_seconds = interval_seconds
         self._clock = clock
+        self._pace = pace or Pace()
+        self._round_at = 0.0
         self._stopping = threading.Event()
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="queue-depths", daemon=True)
 
     def reading(self, lane: Lane) -> Reading:
@@ -72,6 +72,13 @@ class DepthWatch:
         """The watch's clock, for the age of a reading."""
         return self._clock()
 
+    def look(self) -> None:
+        """Somebody sees the readings. Never blocks; if rounds had become rare, the next one comes now."""
+        now = self._clock()
+        self._pace.looked_at = now
+        if now - self._round_at > INTERVAL_SECONDS:
+            self._wake.set()
+
     def start(self) -> None:
         """Begin to read, at once and then every interval."""
         self._thread.start()
@@ -79,9 +86,11 @@ class DepthWatch:
     def stop(self) -> None:
         """Read no more. Does not wait for a call to SQS that is under way: the thread is a daemon."""
         self._stopping.set()
+        self._wake.set()
 
     def read_once(self) -> None:
         """Make one round over all lanes in the calling thread. The watch's thread does this; tests may."""
+        self._round_at = self._clock()
         for lane in self._lanes:
             if self._stopping.is_set():
                 return
@@ -101,14 +110,24 @@ class DepthWatch:
             return
         reading = Reading(depths, self._clock(), None, before.failed_rounds)
         self._readings[lane.name] = reading
+        if before.depths != depths:
+            self._pace.changed_at = self._clock()
         if before.failure is not None:
             logger.info("Depths of lane %s are read again", lane.name)
         self._on_reading(reading)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            self._wake.clear()
             self.read_once()
-            self._stopping.wait(self._interval_seconds)
+            # A look shortens the wait, and what calls for a round at once comes at the usual interval all the same.
+            while not self._stopping.is_set() and (left := self._seconds_left()) > 0:
+                self._wake.wait(left)
+                self._wake.clear()
+
+    def _seconds_left(self) -> float:
+        now = self._clock()
+        return self._round_at + self._pace.interval_seconds(now) - now
 
 
 def _one_line(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from monitor.history import Sample
+from monitor.sample import Sample
 
 _WINDOW_SECONDS = 60.0
 # Fewer say nothing: SQS's counts are approximate and settle within seconds.

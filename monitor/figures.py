@@ -3,57 +3,57 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-GROUP = "inference"  # of the event `inference-figures`
+GROUP = "inference"  # of the events `inference-figures` and `inference-ages`
+AGES = "ages"
 FORGOTTEN_SECONDS = 600.0  # after its last word, a worker is left out
-RECENT_SECONDS = 150.0  # the ages of received messages are of the last two heartbeats
+TOLD_SECONDS = 75.0  # ages are told with each heartbeat, and each few seconds while messages are received
 MAX_WORKERS = 5_000
 _MAX_NAMES = 500  # models, devices or lanes of one worker
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One event: totals since the worker's start by model, facts by device, ages by lane; times by Flower's clock."""
+    """One event: totals since the worker's start by model, facts by device; times by Flower's clock."""
 
     worker: str
     pid: int
     at_seconds: float
     models: Mapping[str, Mapping[str, float]]
     devices: Mapping[str, Mapping[str, Any]]
-    received: Mapping[str, float]
     batch_sizes: Mapping[str, float]
 
     @classmethod
     def of(cls, event: Mapping[str, Any], now: float) -> "Told":
         """Read an event; raises TypeError, ValueError, KeyError or AttributeError for one that is none."""
         return cls(
-            worker=_text(event["hostname"]),
+            worker=text(event["hostname"]),
             pid=int(event["pid"]),
             at_seconds=now,
-            models={name: _numbers(totals) for name, totals in _named(event["models"])},
+            models={name: numbers(totals) for name, totals in _named(event["models"])},
             devices={
-                name: {_text(fact): each for fact, each in facts.items()} for name, facts in _named(event["devices"])
+                name: {text(fact): each for fact, each in facts.items()} for name, facts in _named(event["devices"])
             },
-            received=_numbers(dict(_named(event.get("received", {})))),
-            batch_sizes=_numbers(dict(_named(event.get("batch_sizes", {})))),
+            batch_sizes=numbers(dict(_named(event.get("batch_sizes", {})))),
         )
 
 
 def _named(value: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [(_text(name), each) for name, each in value.items()][:_MAX_NAMES]
+    return [(text(name), each) for name, each in value.items()][:_MAX_NAMES]
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
     """As text that can be written: a lone surrogate would end the answer that it is in."""
     return str(value).encode("utf-8", "replace").decode()
 
 
-def _numbers(totals: Mapping[str, Any]) -> dict[str, float]:
+def numbers(totals: Mapping[str, Any]) -> dict[str, float]:
+    """What of it is a finite number."""
     return {
-        _text(name): float(value)
+        text(name): float(value)
         for name, value in totals.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
@@ -61,10 +61,14 @@ def _numbers(totals: Mapping[str, Any]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One model of one worker since its heartbeat before; None where nothing has happened."""
+    """One model of one worker since its heartbeat before; None where nothing has happened.
+
+    `inputs_in_all` and `out_of_memory` count since the worker's start.
+    """
 
     worker: str
     model: str
+    inputs_in_all: int
     inputs: int
     wait_seconds: float | None
     batch_inputs: float | None
@@ -82,10 +86,14 @@ class Figures:
         self._clock = clock
         self._lock = threading.Lock()
         self._told: dict[str, tuple[Told | None, Told]] = {}
+        self._ages: dict[str, tuple[float, Mapping[str, float], Mapping[str, float]]] = {}
 
     def take(self, subject: str, event: Mapping[str, Any]) -> None:
         """An event of our group; what cannot be read is left out."""
         try:
+            self._take_ages(event)
+            if subject == AGES:
+                return
             told = Told.of(event, self._clock())
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
             return
@@ -96,23 +104,37 @@ class Figures:
             same = before is not None and before.pid == told.pid
             self._told[told.worker] = (before if same else None, told)
 
-    @staticmethod
-    def restarts(facts: Mapping[str, Any]) -> float | None:
-        """A device's restarts, where it tells a number."""
-        return _numbers(facts).get("restarts")
+    def _take_ages(self, event: Mapping[str, Any]) -> None:
+        """The ages that an event tells of received and of held messages, by lane."""
+        worker = text(event["hostname"])
+        received, held = (numbers(dict(_named(event.get(kind, {})))) for kind in ("received", "held"))
+        with self._lock:
+            if worker in self._ages or len(self._ages) < MAX_WORKERS:
+                self._ages[worker] = self._clock(), received, held
 
     def latest(self) -> list[Told]:
         """Each worker's last word, by its name."""
         return [now for _, now in self._pairs()]
 
-    def received_ages(self) -> dict[str, float]:
-        """For each lane the age of the oldest message that any worker has lately received."""
-        ages: dict[str, float] = {}
-        for told in self.latest():
-            if self._clock() - told.at_seconds <= RECENT_SECONDS:
-                for lane, seconds in told.received.items():
-                    ages[lane] = max(seconds, ages.get(lane, 0.0))
-        return ages
+    def told_ages(self) -> dict[str, float]:
+        """For each lane the age of the oldest message that any worker held or received when it last told."""
+        return _greatest(ages for told in self._told_lately() for ages in told)
+
+    def held_ages(self) -> dict[str, float]:
+        """The same of what was held; 0 for a lane from which they received what they held no longer."""
+        told = self._told_lately()
+        return _greatest([*(dict.fromkeys(received, 0.0) for received, _ in told), *(held for _, held in told)])
+
+    def _told_lately(self) -> list[tuple[Mapping[str, float], Mapping[str, float]]]:
+        """What each worker last told: ages of received and of held messages."""
+        with self._lock:
+            since = self._clock() - TOLD_SECONDS
+            self._ages = {worker: told for worker, told in self._ages.items() if told[0] >= since}
+            return [(received, held) for _, received, held in self._ages.values()]
+
+    def age_seconds(self) -> float | None:
+        """Since the last word of any worker; None when none is known."""
+        return min((self._clock() - told.at_seconds for told in self.latest()), default=None)
 
     def rows(self) -> list[ModelRow]:
         """Each model of each worker."""
@@ -125,6 +147,14 @@ class Figures:
             return [self._told[worker] for worker in sorted(self._told)]
 
 
+def _greatest(all_ages: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    oldest: dict[str, float] = {}
+    for ages in all_ages:
+        for lane, seconds in ages.items():
+            oldest[lane] = max(seconds, oldest.get(lane, 0.0))
+    return oldest
+
+
 def _row(before: Told | None, now: Told, model: str) -> ModelRow:
     earlier = before.models.get(model, {}) if before is not None else {}
     since = {name: value - earlier.get(name, 0.0) for name, value in now.models[model].items()}
@@ -135,6 +165,7 @@ def _row(before: Told | None, now: Told, model: str) -> ModelRow:
     return ModelRow(
         worker=now.worker,
         model=model,
+        inputs_in_all=int(now.models[model].get("rows", 0)),
         inputs=int(rows),
         wait_seconds=since.get("wait_seconds", 0.0) / waits if waits else None,
         batch_inputs=batch_inputs,

@@ -13,10 +13,12 @@ from flower.urls import settings as flower_settings
 from prometheus_client import REGISTRY
 from tornado.httputil import HTTPServerRequest
 
+from monitor.blocking import HonestRunner
 from monitor.broker import has_broadcast, reporter_of, shown_address
 from monitor.depth_report import DepthReporter
 from monitor.exposure import ForeignHost, has_login, is_loopback, refuse_exposure
 from monitor.figures import GROUP, Figures
+from monitor.hearing import Hearing, hearing_of
 from monitor.inference_page import inference_routes
 from monitor.inspection import CleanInspector
 from monitor.letter_desk import LetterDesk, LetterSource
@@ -45,6 +47,7 @@ class SqsFlower(WithoutBroadcast, Flower):
         refuse_exposure(options)
         settings.setdefault("template_loader", TemplateLoader(flower_settings["template_path"]))
         super().__init__(options=options, capp=capp, **settings)
+        self.blocking_runner = HonestRunner(self.executor)
         self.broadcast = has_broadcast(self.capp)
         source = SqsFlower.letters_of
         self.letters = None if source is None else LetterDesk(self.capp, source.of)
@@ -54,9 +57,15 @@ class SqsFlower(WithoutBroadcast, Flower):
         self.depths = depths or reporter_of(self.capp)
         self.inspector = CleanInspector(self.io_loop, self.capp, self.options.inspect_timeout / 1000.0)
         self.figures = Figures()
+        if self.broadcast:
+            self.depths.held_ages = self.figures.held_ages
         # Celery's way to take events of a group that it does not know.
         self.events.state.handlers[GROUP] = self.figures.take
         self._collectors = (DepthCollector(self.depths.report), FigureCollector(self.figures))
+
+    def hearing(self) -> Hearing | None:
+        """How Flower hears the workers; None where the broadcast is off."""
+        return hearing_of(self.capp)
 
     @cached_property
     def broker_uri(self) -> str:

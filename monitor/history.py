@@ -2,38 +2,15 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
+from monitor.oldest_age import OldestAge, Standing
+from monitor.sample import Sample
 from sqs.depths import Depth
 
 FINE_SAMPLES = 180  # every reading of the last 15 minutes, at one each 5 s
 COARSE_SECONDS = 60.0
 COARSE_SAMPLES = 360  # six hours of minutes
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One queue's depth at a time, in messages."""
-
-    at_seconds: float
-    visible: int
-    in_flight: int
-    delayed: int
-
-    @property
-    def messages(self) -> int:
-        """All messages of the queue."""
-        return self.visible + self.in_flight + self.delayed
-
-    def peak(self, other: "Sample") -> "Sample":
-        """The highest of both in each state, at this sample's time."""
-        return Sample(
-            self.at_seconds,
-            max(self.visible, other.visible),
-            max(self.in_flight, other.in_flight),
-            max(self.delayed, other.delayed),
-        )
 
 
 class _Track:
@@ -42,6 +19,7 @@ class _Track:
     def __init__(self) -> None:
         self.fine: deque[Sample] = deque(maxlen=FINE_SAMPLES)
         self.coarse: deque[Sample] = deque(maxlen=COARSE_SAMPLES)
+        self.standing = Standing()
 
     def add(self, sample: Sample) -> None:
         self.fine.append(sample)
@@ -61,15 +39,22 @@ class History:
         self._lock = threading.Lock()
         self._tracks: dict[str, _Track] = {}
 
-    def add(self, at_seconds: float, depths: Iterable[Depth]) -> None:
-        """Keep one reading. A queue that does not exist any more is forgotten."""
+    def add(self, at_seconds: float, depths: Iterable[Depth], held_ages: Mapping[str, float] | None = None) -> None:
+        """Keep one reading. A queue that does not exist any more is forgotten.
+
+        `held_ages` is by queue what `Standing.add` wants to know; None where workers do not tell.
+        """
         with self._lock:
             for depth in depths:
                 if depth.missing:
                     self._tracks.pop(depth.queue, None)
                     continue
                 track = self._tracks.setdefault(depth.queue, _Track())
-                track.add(Sample(at_seconds, depth.visible, depth.in_flight, depth.delayed))
+                sample = Sample(at_seconds, depth.visible, depth.in_flight, depth.delayed)
+                track.add(sample)
+                held = held_ages or {}
+                all_tell = depth.dead_letter_queue or held_ages is not None
+                track.standing.add(sample, held.get(depth.queue), all_tell=all_tell)
 
     def fine(self, queue: str) -> tuple[Sample, ...]:
         """Every reading of the last minutes, oldest first; empty for an unknown queue."""
@@ -82,3 +67,9 @@ class History:
         with self._lock:
             track = self._tracks.get(queue)
             return tuple(track.coarse) if track else ()
+
+    def oldest_age(self, queue: str) -> OldestAge | None:
+        """Of the queue's oldest message, as of the last reading; None for an unknown queue."""
+        with self._lock:
+            track = self._tracks.get(queue)
+            return track.standing.age() if track else None

@@ -5,6 +5,9 @@ from typing import Any
 from flower.views import BaseHandler
 from tornado.web import authenticated
 
+from monitor import words
+from monitor.device_rows import DeviceRow, PlacedModel, device_rows, placed_models
+
 _ABSENT = "—"
 
 
@@ -13,9 +16,33 @@ def share(value: float | None) -> str:
     return _ABSENT if value is None else f"{100 * value:.0f} %"
 
 
-def number(value: float | None, unit: str = "", factor: float = 1.0) -> str:
+def number(value: float | None, unit: str = "") -> str:
     """A figure with its unit."""
-    return _ABSENT if value is None else f"{value * factor:,.1f}{' ' + unit if unit else ''}"
+    return _ABSENT if value is None else f"{value:,.1f}{' ' + unit if unit else ''}"
+
+
+def duration(seconds: float | None) -> str:
+    """A short time in the unit that shows it."""
+    if seconds is None:
+        return _ABSENT
+    return f"{seconds * 1000:,.0f} ms" if seconds < 1 else f"{seconds:,.1f} s"
+
+
+def count(value: float | None) -> str:
+    """A whole number."""
+    return _ABSENT if value is None else f"{value:,.0f}"
+
+
+def tensors(row: DeviceRow) -> str:
+    """What tensors take on a GPU, and the most that they took; on the CPU they are in the process's own memory."""
+    if not row.on_gpu:
+        return "in the process"
+    return f"{words.size(row.memory['allocated'])}, at most {words.size(row.memory.get('peak'))}"
+
+
+def ceilings(placed: PlacedModel) -> str:
+    """The out-of-memory ceilings of a model on a device, in words."""
+    return "; ".join(f"from {least:,} tokens an input: {tokens:,} a pass" for least, tokens in placed.ceilings)
 
 
 class InferencePage(BaseHandler):
@@ -25,13 +52,21 @@ class InferencePage(BaseHandler):
     def get(self) -> None:
         """What is known now."""
         figures = self.application.figures
+        latest = figures.latest()
         self.render(
             "inference.html",
             rows=figures.rows(),
-            told=figures.latest(),
-            ages=figures.received_ages(),
+            devices=device_rows(latest),
+            placed=placed_models(latest),
+            age_seconds=figures.age_seconds(),
+            span=words.span,
+            size=words.size,
             share=share,
             number=number,
+            duration=duration,
+            count=count,
+            tensors=tensors,
+            ceilings=ceilings,
             autorefresh=self.application.options.auto_refresh,
         )
 

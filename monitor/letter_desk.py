@@ -55,6 +55,15 @@ class WorkInHand:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What the index held at a time, in seconds since the epoch."""
+
+    at: float
+    groups: list[Group]
+    stops: list[Stop]
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """One letter as the page shows it; texts are cut, None where there is nothing."""
 
@@ -80,16 +89,18 @@ class LetterDesk:
         self._letters = letters
         self._lock = threading.Lock()
         self.works: list[WorkInHand] = []
+        self.last: Seen | None = None  # the overview as it was read last
 
     @cached_property
     def lanes(self) -> list[str]:
         """Names of the lanes, for a target to choose."""
         return [queue.lane.name for queue in self._queues()]
 
-    def overview(self) -> tuple[list[Group], list[Stop]]:
-        """All groups, the largest first, and the lanes that are stopped."""
+    def overview(self) -> Seen:
+        """All groups, the largest first, and the lanes that are stopped; remembered in `last`."""
         index = self._queues()[0].index
-        return index.groups(), index.stops()
+        self.last = Seen(time.time(), index.groups(), index.stops())
+        return self.last
 
     def page(self, selection: Selection, after: str | None) -> Page:
         """Letters of a group, newest first."""

@@ -70,13 +70,13 @@ class Overview(LetterPage):
 
     @authenticated
     async def get(self) -> None:
-        """A store that is away, or has no index, is said; it is no error of the page."""
-        failure, groups, stops = None, [], []
+        """A store that is away, or has no index, is said, with what was read last; it is no error of the page."""
+        failure = None
         try:
-            groups, stops = await self.in_thread(self.desk.overview)
+            seen = await self.in_thread(self.desk.overview)
         except (SqsError, OSError) as error:
-            failure = str(error)
-        self.show("dead_letters.html", groups=groups, stops=stops, failure=failure, works=self.desk.works[::-1])
+            failure, seen = str(error), self.desk.last
+        self.show("dead_letters.html", seen=seen, failure=failure, works=self.desk.works[::-1])
 
 
 class Letters(LetterPage):

@@ -1,14 +1,16 @@
 """Our figures on Flower's `/metrics`, by the names of `monitor.vocabulary`; nothing here asks SQS."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from monitor.depth_report import DepthReport
-from monitor.figures import Figures
+from monitor.device_rows import device_rows, placed_models
+from monitor.figures import Figures, Told
 from monitor.vocabulary import (
     DEPTHS,
+    DEVICE_MEMORY_BYTES,
     DEVICE_RESTARTS_TOTAL,
     FIGURES,
     LANE_DEAD_LETTERS,
@@ -16,8 +18,11 @@ from monitor.vocabulary import (
     LANE_DEPTHS_FAILED_ROUNDS_TOTAL,
     LANE_DRAIN_SECONDS,
     LANE_RECEIVED_AGE_SECONDS,
+    MODEL_CEILING_TOKENS,
+    MODEL_MEMORY_BYTES,
     MODEL_TOTALS,
     QUEUE_MESSAGES,
+    QUEUE_OLDEST_AGE_SECONDS,
 )
 
 
@@ -36,13 +41,16 @@ class DepthCollector(Collector):
         report = self._report()
         messages = QUEUE_MESSAGES.family()
         dead_letters = LANE_DEAD_LETTERS.family()
-        drain = LANE_DRAIN_SECONDS.family()
+        drain, oldest = LANE_DRAIN_SECONDS.family(), QUEUE_OLDEST_AGE_SECONDS.family()
         for queue in report.queues:
             for state in ("visible", "in_flight", "delayed"):
                 if (count := getattr(queue, state)) is not None:
                     messages.add_metric([queue.name, state], count)
             if queue.dead_letters and queue.messages is not None:
                 dead_letters.add_metric([queue.lane], queue.messages)
+            for bound in ("at_least", "at_most"):
+                if (age_seconds := getattr(queue, f"oldest_{bound}_seconds")) is not None:
+                    oldest.add_metric([queue.name, bound], age_seconds)
             if queue.drain_seconds is not None:
                 drain.add_metric([queue.lane], queue.drain_seconds)
         age = LANE_DEPTHS_AGE_SECONDS.family()
@@ -51,7 +59,7 @@ class DepthCollector(Collector):
             if lane.age_seconds is not None:
                 age.add_metric([lane.name], lane.age_seconds)
             failed.add_metric([lane.name], lane.failed_rounds)
-        yield from (messages, dead_letters, drain, age, failed)
+        yield from (messages, dead_letters, drain, oldest, age, failed)
 
 
 class FigureCollector(Collector):
@@ -67,16 +75,31 @@ class FigureCollector(Collector):
     def collect(self) -> Iterator[Family]:
         """The families with the values of each worker's last heartbeat."""
         totals = {name: metric.family() for name, metric in MODEL_TOTALS.items()}
-        restarts = DEVICE_RESTARTS_TOTAL.family()
         ages = LANE_RECEIVED_AGE_SECONDS.family()
-        for lane, seconds in self._figures.received_ages().items():
+        for lane, seconds in self._figures.told_ages().items():
             ages.add_metric([lane], seconds)
-        for told in self._figures.latest():
-            for device, facts in told.devices.items():
-                if (count := self._figures.restarts(facts)) is not None:
-                    restarts.add_metric([told.worker, device], count)
+        latest = self._figures.latest()
+        for told in latest:
             for model, sums in told.models.items():
                 for name, family in totals.items():
                     if name in sums:
                         family.add_metric([told.worker, model], sums[name])
-        yield from (ages, restarts, *totals.values())
+        yield from (ages, *_device_families(latest), *totals.values())
+
+
+def _device_families(latest: Sequence[Told]) -> tuple[Family, ...]:
+    """Restarts, memory and ceilings."""
+    restarts, memory = DEVICE_RESTARTS_TOTAL.family(), DEVICE_MEMORY_BYTES.family()
+    for row in device_rows(latest):
+        if row.restarts is not None:
+            restarts.add_metric([row.worker, row.device], row.restarts)
+        for kind, size in row.memory.items():
+            memory.add_metric([row.worker, row.device, kind], size)
+    of_models, ceilings = MODEL_MEMORY_BYTES.family(), MODEL_CEILING_TOKENS.family()
+    for placed in placed_models(latest):
+        labels = [placed.worker, placed.device, placed.model]
+        for kind, size in placed.memory.items():
+            of_models.add_metric([*labels, kind], size)
+        for least, tokens in placed.ceilings:
+            ceilings.add_metric([*labels, str(least)], tokens)
+    return restarts, memory, of_models, ceilings

@@ -60,11 +60,22 @@ class QueueHistory(QueuesApi):
         self.write(self.application.depths.history_json(coarse=span == "hours"))
 
 
+class EventsFreshness(QueuesApi):
+    """`/api/events/freshness`."""
+
+    @authenticated
+    def get(self) -> None:
+        """How old what workers told is, and why; `{}` where there are no events."""
+        hearing = self.application.hearing()
+        self.write({} if hearing is None else hearing.as_json())
+
+
 def routes() -> list[tuple[Any, ...]]:
     """Our paths, without Flower's prefix."""
     return [
         (r"/broker", BrokerPage),
         (r"/api/queues/length", QueueLengths),
         (r"/api/queues/history", QueueHistory),
+        (r"/api/events/freshness", EventsFreshness),
         (r"/static/monitor/(.*)", StaticFileHandler, {"path": str(STATIC)}),
     ]

@@ -52,26 +52,55 @@ LANE_DRAIN_SECONDS = Metric(
     "Absent while it is not draining.",
 )
 
+QUEUE_OLDEST_AGE_SECONDS = Metric(
+    "queue_oldest_age_seconds",
+    GaugeMetricFamily,
+    ("queue", "bound"),
+    "Age of a queue's oldest message as of its last reading, delays included, between bounds; bound is at_least or "
+    "at_most. 0 when the queue is empty; at_most is absent until it was seen empty.",
+)
+
 DEPTHS = (
     QUEUE_MESSAGES,
     LANE_DEPTHS_AGE_SECONDS,
     LANE_DEPTHS_FAILED_ROUNDS_TOTAL,
     LANE_DEAD_LETTERS,
     LANE_DRAIN_SECONDS,
+    QUEUE_OLDEST_AGE_SECONDS,
 )
 
 LANE_RECEIVED_AGE_SECONDS = Metric(
     "lane_received_age_seconds",
     GaugeMetricFamily,
     ("lane",),
-    "Age of the oldest message that workers received from a lane in the minute before their last heartbeat, delays "
-    "included. Absent when they received none.",
+    "Age of the oldest message that workers held or received when they last told, delays included. Absent when they "
+    "have told of none for 75 s.",
 )
 DEVICE_RESTARTS_TOTAL = Metric(
     "device_restarts_total",
     CounterMetricFamily,
     ("worker", "device"),
     "Device processes that were started anew since the worker's start.",
+)
+DEVICE_MEMORY_BYTES = Metric(
+    "device_memory_bytes",
+    GaugeMetricFamily,
+    ("worker", "device", "kind"),
+    "Memory of a device process; kind is process (its resident set), device (all that the device has), and on a GPU, "
+    "as of the last batch, allocated (by tensors), peak (the most since loading) and reserved (kept for tensors).",
+)
+MODEL_MEMORY_BYTES = Metric(
+    "model_memory_bytes",
+    GaugeMetricFamily,
+    ("worker", "device", "model", "kind"),
+    "Memory that a model took when it was loaded; kind is weights or peak (with its first passes).",
+)
+MODEL_CEILING_TOKENS = Metric(
+    "model_ceiling_tokens",
+    GaugeMetricFamily,
+    ("worker", "device", "model", "least_tokens"),
+    "Out-of-memory ceiling: the tokens that a pass may have, padding included, whose longest input has at least "
+    "least_tokens, because more did not fit. Absent where nothing ran out of memory lately.",
 )
 
 
@@ -92,6 +121,13 @@ MODEL_TOTALS = {
         "inference_queue_wait_seconds_total", "Time from a request's sending to a worker's thread taking it."
     ),
 }
-FIGURES = (LANE_RECEIVED_AGE_SECONDS, DEVICE_RESTARTS_TOTAL, *MODEL_TOTALS.values())
+FIGURES = (
+    LANE_RECEIVED_AGE_SECONDS,
+    DEVICE_RESTARTS_TOTAL,
+    DEVICE_MEMORY_BYTES,
+    MODEL_MEMORY_BYTES,
+    MODEL_CEILING_TOKENS,
+    *MODEL_TOTALS.values(),
+)
 
 VOCABULARY = (*DEPTHS, *FIGURES)

@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 
+from monitor.oldest_age import OldestAge
+
+NEAR_SECONDS = 20.0  # bounds as near as two readings can be
+
 
 def span(seconds: float) -> str:
     """A length of time in its largest fitting unit, rounded: `0 s`, `45 s`, `3 min`, `2 h`, `5 days`."""
@@ -14,11 +18,32 @@ def span(seconds: float) -> str:
     return f"{round(seconds / 86_400)} days"
 
 
+def size(count: float | None) -> str:
+    """Bytes in the largest fitting unit of thousands: `512 MB`, `1.4 GB`; a dash for None."""
+    if count is None:
+        return "—"
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:,.0f} {unit}" if count >= 10 * factor else f"{count / factor:.1f} {unit}"
+    return f"{count:.0f} bytes"
+
+
 def drain(seconds: float | None) -> str | None:
     """A drain time, None when there is none to tell."""
     if seconds is None:
         return None
     return "empty" if seconds == 0 else f"about {span(seconds)}"
+
+
+def oldest(age: OldestAge | None) -> str | None:
+    """The age of the oldest message: one span where its bounds nearly meet, else what bounds it; None if none is."""
+    if age is None or age.at_most == 0:
+        return None
+    if age.at_most is None:
+        return f"over {span(age.at_least)}" if age.at_least >= 1 else None
+    if age.at_most - age.at_least <= max(NEAR_SECONDS, 0.1 * age.at_most):
+        return f"about {span(age.at_most)}"
+    return f"{span(age.at_least)} to {span(age.at_most)}" if age.at_least >= 1 else f"up to {span(age.at_most)}"
 
 
 def freshness(age_seconds: float | None, stale_lanes: Sequence[str], lanes: int) -> str:

@@ -91,6 +91,15 @@ class _Held:
         with self._lock:
             self._by_tag.pop(delivery.tag, None)
 
+    def oldest_sent(self) -> dict[str, float]:
+        """When the oldest message held of each queue was sent, in seconds since the epoch."""
+        oldest: dict[str, float] = {}
+        with self._lock:
+            for delivery in self._by_tag.values():
+                if sent_at := delivery.sent_at:
+                    oldest[delivery.queue] = min(sent_at, oldest.get(delivery.queue, sent_at))
+        return oldest
+
     def get(self, tag: str) -> Delivery | None:
         with self._lock:
             return self._by_tag.get(tag)

@@ -81,7 +81,7 @@ class Consumer(UnknownTasks, CeleryConsumer):
         obey_tombstones(self.app)
         share_code()
         leave_unshown()
-        figures.watch()
+        figures.watch(self)
 
     def start(self) -> Any:
         """Consume until the worker stops; what no waiting mends ends it with one line, instead of a traceback."""

@@ -3,6 +3,7 @@
 Totals count since the worker's start; who watches makes rates of them. Nothing of a request but its wait is in them.
 """
 
+import math
 import threading
 import time
 from collections import Counter, defaultdict
@@ -14,6 +15,7 @@ from celery.utils.log import get_logger
 
 from models.errors import ModelsError
 from sqs import arrivals
+from sqs.deliveries import HELD
 from sqs.message import Message
 from tasks import serving
 from tasks.engines import specs
@@ -21,7 +23,9 @@ from tasks.engines import specs
 logger = get_logger(__name__)
 
 EVENT = "inference-figures"
-_DEVICE_FACTS = ("state", "restarts", "batches_at_device", "memory", "ceilings")
+AGES = "inference-ages"
+AGES_SECONDS = 5.0  # between two of a worker's
+_DEVICE_FACTS = ("state", "restarts", "batches_at_device", "memory", "model_memory", "ceilings")
 
 
 class Waits:
@@ -66,9 +70,34 @@ class Waits:
 WAITS = Waits()
 
 
-def watch() -> None:
+class Ages:
+    """Tells how old the messages are that are received and held: with each heartbeat, and soon after a receive.
+
+    The event of a receive costs nothing: it goes in the same message as the events of the tasks that came with it.
+    """
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        self._told_at = -math.inf
+
+    def look(self, messages: Sequence[Message]) -> None:
+        """Messages were received; in a receiver's thread."""
+        WAITS.look(messages)
+        dispatcher, now = self._consumer.event_dispatcher, time.monotonic()
+        if dispatcher is not None and now - self._told_at >= AGES_SECONDS:
+            self._told_at = now
+            dispatcher.send(AGES, received=WAITS.take_ages(), held=held_ages())
+
+
+def held_ages() -> dict[str, float]:
+    """The age of the oldest message that this process holds, by lane."""
+    now = time.time()
+    return {lane: round(max(0.0, now - sent_at), 3) for lane, sent_at in HELD.oldest_sent().items()}
+
+
+def watch(consumer: Any) -> None:
     """Measure from now on, in this process, and tell with each heartbeat."""
-    arrivals.LOOKS.append(WAITS.look)
+    arrivals.LOOKS.append(Ages(consumer).look)
     task_prerun.connect(_note_wait, weak=False)
     heartbeat_sent.connect(_tell, weak=False)
 
@@ -100,6 +129,7 @@ def figures(stats: dict[str, Any], conf: Any) -> dict[str, Any]:
             for name, facts in stats["devices"].items()
         },
         "received": WAITS.take_ages(),
+        "held": held_ages(),
         "batch_sizes": sizes,
     }
 

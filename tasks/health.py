@@ -2,7 +2,7 @@
 
 /live     200 while the worker is to be kept: it has not been told to stop, and has a device
 /ready    200 from when its models are loaded and it receives until it is told to stop, else 503
-/metrics  the totals of its models and devices, in Prometheus's text format; names as in docs/metrics.md
+/metrics  totals of its models and devices, and their memory, in Prometheus's text format; names as in docs/metrics.md
 
 A thread of its own answers, also while models load. It needs no login and tells nothing of requests, and listens on
 127.0.0.1 unless HOST says otherwise.
@@ -32,6 +32,11 @@ TOTALS = {
     "wait_seconds": "inference_queue_wait_seconds_total",
 }
 RESTARTS = "device_restarts_total"
+MEMORY = "device_memory_bytes"
+MODEL_MEMORY = "model_memory_bytes"
+CEILINGS = "model_ceiling_tokens"
+
+_Series = dict[tuple[tuple[str, str], ...], float]
 
 _receiving = threading.Event()
 
@@ -49,14 +54,39 @@ def metrics() -> str:
             for model in stats["models"]
             if total in (sums := {**stats["models"][model], **waits.get(model, {})})
         }
-        lines += _family(name, "model", values)
-    lines += _family(RESTARTS, "device", {device: facts["restarts"] for device, facts in stats["devices"].items()})
-    return "".join(f"{line}\n" for line in lines)
+        lines += _family(name, {(("model", model),): value for model, value in values.items()})
+    return "".join(f"{line}\n" for line in [*lines, *_of_devices(stats["devices"])])
 
 
-def _family(name: str, label: str, values: dict[str, float]) -> list[str]:
-    series = [f'{name}{{{label}="{_escaped(key)}"}} {value}' for key, value in sorted(values.items())]
-    return [f"# TYPE {name} counter", *series] if series else []
+def _of_devices(devices: dict[str, dict[str, Any]]) -> list[str]:
+    """Restarts, memory and ceilings."""
+    restarts: _Series = {}
+    memory: _Series = {}
+    of_models: _Series = {}
+    ceilings: _Series = {}
+    for device, facts in devices.items():
+        restarts[("device", device),] = facts["restarts"]
+        memory |= {(("device", device), ("kind", kind)): size for kind, size in facts.get("memory", {}).items()}
+        for model, sizes in facts.get("model_memory", {}).items():
+            here = ("device", device), ("model", model)
+            of_models |= {(*here, ("kind", kind.removesuffix("_bytes"))): size for kind, size in sizes.items()}
+        for model, known in facts.get("ceilings", {}).items():
+            here = ("device", device), ("model", model)
+            ceilings |= {(*here, ("least_tokens", str(least))): tokens for least, tokens in known}
+    return [
+        *_family(RESTARTS, restarts),
+        *_family(MEMORY, memory, "gauge"),
+        *_family(MODEL_MEMORY, of_models, "gauge"),
+        *_family(CEILINGS, ceilings, "gauge"),
+    ]
+
+
+def _family(name: str, values: _Series, kind: str = "counter") -> list[str]:
+    def named(labels: tuple[tuple[str, str], ...]) -> str:
+        return ",".join(f'{label}="{_escaped(text)}"' for label, text in labels)
+
+    series = [f"{name}{{{named(labels)}}} {value}" for labels, value in sorted(values.items())]
+    return [f"# TYPE {name} {kind}", *series] if series else []
 
 
 def _escaped(text: str) -> str:

@@ -71,6 +71,7 @@ class Mailbox:
         self.name = ""
         self.url = ""
         self.answered_at = 0.0  # monotonic seconds of SQS's last answer, 0 before the first
+        self.failure = ""  # why the last call to SQS failed, empty when it did not
         self.on_made: Callable[[], None] = lambda: None
 
     def make(self) -> str:
@@ -82,6 +83,7 @@ class Mailbox:
             create: Any = self._account.brief_client.create_queue
             answer = self._account.call("CreateQueue", name, create, QueueName=name, Attributes=ATTRIBUTES)
             self.name, self.url = name, str(answer["QueueUrl"])
+            self.answered_at, self.failure = time.monotonic(), ""
             self._roster.add(name, self.url)
         self.on_made()
         return self.name
@@ -125,7 +127,7 @@ class Mailbox:
                 failures += 1
                 self._bear(exc, failures)
                 continue
-            failures = 0
+            failures, self.failure = 0, ""
             self.answered_at = time.monotonic()
             self._faults.succeeded(f"broadcast {self.kind}")
             pause = self._pause(received)
@@ -135,6 +137,7 @@ class Mailbox:
     def _bear(self, exc: SqsError, failures: int) -> None:
         if self._closed:
             return
+        self.failure = str(exc)
         if isinstance(exc, QueueMissingError):
             self._lose()
         pause = full_jitter(failures, base_seconds=BACKOFF_BASE_SECONDS, cap_seconds=BACKOFF_CAP_SECONDS)

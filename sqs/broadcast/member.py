@@ -44,6 +44,7 @@ class Member:
         self._lock = threading.Lock()
         self._mailboxes: dict[int, Mailbox] = {}
         self._addresses: OrderedDict[str, str] = OrderedDict()
+        self._hearing: Mailbox | None = None
         self.roster = Roster(account, prefix)
         self.outbox = Outbox(account, self.roster)
         self.replies = Replies(account, self.roster)
@@ -54,6 +55,11 @@ class Member:
         """The queues of this process."""
         with self._lock:
             return [*self._mailboxes.values(), self.replies.mailbox]
+
+    @property
+    def hearing(self) -> Mailbox | None:
+        """The queue in which this process receives events, or tried to last; None if it was never asked to."""
+        return self._hearing
 
     # Receiving.
 
@@ -81,7 +87,14 @@ class Member:
             return pace.pause_seconds(received, time.monotonic(), len(self.roster.of(Kind.CONTROL)))
 
         mailbox = Mailbox(self._account, self.roster, Kind.EVENTS, deliver=deliver, pause=pause)
-        mailbox.make()
+        before, self._hearing = self._hearing, mailbox
+        if before is not None:
+            mailbox.answered_at, mailbox.failure = before.answered_at, before.failure
+        try:
+            mailbox.make()
+        except SqsError as exc:
+            mailbox.failure = str(exc)
+            raise
         # From now on a queue that was lost is made anew, and workers must hear of it.
         mailbox.on_made = lambda: self.announce(list(self.roster.of(Kind.CONTROL)))
         return self._open(mailbox)

@@ -16,7 +16,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from demo.stack import Stack
 from sqs.client import make_client
-from sqs.lanes import INFERENCE
+from sqs.lanes import LANES
 from sqs.queues import create
 from tests.browser.chromium import chromium, keep_screenshot
 
@@ -31,7 +31,8 @@ SECONDS = 60
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Stack(tmp_path_factory.mktemp("browser")) as stack:
         stack.start_server()
-        create(sqs_of(stack), INFERENCE)
+        for lane in LANES:
+            create(sqs_of(stack), lane)
         stack.start_flower()
         yield stack
 
@@ -73,6 +74,7 @@ def test_a_depth_rises_and_falls_on_an_open_page(stack: Stack, browser: webdrive
         assert len(sqs.send_message_batch(QueueUrl=url, Entries=entries)["Successful"]) == 10, batch
     until(browser, lambda: cell(browser, "inference", "visible") == "54", "the depth rises")
     assert cell(browser, "inference", "delayed") == "6"
+    until(browser, lambda: cell(browser, "inference", "oldest").startswith("about "), "and their age is told")
     held = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=900)["Messages"]
     until(browser, lambda: cell(browser, "inference", "in_flight") == str(len(held)), "leases are shown")
     assert text(browser, '[data-total="in_flight"]') == str(len(held))

@@ -87,8 +87,22 @@ def test_a_model_s_figures_appear(stack: Stack, browser: webdriver.Chrome) -> No
     browser.get(f"{stack.flower_url}/inference")
 
     def told() -> bool:
-        rows = browser.find_elements(By.CSS_SELECTOR, '#models [data-model="fragile"] [data-inputs]')
+        rows = browser.find_elements(By.CSS_SELECTOR, '#models [data-model="fragile"] [data-in-all]')
         return bool(rows) and int(rows[0].text) >= 5
 
     until(browser, told, "the worker tells of its model")
+    assert "MB" in text(browser, '#devices [data-device="cpu"] [data-memory]')
+    assert "MB" in text(browser, '#placed [data-placed="fragile"] [data-weights]')
     keep_screenshot(browser, "inference")
+
+
+def test_an_open_page_says_how_old_it_is_while_sqs_is_away(stack: Stack, browser: webdriver.Chrome) -> None:
+    browser.get(f"{stack.flower_url}/workers")
+    until(browser, lambda: text(browser, "#workers-online") == "1", "the worker is online")
+    assert not browser.find_element(By.ID, "hearing").is_displayed()
+    stack.server.kill()
+    until(browser, lambda: "SQS cannot be read: what is shown is" in text(browser, "#hearing"), "the fault is told")
+    assert text(browser, "#workers-online") == "1"
+    keep_screenshot(browser, "workers-stale")
+    stack.start_server()
+    until(browser, lambda: not browser.find_element(By.ID, "hearing").is_displayed(), "and that it is over")

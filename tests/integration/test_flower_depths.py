@@ -18,7 +18,7 @@ import pytest
 
 from demo.processes import Process, free_port
 from demo.stack import Stack
-from monitor.depth_watch import INTERVAL_SECONDS
+from monitor.reading_pace import INTERVAL_SECONDS
 from sqs.client import make_client
 from sqs.lanes import LANES
 from sqs.queues import create
@@ -52,6 +52,10 @@ def report(stack: Stack) -> dict[str, Any]:
     return dict(json.loads(get(stack, "/api/queues/length")))
 
 
+def freshness(stack: Stack) -> dict[str, Any]:
+    return dict(json.loads(get(stack, "/api/events/freshness")))
+
+
 def counts(stack: Stack, queue: str = "inference") -> tuple[int | None, ...]:
     (row,) = (row for row in report(stack)["active_queues"] if row["name"] == queue)
     return row["visible"], row["in_flight"], row["delayed"]
@@ -73,14 +77,6 @@ def another_flower(stack: Stack, folder: Path, *options: str, **variables: str) 
         yield flower
     finally:
         flower.stop()
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return bool(response.status == 200)
-    except OSError:
-        return False
 
 
 def test_visible_in_flight_delayed_and_dead_letters_are_shown(stack: Stack) -> None:
@@ -189,9 +185,7 @@ def test_a_login_opens_an_address_and_guards_it(stack: Stack, tmp_path: Path) ->
 def test_flower_ends_at_sigterm_and_keeps_its_state_where_told(stack: Stack, tmp_path: Path) -> None:
     with another_flower(stack, tmp_path, "--persistent=True", f"--db={tmp_path / 'state'}") as flower:
         flower.wait_until(lambda text: "Visit me at" in text, SECONDS)
-        # The line comes before Flower's loop runs.
-        address = flower.text().partition("Visit me at ")[2].split()[0]
-        wait_until(lambda: answers(f"{address.rstrip('/')}/healthcheck"), "it answers")
+        # The line comes before Flower's loop runs; a signal must end it all the same.
         os.kill(flower.pid, signal.SIGTERM)
         assert flower.wait(SECONDS) == 0
         assert list(tmp_path.glob("state*"))
@@ -204,6 +198,10 @@ def test_flower_starts_while_sqs_is_away(tmp_path: Path) -> None:
         wait_until(lambda: report(alone)["failures"] != [], "the fault is told")
         assert {row["visible"] for row in report(alone)["active_queues"]} == {None}
         assert get(alone, "/broker")
+        wait_until(lambda: bool(freshness(alone)["failure"]), "and that no events are heard")
+        assert "SQS has not answered yet" in get(alone, "/workers")
+        alone.start_server()
+        wait_until(lambda: not freshness(alone)["stale"], "events are heard once SQS is there")
 
 
 def test_an_sqs_that_never_answers_holds_up_neither_pages_nor_the_end(tmp_path: Path) -> None:

@@ -111,6 +111,14 @@ def test_models_and_devices_are_shown_with_their_figures(stack: Stack) -> None:
     scraped = get(stack, "/metrics")
     assert 'inference_queue_waits_total{model="fragile"' in scraped
     assert "device_restarts_total{" in scraped
+    sizes = {
+        line.split("{")[0]: float(line.rpartition(" ")[2])
+        for line in scraped.splitlines()
+        if line.startswith(("device_memory_bytes{", "model_memory_bytes{")) and 'kind="device"' not in line
+    }
+    # MiniLM has 22.7 million weights. Its process may be a young one: the test before has ended one.
+    assert sizes["model_memory_bytes"] > 10e6
+    assert sizes["device_memory_bytes"] > 10e6
 
 
 def test_a_worker_tells_orchestrators_of_itself(stack: Stack) -> None:
@@ -158,10 +166,20 @@ def test_sqs_away_leaves_the_last_figures_on_the_pages(stack: Stack) -> None:
     for path in ("/workers", "/tasks", "/workers?refresh=1", "/broker"):
         assert get(stack, path)
     assert name in workers(stack)
+    told = until(
+        lambda: (found := json.loads(get(stack, "/api/events/freshness")))["stale"] and found, "the fault is told"
+    )
+    assert "ReceiveMessage" in told["failure"]
+    for path in ("/workers", "/tasks", "/inference"):
+        assert "SQS cannot be read: what is shown is" in get(stack, path), path
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        get(stack, "/api/task/revoke/no-such-task", data=b"")
     stack.start_server()
     result = feature_extraction.delay("after")
     assert len(result.get(timeout=SECONDS)) == 384
     until(lambda: state_of(stack, result.id) == "SUCCESS", "events come again")
+    assert not json.loads(get(stack, "/api/events/freshness"))["stale"]
+    assert "SQS cannot be read" not in get(stack, "/workers")
 
 
 def test_a_worker_shut_down_from_flower_ends_cleanly(stack: Stack) -> None:

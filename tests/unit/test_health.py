@@ -20,7 +20,15 @@ from tasks.health_address import Address
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 STATS: dict[str, Any] = {
     "models": {'sm"all': {"rows": 8, "batches": 2, "forward_seconds": 0.5}},
-    "devices": {"cpu": {"restarts": 1, "state": "ready"}},
+    "devices": {
+        "cpu": {
+            "restarts": 1,
+            "state": "ready",
+            "memory": {"process": 512},
+            "model_memory": {'sm"all': {"weights_bytes": 90}},
+            "ceilings": {'sm"all': ((64, 2048),)},
+        }
+    },
 }
 
 
@@ -68,8 +76,11 @@ def test_metrics_have_the_documented_names(url: str, monkeypatch: pytest.MonkeyP
     assert 'inference_inputs_total{model="sm\\"all"} 8\n' in text
     assert 'inference_queue_waits_total{model="sm\\"all"} 1\n' in text
     assert 'device_restarts_total{device="cpu"} 1\n' in text
+    assert 'device_memory_bytes{device="cpu",kind="process"} 512\n' in text
+    assert 'model_memory_bytes{device="cpu",model="sm\\"all",kind="weights"} 90\n' in text
+    assert 'model_ceiling_tokens{device="cpu",model="sm\\"all",least_tokens="64"} 2048\n' in text
     documented = DOCUMENT.read_text(encoding="utf-8")
-    for name in (*health.TOTALS.values(), health.RESTARTS):
+    for name in (*health.TOTALS.values(), health.RESTARTS, health.MEMORY, health.MODEL_MEMORY, health.CEILINGS):
         assert f"`{name}`" in documented
 
 

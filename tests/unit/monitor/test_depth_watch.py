@@ -5,12 +5,18 @@ from collections.abc import Sequence
 
 from monitor.depth_report import DepthReporter
 from monitor.depth_watch import STALE_AFTER_SECONDS, DepthWatch
+from monitor.reading_pace import Pace
 from sqs.depths import Depth
 from sqs.errors import DeniedError
 from sqs.lanes import Lane, Queue
 
 LANE = Lane(Queue("inference"), Queue("inference-dlq"))
 BULK = Lane(Queue("bulk"), Queue("bulk-dlq"))
+
+
+class Quick(Pace):
+    def interval_seconds(self, now: float) -> float:
+        return 0.001
 
 
 class Sqs:
@@ -108,7 +114,7 @@ def test_the_thread_reads_again_and_again_until_stopped() -> None:
             enough.set()
         return sqs(lane)
 
-    watch = DepthWatch([LANE], read, interval_seconds=0.001)
+    watch = DepthWatch([LANE], read, pace=Quick())
     watch.start()
     assert enough.wait(30.0)
     watch.stop()

@@ -4,7 +4,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from monitor.figures import FORGOTTEN_SECONDS, RECENT_SECONDS, Figures
+from monitor.figures import FORGOTTEN_SECONDS, TOLD_SECONDS, Figures
 from monitor.metrics import FigureCollector
 from monitor.vocabulary import FIGURES
 
@@ -26,7 +26,14 @@ def event(rows: float, *, batches: float = 0, worker: str = "w@host", pid: int =
         "waits": rows,
         "wait_seconds": rows / 2,
     }
-    fields: dict[str, Any] = {"models": {"small": totals}, "devices": {"cuda:0": {"state": "ready", "restarts": 2}}}
+    device = {
+        "state": "ready",
+        "restarts": 2,
+        "memory": {"process": 1_500, "allocated": 900},
+        "model_memory": {"small": {"weights_bytes": 700, "peak_bytes": 800}},
+        "ceilings": {"small": [[64, 2048], [512, 4096]]},
+    }
+    fields: dict[str, Any] = {"models": {"small": totals}, "devices": {"cuda:0": device}}
     return {
         "hostname": worker,
         "pid": pid,
@@ -72,9 +79,9 @@ def test_a_silent_worker_is_left_out_and_ages_are_forgotten() -> None:
     clock = Clock()
     figures = Figures(clock)
     figures.take("figures", event(1))
-    assert figures.received_ages() == {"inference": 4.5}
-    clock.now += RECENT_SECONDS + 1
-    assert figures.received_ages() == {}
+    assert figures.told_ages() == {"inference": 4.5}
+    clock.now += TOLD_SECONDS + 1
+    assert figures.told_ages() == {}
     clock.now += FORGOTTEN_SECONDS
     assert figures.rows() == []
 
@@ -93,6 +100,9 @@ def test_totals_are_scraped_by_the_names_of_the_vocabulary() -> None:
     assert 'inference_inputs_total{model="small",worker="w@host"} 80.0' in text
     assert 'device_restarts_total{device="cuda:0",worker="w@host"} 2.0' in text
     assert 'lane_received_age_seconds{lane="inference"} 4.5' in text
+    assert 'device_memory_bytes{device="cuda:0",kind="process",worker="w@host"} 1500.0' in text
+    assert 'model_memory_bytes{device="cuda:0",kind="peak",model="small",worker="w@host"} 800.0' in text
+    assert 'model_ceiling_tokens{device="cuda:0",least_tokens="512",model="small",worker="w@host"} 4096.0' in text
     names = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")}
     assert names <= {metric.name for metric in FIGURES}
 
@@ -114,8 +124,28 @@ def test_events_that_are_none_are_left_out() -> None:
 def test_hostile_values_neither_break_the_metrics_nor_are_numbers() -> None:
     figures = Figures()
     totals = {"rows": float("inf"), "batches": float("nan"), "tokens": "5", "waits": True}
-    devices = {"\ud800": {"restarts": "<script>", "state": "\ud800"}}
+    facts = {
+        "memory": {"process": "x", "\ud800": 1},
+        "model_memory": {"m": 5},
+        "ceilings": {"m": [[1], "xy", [1, "2"]]},
+    }
+    devices = {"\ud800": {"restarts": "<script>", "state": "\ud800", **facts}, "d": {"memory": 5, "ceilings": 7}}
     figures.take("figures", event(1, models={"\udfff<b>": totals}, devices=devices, received={"x": "y"}))
     (row,) = figures.rows()
     assert row.inputs == 0
     assert scraped(figures)
+
+
+def test_ages_are_those_of_the_last_word_of_each_worker() -> None:
+    clock = Clock()
+    figures = Figures(clock)
+    figures.take("ages", {"hostname": "a", "received": {"inference": 3.0}, "held": {"inference": 9.0, "bulk": 1.0}})
+    figures.take("ages", {"hostname": "b", "received": {"inference": 5.0}, "held": {}})
+    assert figures.told_ages() == {"inference": 9.0, "bulk": 1.0}
+    assert figures.held_ages() == {"inference": 9.0, "bulk": 1.0}
+    figures.take("ages", {"hostname": "a", "received": {}, "held": {"inference": 2.0}})
+    assert figures.told_ages() == {"inference": 5.0}
+    assert figures.held_ages() == {"inference": 2.0}
+    clock.now += TOLD_SECONDS + 1
+    assert figures.held_ages() == {}
+    assert figures.rows() == [], "ages are no figures of models"

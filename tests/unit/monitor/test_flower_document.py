@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from monitor.depth_report import DepthReporter
-from monitor.depth_watch import INTERVAL_SECONDS
+from monitor.reading_pace import CALM_SECONDS, INTERVAL_SECONDS, UNSEEN_SECONDS
 from sqs.lanes import INFERENCE
 
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "flower.md").read_text(encoding="utf-8")
@@ -19,4 +19,9 @@ def test_every_field_of_the_api_is_documented() -> None:
 
 
 def test_the_interval_is_the_documented_one() -> None:
-    assert f"asks SQS every {INTERVAL_SECONDS:g} s" in DOCUMENT
+    for words in (
+        f"asks SQS every {INTERVAL_SECONDS:g} s",
+        f"every {CALM_SECONDS:g} s when",
+        f"every {UNSEEN_SECONDS:g} s while",
+    ):
+        assert words in DOCUMENT.replace("\n", " ")

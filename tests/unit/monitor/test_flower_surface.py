@@ -22,6 +22,7 @@ import flower.views
 import flower.views.broker
 import pytest
 from flower.api import tasks as flower_tasks
+from flower.utils.blocking import BlockingOperationRunner
 from tornado.options import options
 
 from monitor.flower_app import SqsFlower
@@ -42,6 +43,8 @@ SURFACE: dict[str, tuple[Any, str]] = {
     "flower.views.BaseHandler": (flower.views.BaseHandler, "eeae1b114ac1a8f0"),
     # without_broadcast.py keeps these from running
     "flower.events.Events": (flower.events.Events, "07f6fe4e323b4ffc"),
+    # blocking.py adds to what it takes for an outage
+    "flower.utils.blocking.BlockingOperationRunner": (BlockingOperationRunner, "e923468a7d39f445"),
     "flower.inspector.Inspector": (flower.inspector.Inspector, "674622403c993a47"),
 }
 TEMPLATES = {
@@ -49,6 +52,8 @@ TEMPLATES = {
     "navbar.html": "2c0d5ff17f86a62e",
     "workers.html": "8aacfafea4d6a640",
     "tasks.html": "5fc709f74b959a45",
+    "worker.html": "d7cf12e3d6ff56b4",
+    "task.html": "8f35b5980c035651",
     "broker.html": "9c1339855986b1f5",
 }
 
