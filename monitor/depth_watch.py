@@ -79,6 +79,11 @@ class DepthWatch:
         if now - self._round_at > INTERVAL_SECONDS:
             self._wake.set()
 
+    def move(self) -> None:
+        """Somebody says that messages move, before a reading shows it. Never blocks."""
+        self._pace.changed_at = self._clock()
+        self._wake.set()
+
     def start(self) -> None:
         """Begin to read, at once and then every interval."""
         self._thread.start()

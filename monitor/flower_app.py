@@ -3,6 +3,7 @@
 Written for Flower 2.2: an override of its `Flower` class, by the extension points that it and Tornado have.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from monitor.blocking import HonestRunner
 from monitor.broker import has_broadcast, reporter_of, shown_address
 from monitor.depth_report import DepthReporter
 from monitor.exposure import ForeignHost, has_login, is_loopback, refuse_exposure
-from monitor.figures import GROUP, Figures
+from monitor.figures import AGES, GROUP, Figures
 from monitor.hearing import Hearing, hearing_of
 from monitor.inference_page import inference_routes
 from monitor.inspection import CleanInspector
@@ -60,8 +61,14 @@ class SqsFlower(WithoutBroadcast, Flower):
         if self.broadcast:
             self.depths.held_ages = self.figures.held_ages
         # Celery's way to take events of a group that it does not know.
-        self.events.state.handlers[GROUP] = self.figures.take
+        self.events.state.handlers[GROUP] = self._take
         self._collectors = (DepthCollector(self.depths.report), FigureCollector(self.figures))
+
+    def _take(self, subject: str, event: Mapping[str, Any]) -> None:
+        """What a worker tells; in Flower's loop."""
+        self.figures.take(subject, event)
+        if subject == AGES:
+            self.depths.watch.move()
 
     def hearing(self) -> Hearing | None:
         """How Flower hears the workers; None where the broadcast is off."""
