@@ -13,6 +13,7 @@ import pulumi
 import pulumi_aws as aws
 
 from deploy.infra.queues import LaneQueues
+from deploy.infra.storage import INDEXES
 
 _SEND = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:SendMessage"]
 _CONSUME = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
@@ -25,16 +26,17 @@ _BROADCAST = [
     *_SEND,
     *_CONSUME,
 ]
-_TABLE_READ = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"]
-_TABLE_WRITE = [
+# What `tasks/store/dynamodb` calls: results, cancellations and submissions for a producer, and for the others attempts,
+# chords, leases and the index of dead letters as well, with a look at the table's keys when a worker starts.
+_RESULTS = [
+    "dynamodb:GetItem",
+    "dynamodb:BatchGetItem",
     "dynamodb:PutItem",
     "dynamodb:UpdateItem",
     "dynamodb:DeleteItem",
-    "dynamodb:PartiQLInsert",
-    "dynamodb:PartiQLUpdate",
-    "dynamodb:PartiQLSelect",
-    "dynamodb:DescribeTimeToLive",
+    "dynamodb:BatchWriteItem",
 ]
+_STORE = [*_RESULTS, "dynamodb:Query", "dynamodb:DescribeTable"]
 
 
 class Role(Enum):
@@ -45,24 +47,28 @@ class Role(Enum):
     OPERATOR = "operator"
 
 
-def statements(role: Role, *, queues: Any, dead_letter_queues: Any, broadcast: Any, table: Any) -> list[dict[str, Any]]:
-    """The policy's statements; each argument is an ARN or a list of ARNs."""
+def statements(
+    role: Role, *, queues: Any, dead_letter_queues: Any, broadcast: Any, table: Any, indexes: Any
+) -> list[dict[str, Any]]:
+    """The policy's statements; each argument is an ARN or a list of ARNs, `indexes` those of the table."""
     allowed: list[tuple[str, list[str], Any]]
     if role is Role.PRODUCER:
         # Results are read, and PENDING ones forgotten or cancelled, by the application.
-        allowed = [("Send", _SEND, queues), ("Results", [*_TABLE_READ, *_TABLE_WRITE], table)]
+        allowed = [("Send", _SEND, queues), ("Results", _RESULTS, table)]
     elif role is Role.WORKER:
         allowed = [
             ("Consume", [*_SEND, *_CONSUME], queues),
             # Workers bury, and one of them sweeps what SQS itself moved there.
             ("DeadLetters", [*_SEND, *_CONSUME], dead_letter_queues),
-            ("Results", [*_TABLE_READ, *_TABLE_WRITE], table),
+            ("Results", _STORE, table),
+            ("Letters", ["dynamodb:Query"], indexes),
         ]
     else:
         allowed = [
             ("Redrive", _SEND, queues),
             ("DeadLetters", [*_SEND, *_CONSUME], dead_letter_queues),
-            ("Results", [*_TABLE_READ, *_TABLE_WRITE], table),
+            ("Results", _STORE, table),
+            ("Letters", ["dynamodb:Query"], indexes),
         ]
     rows: list[dict[str, Any]] = [_statement(*row) for row in allowed]
     if role is not Role.PRODUCER:
@@ -97,6 +103,7 @@ class Access(pulumi.ComponentResource):
                 dead_letter_queues=[lane.dead_letter_queue.arn for lane in lanes],
                 broadcast=here.apply(lambda prefix: f"{prefix}:{broadcast_prefix}-*"),
                 table=table_arn,
+                indexes=[pulumi.Output.concat(table_arn, f"/index/{index}") for index in INDEXES],
             )
             if kms_key_arn is not None:
                 rows.append(_statement("Key", ["kms:Decrypt", "kms:GenerateDataKey"], kms_key_arn))

@@ -8,9 +8,16 @@ from pulumi_aws.s3 import (
 )
 from pulumi_aws.s3 import BucketServerSideEncryptionConfigurationRuleArgs as EncryptionRuleArgs
 
+# Of the table and its indexes. `tasks/store/dynamodb/schema.py` says what lies where; a test compares the two.
+KEYS = ("id", "part", "at", "state")
+INDEXES = ("by_time", "by_state")
+
 
 class Storage(pulumi.ComponentResource):
-    """`table` holds results, by task id, until its items expire; `bucket` the inputs that do not fit into a message."""
+    """`table` is the result store, see `tasks/store/dynamodb`, whose items expire by themselves.
+
+    `bucket` holds inputs that do not fit into a message.
+    """
 
     def __init__(
         self,
@@ -29,7 +36,14 @@ class Storage(pulumi.ComponentResource):
                 name=f"{name}-results",
                 billing_mode="PAY_PER_REQUEST",
                 hash_key="id",
-                attributes=[aws.dynamodb.TableAttributeArgs(name="id", type="S")],
+                range_key="part",
+                attributes=[aws.dynamodb.TableAttributeArgs(name=key, type="S") for key in KEYS],
+                local_secondary_indexes=[
+                    aws.dynamodb.TableLocalSecondaryIndexArgs(name="by_time", range_key="at", projection_type="ALL"),
+                    aws.dynamodb.TableLocalSecondaryIndexArgs(
+                        name="by_state", range_key="state", projection_type="INCLUDE", non_key_attributes=["ttl"]
+                    ),
+                ],
                 ttl=aws.dynamodb.TableTtlArgs(attribute_name="ttl", enabled=True),
                 point_in_time_recovery=aws.dynamodb.TablePointInTimeRecoveryArgs(enabled=True),
                 server_side_encryption=aws.dynamodb.TableServerSideEncryptionArgs(

@@ -3,6 +3,8 @@ knows no resource of SQS; that resources are named is tests/unit/deploy's to say
 """
 
 import json
+import os
+import subprocess
 import sys
 import time
 import urllib.request
@@ -44,8 +46,8 @@ class Account:
     bridge: Bridge
     endpoint: str
 
-    def user(self, name: str, policy: str) -> str:
-        """The broker URL of a new user with one policy."""
+    def user(self, name: str, policy: str) -> dict[str, str]:
+        """The environment of a new user with one policy: queues and result store."""
         document = json.loads(policy)
         for statement in document["Statement"]:
             statement["Resource"] = "*"
@@ -56,7 +58,11 @@ class Account:
         iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=json.dumps(document))
         key = iam.create_access_key(UserName=name)["AccessKey"]
         secret = quote(key["SecretAccessKey"], safe="")
-        return f"sqs://{key['AccessKeyId']}:{secret}@{self.endpoint.removeprefix('http://')}//"
+        place = f"{key['AccessKeyId']}:{secret}@{self.endpoint.removeprefix('http://')}"
+        return {
+            "CELERY_BROKER_URL": f"sqs://{place}//",
+            "CELERY_RESULT_BACKEND": f"dynamodb://{place}/ml-inference-results",
+        }
 
     def enforce(self, after_calls: str = "0") -> None:
         """After so many calls each is checked against its caller's policy."""
@@ -84,10 +90,11 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     server.start()
     host, port = server.get_host_and_port()
     bridge = Bridge(f"http://{host}:{port}", aws_access_key_id="any", aws_secret_access_key="any")
-    bridge.make(record({}), only=("aws:sqs/queue:Queue",))
+    bridge.make(record({}), only=("aws:sqs/queue:Queue", "aws:dynamodb/table:Table"))
     account = Account(bridge, f"http://{host}:{port}")
     yield account
-    account.enforce("inf")  # moto keeps it for the whole process
+    account.enforce("inf")  # moto keeps it, and the table, for the whole process
+    account.bridge.client("dynamodb").delete_table(TableName="ml-inference-results")
     server.stop()
 
 
@@ -112,16 +119,17 @@ def test_producer_and_worker_need_no_more_than_their_policies_and_a_poison_messa
         {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["*"], "Resource": "*"}]}
     )
     producer, worker = account.user("producer", policies["producer"]), account.user("worker", policies["worker"])
+    operator = account.user("operator", policies["operator"])
     everything = account.user("everything", anything)
     poison = account.bridge.client("sqs").get_queue_url(QueueName="inference")["QueueUrl"]
     account.bridge.client("sqs").send_message(QueueUrl=poison, MessageBody="\u2603 no message of Celery's")
-    key, secret = everything.removeprefix("sqs://").partition("@")[0].split(":")
+    key, secret = everything["CELERY_BROKER_URL"].removeprefix("sqs://").partition("@")[0].split(":")
     account.enforce()
     account.bridge = Bridge(account.endpoint, aws_access_key_id=key, aws_secret_access_key=unquote(secret))
 
-    stack.environment["CELERY_BROKER_URL"] = worker
+    stack.environment |= worker
     process = stack.start_worker()
-    environment = stack.environment | {"CELERY_BROKER_URL": producer}
+    environment = stack.environment | producer
     sender = Process("producer", [sys.executable, "-c", PRODUCER], stack.folder / "producer.log", environment)
     try:
         assert sender.wait(SECONDS) == 0, sender.text()
@@ -138,6 +146,15 @@ def test_producer_and_worker_need_no_more_than_their_policies_and_a_poison_messa
             letter["MessageAttributes"]["celery-inference.reason"]["StringValue"] for letter in letters(account, url)
         }
     assert {json.loads(reason)["error_type"] for reason in seen} == {"DeviceCrash", "UndecodableMessage"}
+    listed: list[dict[str, Any]] = []
+    while len(listed) < 2:  # the worker notes its letters a moment after it has sent them
+        assert time.monotonic() < until, process.text()
+        asked = [sys.executable, "-m", "celery", "-A", "tasks", "dlq", "list", "--json"]
+        environment = os.environ | stack.environment | operator
+        answer = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=SECONDS)
+        assert answer.returncode == 0, answer.stderr
+        listed = json.loads(answer.stdout)["groups"]
+    assert {group["cause"] for group in listed} == {"crash", "unreadable"}
     assert "AccessDenied" not in process.text() + sender.text()
 
 
@@ -145,7 +162,7 @@ def test_a_policy_that_lacks_an_action_is_noticed(account: Account, stack: Stack
     poor = json.loads(policies["worker"])
     for statement in poor["Statement"]:
         statement["Action"] = [action for action in statement["Action"] if action != "sqs:ReceiveMessage"]
-    stack.environment["CELERY_BROKER_URL"] = account.user("poor", json.dumps(poor))
+    stack.environment |= account.user("poor", json.dumps(poor))
     account.enforce()
     process = stack.start("worker", "celery", "-A", "tasks", "worker")
     process.wait_until(lambda text: "ReceiveMessage" in text and "inference" in text, SECONDS)

@@ -7,6 +7,7 @@ from typing import Any
 
 from cfnlint.api import ManualArgs, lint
 
+from tests.support.moto_bridge import local_indexes
 from tests.support.recorded_stack import REGION, RecordedStack
 
 Inputs = dict[str, Any]
@@ -137,6 +138,7 @@ def _table(inputs: Inputs) -> Inputs:
             {"AttributeName": attribute["name"], "AttributeType": attribute["type"]}
             for attribute in inputs["attributes"]
         ],
+        "LocalSecondaryIndexes": local_indexes(inputs),
         "TimeToLiveSpecification": _pascal_all(inputs["ttl"]),
         "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": inputs["pointInTimeRecovery"]["enabled"]},
         "DeletionProtectionEnabled": inputs["deletionProtectionEnabled"],

@@ -102,6 +102,7 @@ class Bridge:
                 {"AttributeName": attribute["name"], "AttributeType": attribute["type"]}
                 for attribute in inputs["attributes"]
             ],
+            LocalSecondaryIndexes=local_indexes(inputs),
         )
         ttl = {"AttributeName": inputs["ttl"]["attributeName"], "Enabled": inputs["ttl"]["enabled"]}
         dynamodb.update_time_to_live(TableName=inputs["name"], TimeToLiveSpecification=ttl)
@@ -206,6 +207,24 @@ class Bridge:
         self.client("autoscaling").put_scaling_policy(
             AutoScalingGroupName=inputs["autoscalingGroupName"], PolicyName=name, **wanted
         )
+
+
+def local_indexes(table: Inputs) -> list[Inputs]:
+    """As CreateTable and CloudFormation have them."""
+    return [
+        {
+            "IndexName": index["name"],
+            "KeySchema": [
+                {"AttributeName": table["hashKey"], "KeyType": "HASH"},
+                {"AttributeName": index["rangeKey"], "KeyType": "RANGE"},
+            ],
+            "Projection": {
+                "ProjectionType": index["projectionType"],
+                **({"NonKeyAttributes": index["nonKeyAttributes"]} if "nonKeyAttributes" in index else {}),
+            },
+        }
+        for index in table["localSecondaryIndexes"]
+    ]
 
 
 def _rank(resource: Recorded) -> int:

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from moto import mock_aws
 
 from deploy.infra.scaling import MAX_STEPS, wake_steps
 from sqs.lanes import LANES
+from tasks.store.dynamodb import schema, table
+from tasks.store.dynamodb.place import Place as DynamoDBPlace
 from tests.support.cloudformation import problems
 from tests.support.moto_bridge import Bridge
 from tests.support.recorded_stack import FLEET, REGION, RecordedStack, record
@@ -70,6 +74,44 @@ def test_code_and_cloud_have_the_same_lanes(stack: RecordedStack) -> None:
             }
             assert {theirs: str(made[ours]) for ours, theirs in names.items()} == declared.attributes()
     assert set(queues) == {name for lane in LANES for name in (lane.queue.name, lane.dead_letter_queue.name)}
+
+
+def test_the_table_is_the_one_that_the_store_wants(stack: RecordedStack, aws: Bridge) -> None:
+    (declared,) = stack.of("aws:dynamodb/table:Table").values()
+    aws.make(stack, only=("aws:dynamodb/table:Table",))
+    made = aws.client("dynamodb").describe_table(TableName=declared["name"])["Table"]
+    assert schema.differences(made) == []
+    wanted = schema.table(declared["name"])
+    projections = {index["IndexName"]: index["Projection"] for index in wanted["LocalSecondaryIndexes"]}
+    assert {index["IndexName"]: index["Projection"] for index in made["LocalSecondaryIndexes"]} == projections
+    assert made["AttributeDefinitions"] == wanted["AttributeDefinitions"]
+    assert declared["billingMode"] == wanted["BillingMode"] == "PAY_PER_REQUEST"
+    assert declared["ttl"] == {"attributeName": schema.TTL, "enabled": True}
+    assert declared["pointInTimeRecovery"]["enabled"] is True
+    assert DynamoDBPlace.of(stack.exports["result_backend"]).table == declared["name"]
+
+
+def test_policies_allow_the_calls_of_the_store_and_no_others(stack: RecordedStack) -> None:
+    source = (Path(table.__file__)).read_text()
+    operations = set(re.findall(r'(?:call|_until_done)\(\s*"([a-z_]+)"', source))
+    assert len(operations) == 8
+    called = {f"dynamodb:{_camel(operation)}" for operation in operations}
+    (declared,) = stack.of("aws:dynamodb/table:Table").values()
+    for name, policy in stack.of("aws:iam/policy:Policy").items():
+        rows = {row["Sid"]: row for row in json.loads(policy["policy"])["Statement"]}
+        allowed = set(rows["Results"]["Action"])
+        assert rows["Results"]["Resource"].endswith(f":table/{declared['name']}")
+        if name.endswith("producer"):
+            assert called - allowed == {"dynamodb:Query", "dynamodb:DescribeTable"}
+            assert allowed < called
+        else:
+            assert allowed == called
+            assert rows["Letters"]["Action"] == ["dynamodb:Query"]
+            assert [each.rpartition("/")[2] for each in rows["Letters"]["Resource"]] == list(schema.INDEXES)
+
+
+def _camel(operation: str) -> str:
+    return "".join(word.capitalize() for word in operation.split("_"))
 
 
 def test_a_dead_letter_lives_for_14_days_and_has_room_for_its_reason(stack: RecordedStack) -> None:
