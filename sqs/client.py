@@ -1,8 +1,8 @@
-"""boto3 clients for SQS with bounded timeouts."""
+"""boto3 clients with bounded timeouts, for SQS and whatever else a process asks of AWS."""
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import botocore
 import botocore.session
@@ -46,7 +46,36 @@ def make_client(
     connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
     attempts: int = 2,
 ) -> "SQSClient":
-    """A client that many threads may share, whose every call ends.
+    """A client for SQS, whose requests `sqs.calls` counts; see `make_client_of`.
+
+    Raises NoRegionError when neither the caller nor AWS's usual places name a region and there is no endpoint.
+    """
+    client: SQSClient = make_client_of(
+        "sqs",
+        endpoint_url=endpoint_url,
+        region=region,
+        access_key=access_key,
+        secret_key=secret_key,
+        read_timeout_seconds=read_timeout_seconds,
+        connect_timeout_seconds=connect_timeout_seconds,
+        attempts=attempts,
+    )
+    CALLS.attach(client)
+    return client
+
+
+def make_client_of(
+    service: str,
+    *,
+    endpoint_url: str | None,
+    region: str | None,
+    access_key: str | None,
+    secret_key: str | None,
+    read_timeout_seconds: float,
+    connect_timeout_seconds: float,
+    attempts: int,
+) -> Any:
+    """A client of one of AWS's services that many threads may share, whose every call ends.
 
     Without keys, credentials come from the usual places of AWS and are read anew. One call blocks for at
     most `attempts` times (connect + read timeout) and a pause of botocore's between the attempts. The second
@@ -67,16 +96,14 @@ def make_client(
         found = region or session.get_config_variable("region") or (endpoint_url and DEFAULT_REGION)
         if not found:
             raise NoRegionError
-        client: SQSClient = session.create_client(  # type: ignore[assignment]  # named by a string
-            "sqs",
+        return session.create_client(
+            service,
             region_name=found,
             endpoint_url=endpoint_url,
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
             config=config,
         )
-    CALLS.attach(client)
-    return client
 
 
 def _session() -> botocore.session.Session:

@@ -46,6 +46,7 @@ app.loader.override_backends = {
 }
 app.config_from_object("celeryconfig")
 app.steps["worker"].add("tasks.queue_check:QueueCheck")
+app.steps["worker"].add("tasks.store_check:StoreCheck")
 app.steps["worker"].add("tasks.health:Health")
 app.steps["worker"].add("tasks.hosts.guard:HostGuard")
 app.user_options["worker"].add(HEALTH_PORT)

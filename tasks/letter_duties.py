@@ -146,8 +146,7 @@ def begin(sender: Any = None, **_: Any) -> None:
     _watch.start()
     listen(_count)
     if index is None:
-        logger.warning("the result store keeps no index of dead letters: nothing sweeps, and `dlq` has nothing to list")
-        return
+        return  # `tasks.store_check` has said what is lacking
     notes = Notes(declared, index)
     notes.start()
     listen(notes.note)

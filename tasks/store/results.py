@@ -39,6 +39,10 @@ class StoreBackend(ChordParts, KeyValueStoreBackend):
     # Between two looks of one who waits for a result: the first, how it grows, and the longest.
     poll_seconds: ClassVar[tuple[float, float, float]]
 
+    def check(self) -> list[str]:
+        """What a worker should be told of before it starts, each a part of a sentence. Raises StoreUnavailable."""
+        return []
+
     def put_state(self, task_id: str, state: NewState) -> None:
         """Store a state unless what is there stays, see `tasks.store.rules`. A final one ends the account of attempts.
 

@@ -24,6 +24,10 @@ from tasks.sweep import Sweep
 from tests.support import fake_engine
 from tests.support import outcome_app as program
 from tests.support.client import client_of
+from tests.support.moto_dynamodb import MotoDynamoDB
+from tests.support.stores import moto
+
+__all__ = ["moto"]
 
 SECONDS = 60
 
@@ -36,6 +40,14 @@ class Rig:
         self.broker = "sqs://key:secret@" + endpoint_url.partition("://")[2] + "//"
         self.ending = ExitStack()
         self.started = 0
+        self.store = f"sqlite:///{folder / 'results.sqlite'}"
+
+    def keep_in(self, store: str) -> None:
+        """Workers that are started from now on, and this process, have this result store."""
+        self.store = store
+        program.app.conf.result_backend = store
+        program.app._backend_cache = None
+        program.app._local.__dict__.pop("backend", None)
 
     def worker(self, **environment: str) -> Process:
         self.started += 1
@@ -44,7 +56,12 @@ class Rig:
             f"worker{self.started}",
             [sys.executable, "-m", *command, "--hostname", f"w{self.started}@%h"],
             self.folder / f"worker{self.started}.log",
-            {"OUTCOME_BROKER": self.broker, "OUTCOME_DIR": str(self.folder), **environment},
+            {
+                "OUTCOME_BROKER": self.broker,
+                "OUTCOME_DIR": str(self.folder),
+                "OUTCOME_STORE": self.store,
+                **environment,
+            },
         )
         self.ending.callback(process.stop)
         return process
@@ -66,11 +83,10 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         app = program.app
         app.pool.force_close_all()
         app._after_fork()
-        app.conf.update(broker_url=rig.broker, result_backend=f"sqlite:///{tmp_path / 'results.sqlite'}")
+        app.conf.broker_url = rig.broker
         for name in ("broker_read_url", "broker_write_url"):
             app.conf[name] = rig.broker
-        app._backend_cache = None
-        app._local.__dict__.pop("backend", None)
+        rig.keep_in(rig.store)
         queues.create(app.connection_for_read().transport.account.client, program.LANE)
         with rig.ending:
             yield rig
@@ -87,6 +103,16 @@ def eventually(true: Callable[[], bool], what: str) -> None:
     "step", ["before links", "after links", "after store", "after part", "before close", "before delete"]
 )
 def test_a_kill_between_any_two_steps_neither_hangs_a_chord_nor_fires_anything_twice(rig: Rig, step: str) -> None:
+    kill_between(rig, step)
+
+
+@pytest.mark.parametrize("step", ["after store", "after part", "before close"])
+def test_the_same_where_results_are_in_dynamodb(rig: Rig, moto: MotoDynamoDB, step: str) -> None:
+    rig.keep_in(moto.url(f"kills-{step.replace(' ', '-')}"))
+    kill_between(rig, step)
+
+
+def kill_between(rig: Rig, step: str) -> None:
     parts = [program.add.s(1, 2), program.add.s(3, 4)]
     for part in parts:
         part.link(program.double.s())

@@ -1,7 +1,7 @@
 """A Celery program with our task class and store and no models: `celery -A tests.support.outcome_app worker`.
 
-Set up by environment: OUTCOME_BROKER (URL), OUTCOME_DIR (where the store lies and tasks leave notes), and OUTCOME_KILL,
-a step after which the worker dies with -9, once.
+Set up by environment: OUTCOME_BROKER (URL), OUTCOME_DIR (where tasks leave notes), OUTCOME_STORE (URL of the result
+store; SQLite in that folder by default), and OUTCOME_KILL, a step after which the worker dies with -9, once.
 """
 
 import os
@@ -18,15 +18,19 @@ from celery.signals import worker_init
 from sqs.lanes import Lane, Queue
 from tasks import delivery
 from tasks.request import DeliveryRequest
-from tasks.store.backend import SQLiteBackend
-from tasks.store.results import PATIENCE
+from tasks.store.dynamodb.store import DynamoDBStore
+from tasks.store.results import PATIENCE, StoreBackend
 from tasks.store.sqlite import SQLiteStore
 
 FOLDER = Path(os.environ.get("OUTCOME_DIR", "/nonexistent"))
+STORE = os.environ.get("OUTCOME_STORE") or f"sqlite:///{FOLDER / 'results.sqlite'}"
 LANE = Lane(Queue("work"), Queue("work-dlq", max_message_bytes=1_048_576, retention_seconds=1_209_600))
 
 app = Celery("outcome_app", task_cls="tasks.task:LaneTask")
-app.loader.override_backends = {"sqlite": "tasks.store.backend:SQLiteBackend"}
+app.loader.override_backends = {
+    "sqlite": "tasks.store.backend:SQLiteBackend",
+    "dynamodb": "tasks.store.dynamodb.backend:DynamoDBBackend",
+}
 app.conf.update(
     broker_url=os.environ.get("OUTCOME_BROKER", "sqs://key:secret@127.0.0.1:9324//"),
     broker_transport="sqs.transport:Transport",
@@ -38,7 +42,7 @@ app.conf.update(
         "version_window_seconds": 0,
     },
     broker_connection_retry_on_startup=True,
-    result_backend=f"sqlite:///{FOLDER / 'results.sqlite'}",
+    result_backend=STORE,
     result_backend_thread_safe=True,
     result_serializer="json",
     accept_content=["json"],
@@ -50,7 +54,7 @@ app.conf.update(
     worker_prefetch_multiplier=4,
     worker_enable_remote_control=False,
     worker_send_task_events=False,
-    inference_attempts="every",
+    inference_attempts=os.environ.get("OUTCOME_ATTEMPTS", "every"),
     inference_keep_inputs=0,
     inference_retry_base_seconds=0.1,
     inference_retry_cap_seconds=0.5,
@@ -131,16 +135,20 @@ def _final(backend: Any, task_id: str, result: Any, state: str, *_: Any, **__: A
     return state == "SUCCESS"
 
 
+STORES = (SQLiteStore, DynamoDBStore)
+
 match os.environ.get("OUTCOME_KILL", ""):
     case "before links":
         delivery.send_children = _dying(delivery.send_children, before=True)
     case "after links":
         delivery.send_children = _dying(delivery.send_children)
     case "after store":
-        SQLiteBackend.store_result = _dying(SQLiteBackend.store_result, when=_final)
+        StoreBackend.store_result = _dying(StoreBackend.store_result, when=_final)
     case "after part":
-        SQLiteStore.end_part = _dying(SQLiteStore.end_part)  # type: ignore[method-assign]
+        for kind in STORES:
+            kind.end_part = _dying(kind.end_part)  # type: ignore[method-assign]
     case "before close":
-        SQLiteStore.close_chord = _dying(SQLiteStore.close_chord, before=True)  # type: ignore[method-assign]
+        for kind in STORES:
+            kind.close_chord = _dying(kind.close_chord, before=True)  # type: ignore[method-assign]
     case "before delete":
         DeliveryRequest.acknowledge = _dying(DeliveryRequest.acknowledge, before=True)

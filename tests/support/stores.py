@@ -44,7 +44,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
         url, kind = request.getfixturevalue("moto").url(f"results-{next(_tables)}"), DynamoDBBackend
 
     def made(**options: Any) -> Any:
-        return kind(app=app_of("store-contract"), url=url, **options)
+        return kind(url=url, **({"app": app_of("store-contract")} | options))
 
     return made
 

@@ -47,6 +47,8 @@ def test_aws_is_one_variable_away_and_its_queues_are_not_created_by_themselves(
         ("CELERY_RESULT_BACKEND", "nonsense", "result backend"),
         ("CELERY_RESULT_BACKEND", "sqlite:results.sqlite", "sqlite"),
         ("CELERY_RESULT_BACKEND", "rpc://", "result backend"),
+        ("CELERY_RESULT_BACKEND", "dynamodb://eu-central-1", "a table is written"),
+        ("CELERY_RESULT_BACKEND", "dynamodb://key:secret@host:1/table?read=5", "a table is written"),
         ("CELERY_CATALOGUE", "does/not/exist.toml", "exists"),
         ("CELERY_MODELS", ",", "names of models"),
         ("CELERY_ALLOW_UNSAFE", ",", "names of models"),

@@ -21,8 +21,8 @@ class DynamoDBBackend(StoreBackend):
     Raises ImproperlyConfigured for a URL that names no table.
     """
 
-    # Each look costs half a read unit for each 4 KiB. A result is seen within a third of the time that it took, and
-    # within a second.
+    # Each look costs half a read unit for each 4 KiB. A result is seen within half of the time that it took, and within
+    # a second.
     poll_seconds = (0.02, 1.5, 1.0)
 
     def __init__(self, url: str | None = None, **kwargs: Any) -> None:

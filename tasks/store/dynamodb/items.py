@@ -54,6 +54,7 @@ class Query:
     place: tuple[str, Value] | None = None
     conditions: tuple[tuple[str, str, Value], ...] = ()
     backwards: bool = False
+    lagging: bool = False  # half the price, and may not see what was written a moment ago
 
     def parameters(self) -> dict[str, Any]:
         """Those of the operation Query."""
@@ -70,7 +71,7 @@ class Query:
         return {
             "KeyConditionExpression": condition,
             "ScanIndexForward": not self.backwards,
-            "ConsistentRead": True,
+            "ConsistentRead": not self.lagging,
             **({"IndexName": self.index} if self.index else {}),
             **({"FilterExpression": " AND ".join(filters)} if filters else {}),
             **words.parameters(),

@@ -206,6 +206,7 @@ class DynamoDBLetters:
                 index=BY_TIME,
                 place=(">=", _time(since)),
                 conditions=(("cause", "<>", str(Cause.INVALID_INPUT)),),
+                lagging=True,
             )
         )
 

@@ -8,7 +8,7 @@
 | any other key of Celery's | `-` | its value, as of groups |
 | `cancelled#TASK` | `-` | a tombstone |
 | `lease#NAME` | `-` | whose it is |
-| `killer#DIGEST` | `-` | inputs that end a device process |
+| `killers` | a digest | inputs that end a device process |
 | `submission#TASK` | `-` | who sends the work of a deduplication key |
 | `chord#GROUP` | `-` | how often a part has ended, and whether the body was sent |
 | `parts#GROUP` | the part's task id | a part that has ended |

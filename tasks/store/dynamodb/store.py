@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from tasks.store.dynamodb.accounts import account_in, beginning, taking_back
 from tasks.store.dynamodb.figures import Figures
 from tasks.store.dynamodb.items import Change, Item, Key, Query, is_over
+from tasks.store.dynamodb.killers import Killers
 from tasks.store.dynamodb.schema import ID, PART, TTL, WHOLE, named
 from tasks.store.dynamodb.states import FINAL, GENERATION, PAST, States, place_of, standing_of, ttl_of
 from tasks.store.dynamodb.table import Conflict, Table
@@ -29,6 +30,7 @@ class DynamoDBStore:
         self.table = table
         self.states = States(table)
         self._figures = Figures(table)
+        self._killers = Killers(table)
         self._key_of = key_of
         self._pending_of = pending_of
 
@@ -129,12 +131,9 @@ class DynamoDBStore:
 
     def cancelled(self, task_ids: Collection[str]) -> set[str]:
         """See Store. At half the price: who revokes tells running workers, too, by remote control."""
-        return set(self._present("cancelled", task_ids))
-
-    def _present(self, kind: str, names: Collection[str]) -> dict[str, Item]:
-        now, places = time.time(), {(f"{kind}#{named(name)}", WHOLE): name for name in names}
+        now, places = time.time(), {(f"cancelled#{named(each)}", WHOLE): each for each in task_ids}
         found = self.table.get(places, lagging=True)
-        return {places[place]: item for place, item in found.items() if not is_over(item, now)}
+        return {places[place] for place, item in found.items() if not is_over(item, now)}
 
     def hold(self, name: str, holder: str, seconds: float) -> bool:
         """See Store."""
@@ -159,18 +158,11 @@ class DynamoDBStore:
 
     def note_killer(self, digest: str, sentence: str, keep_seconds: float) -> None:
         """See Store."""
-        self.table.put(
-            {
-                ID: f"killer#{named(digest)}",
-                PART: WHOLE,
-                "sentence": sentence,
-                TTL: ttl_of(time.time() + keep_seconds) or 0,
-            }
-        )
+        self._killers.note(digest, sentence, keep_seconds)
 
     def killers(self, digests: Collection[str]) -> Mapping[str, str]:
         """See Store."""
-        return {digest: str(item["sentence"]) for digest, item in self._present("killer", digests).items()}
+        return self._killers.among(digests)
 
     def end_part(self, group_id: str, task_id: str, size: int) -> Chord:
         """See Store. Two writes a part, however large the chord; its set is counted when its end may be there.

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from sqs.backoff import full_jitter
-from sqs.errors import is_credentials
+from sqs.client import make_client_of
+from sqs.errors import NoRegionError, is_credentials
 from tasks.store.dynamodb.items import Change, Item, Key, Query, plain_item, typed, typed_item
 from tasks.store.dynamodb.place import Place
 from tasks.store.dynamodb.schema import ID, PART, differences, table
@@ -30,8 +29,8 @@ BATCH_TRIES = 8  # of what DynamoDB leaves of a batch
 REVISIONS = 40  # of an item that others change at the same time
 THREADS = 16  # calls at the same time for one thread that has many to make
 RENEW_CREDENTIALS_SECONDS = 30.0
-DEFAULT_REGION = "us-east-1"  # what signing needs where an endpoint of one's own has no region
 
+MISSING = "ResourceNotFoundException"
 # Mistakes of this program's, which waiting does not mend.
 WRONG = frozenset({"ValidationException", "SerializationException", "UnknownOperationException"})
 
@@ -75,24 +74,20 @@ class Table:
         return self._client
 
     def _make(self) -> Any:
-        place, session = self.place, botocore.session.get_session()
-        region = place.region or session.get_config_variable("region") or (place.endpoint and DEFAULT_REGION)
-        if not region:
-            raise StoreUnavailable(f"{place}: no AWS region is set: name one in the URL or in AWS_DEFAULT_REGION")
-        return session.create_client(
-            "dynamodb",
-            region_name=region,
-            endpoint_url=place.endpoint,
-            aws_access_key_id=place.access_key,
-            aws_secret_access_key=place.secret_key,
-            config=Config(
-                connect_timeout=CONNECT_SECONDS,
-                read_timeout=READ_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-                max_pool_connections=64,
-                tcp_keepalive=True,
-            ),
-        )
+        place = self.place
+        try:
+            return make_client_of(
+                "dynamodb",
+                endpoint_url=place.endpoint,
+                region=place.region,
+                access_key=place.access_key,
+                secret_key=place.secret_key,
+                read_timeout_seconds=READ_SECONDS,
+                connect_timeout_seconds=CONNECT_SECONDS,
+                attempts=ATTEMPTS,
+            )
+        except NoRegionError as error:
+            raise StoreUnavailable(f"{place}: {error}") from error
 
     def call(self, operation: str, **parameters: Any) -> Any:
         """One call, which blocks for at most ATTEMPTS times the timeouts.
@@ -105,11 +100,11 @@ class Table:
             try:
                 return getattr(self.client, operation)(**parameters)
             except ClientError as error:
-                code = error.response.get("Error", {}).get("Code", "")
+                code = _code(error)
                 if code == "ConditionalCheckFailedException":
                     found: Any = error.response
                     raise Conflict(plain_item(found.get("Item", {}))) from None
-                if code == "ResourceNotFoundException" and self.place.creates and not made:
+                if code == MISSING and self.place.creates and not made:
                     self._create()
                     continue
                 if code in WRONG:
@@ -127,7 +122,7 @@ class Table:
         try:
             self.client.create_table(**table(self.place.table))
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") != "ResourceInUseException":
+            if _code(error) != "ResourceInUseException":  # another process was first
                 raise StoreUnavailable(f"{self.place}: the table cannot be made: {error}") from error
         except BotoCoreError as error:
             raise StoreUnavailable(f"{self.place}: the table cannot be made: {error}") from error
@@ -139,7 +134,12 @@ class Table:
 
     def differences(self) -> list[str]:
         """What the table lacks to be this store's; each is a part of a sentence."""
-        return differences(self.call("describe_table", TableName=self.place.table)["Table"])
+        try:
+            return differences(self.call("describe_table", TableName=self.place.table)["Table"])
+        except StoreUnavailable as error:
+            if _code(error.__cause__) == MISSING:
+                return ["it does not exist"]
+            raise
 
     def each(self, function: Callable[[T], R], things: Sequence[T]) -> list[R]:
         """The function of each thing, at the same time as far as there are threads, in the things' order."""
@@ -270,6 +270,10 @@ class Table:
             if not answer.get("LastEvaluatedKey"):
                 return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+
+def _code(error: BaseException | None) -> str:
+    return error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""
 
 
 def _parts(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:
