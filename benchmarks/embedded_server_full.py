@@ -4,61 +4,96 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, Final
 
 from benchmarks.embedded_server_client import Wire
 from benchmarks.embedded_server_peers import Running
 
-FILL_MESSAGES: Final = 100_000
-PROBES: Final = 200
+FEW_MESSAGES: Final = 100
+MANY_MESSAGES: Final = 100_000
+PROBES: Final = 150
+_BODY: Final = "x" * 1000
 
 
-def filled(server: Running) -> dict[str, float]:
-    """Memory of 100,000 messages of 1 KB, and each operation's median with them against its median with 100."""
-    url = server.queue("filled")
-    wire = Wire(server.port)
-    _fill(wire, url, 100)
-    few = _probe(wire, url)
-    empty_mb = server.memory_mb()
-    _fill(wire, url, FILL_MESSAGES - 100)
-    measured = {"memory_mb_at_100": empty_mb, "memory_mb_at_100000": server.memory_mb()}
-    many = _probe(wire, url)
-    wire.close()
-    for operation, seconds in few.items():
-        measured[f"{operation}_median_ms_at_100"] = seconds * 1000
-        measured[f"{operation}_slowdown_at_100000"] = many[operation] / seconds
+def filled(few: Running, many: Running, rounds: int) -> dict[str, list[float]]:
+    """Memory of 100,000 messages of 1 KB, and for each round each operation's median beside that with 100.
+
+    Two servers, asked in turns, call by call: so that a slow moment of the machine meets both alike.
+    """
+    with closing(Wire(few.port)) as short, closing(Wire(many.port)) as long:
+        urls = few.queue("filled"), many.queue("filled")
+        _fill(short, urls[0], FEW_MESSAGES)
+        _fill(long, urls[1], FEW_MESSAGES)
+        measured = {f"memory_mb_at_{FEW_MESSAGES}": [many.memory_mb()]}
+        _fill(long, urls[1], MANY_MESSAGES - FEW_MESSAGES)
+        measured[f"memory_mb_at_{MANY_MESSAGES}"] = [many.memory_mb()]
+        for _ in range(rounds):
+            times: tuple[_Times, _Times] = {}, {}
+            for _ in range(PROBES):
+                for _ in zip(_probe(short, urls[0], times[0]), _probe(long, urls[1], times[1]), strict=True):
+                    pass
+            for operation, seconds in times[0].items():
+                at_few, at_many = statistics.median(seconds), statistics.median(times[1][operation])
+                measured.setdefault(f"{operation}_median_ms_at_{FEW_MESSAGES}", []).append(at_few * 1000)
+                measured.setdefault(f"{operation}_slowdown_at_{MANY_MESSAGES}", []).append(at_many / at_few)
     return measured
 
 
+_Times = dict[str, list[float]]
+
+
 def _fill(wire: Wire, url: str, count: int) -> None:
-    entries = [{"Id": str(number), "MessageBody": "x" * 1000} for number in range(10)]
+    entries = [{"Id": str(number), "MessageBody": _BODY} for number in range(10)]
     for _ in range(count // 10):
         wire.call("SendMessageBatch", QueueUrl=url, Entries=entries)
 
 
-def _probe(wire: Wire, url: str) -> dict[str, float]:
-    """Medians in seconds. Leaves as many messages as it found, in flight for no time."""
-    times: dict[str, list[float]] = {}
+def _probe(wire: Wire, url: str, times: _Times) -> Iterator[None]:
+    """Each operation once, a step each. Leaves as many messages as it found."""
 
     def timed(operation: str, **fields: Any) -> dict[str, Any]:
         started = time.perf_counter()
-        answer = wire.call(operation, QueueUrl=url, **fields)
+        answer = wire.call(operation, **fields)
         times.setdefault(operation, []).append(time.perf_counter() - started)
         return answer
 
-    body = "x" * 1000
-    for _ in range(PROBES):
-        timed("SendMessage", MessageBody=body)
-        timed("SendMessageBatch", Entries=[{"Id": str(number), "MessageBody": body} for number in range(10)])
-        (message,) = timed("ReceiveMessage", VisibilityTimeout=600)["Messages"]
-        handle = message["ReceiptHandle"]
-        timed("ChangeMessageVisibility", ReceiptHandle=handle, VisibilityTimeout=700)
-        timed("DeleteMessage", ReceiptHandle=handle)
-        ten = wire.call("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
-        entries = [
-            {"Id": str(n), "ReceiptHandle": m["ReceiptHandle"], "VisibilityTimeout": 60} for n, m in enumerate(ten)
-        ]
-        timed("ChangeMessageVisibilityBatch", Entries=entries)
-        timed("DeleteMessageBatch", Entries=[{"Id": e["Id"], "ReceiptHandle": e["ReceiptHandle"]} for e in entries])
-        timed("GetQueueAttributes", AttributeNames=["All"])
-    return {operation: statistics.median(seconds) for operation, seconds in times.items()}
+    queue = {"QueueUrl": url}
+    timed("SendMessage", **queue, MessageBody=_BODY)
+    yield
+    sent = [{"Id": str(number), "MessageBody": _BODY} for number in range(10)]
+    timed("SendMessageBatch", **queue, Entries=sent)
+    yield
+    (message,) = timed("ReceiveMessage", **queue, VisibilityTimeout=600)["Messages"]
+    yield
+    handle = message["ReceiptHandle"]
+    timed("ChangeMessageVisibility", **queue, ReceiptHandle=handle, VisibilityTimeout=700)
+    yield
+    timed("DeleteMessage", **queue, ReceiptHandle=handle)
+    yield
+    ten = wire.call("ReceiveMessage", **queue, MaxNumberOfMessages=10)["Messages"]
+    handles = [{"Id": str(number), "ReceiptHandle": m["ReceiptHandle"]} for number, m in enumerate(ten)]
+    changes = [{**entry, "VisibilityTimeout": 60} for entry in handles]
+    timed("ChangeMessageVisibilityBatch", **queue, Entries=changes)
+    yield
+    timed("DeleteMessageBatch", **queue, Entries=handles)
+    yield
+    timed("GetQueueAttributes", **queue, AttributeNames=["All"])
+    yield
+    timed("SetQueueAttributes", **queue, Attributes={"DelaySeconds": "0"})
+    yield
+    timed("GetQueueUrl", QueueName="filled")
+    yield
+    timed("CreateQueue", QueueName="filled")
+    yield
+    timed("ListQueues")
+    yield
+    timed("ListDeadLetterSourceQueues", **queue)
+    yield
+    timed("TagQueue", **queue, Tags={"a": "b"})
+    yield
+    timed("ListQueueTags", **queue)
+    yield
+    timed("UntagQueue", **queue, TagKeys=["a"])
+    yield

@@ -92,7 +92,7 @@ def queue_of_url(params: Params) -> str:
 def entries(params: Params, kind: str) -> list[dict[str, Any]]:
     """A batch: 1 to 10 maps with distinct, well-formed ids."""
     value = params.get("Entries")
-    if value is not None and (not isinstance(value, list) or not all(isinstance(item, dict) for item in value)):
+    if value is not None and not isinstance(value, list):
         raise malformed("Entries must be a list of maps.")
     if not value:
         raise in_batch("EmptyBatchRequest", f"There should be at least one {kind} in the request.")
@@ -102,6 +102,8 @@ def entries(params: Params, kind: str) -> list[dict[str, Any]]:
         raise in_batch("TooManyEntriesInBatchRequest", reason)
     seen: set[str] = set()
     for entry in value:
+        if not isinstance(entry, dict):
+            raise malformed("Entries must be a list of maps.")
         id_ = text(entry, "Id")
         if not _BATCH_ID.fullmatch(id_):
             raise in_batch(

@@ -31,24 +31,11 @@ _INBOX: Final = memoryview(bytearray(256 * 1024))
 
 
 class Request(NamedTuple):
-    """A whole request: `head` is its lines without the last line end, `lowered` the same in lower case."""
+    """A whole request: its first line, its headers by their names in lower case, its body."""
 
-    head: bytes
-    lowered: bytes
+    line: str
+    headers: dict[str, str]
     body: bytes
-
-    def header(self, name: bytes) -> str:
-        """The value of a header named like b"\\r\\nhost:"; "" where there is none."""
-        return _header(self.head, self.lowered, name)
-
-
-def _header(head: bytes, lowered: bytes, name: bytes) -> str:
-    start = lowered.find(name)
-    if start < 0:
-        return ""
-    start += len(name)
-    end = head.find(b"\r\n", start)
-    return (head[start:end] if end >= 0 else head[start:]).decode("latin-1").strip()
 
 
 class Handler(Protocol):
@@ -67,7 +54,7 @@ class Connection(asyncio.BufferedProtocol):
         self._handler = handler
         self._connections = connections
         self._buffer = bytearray()
-        self._head: tuple[bytes, bytes] | None = None
+        self._head: tuple[str, dict[str, str]] | None = None
         self._body_bytes = 0
         self._busy = False
         self._paused = False
@@ -151,17 +138,16 @@ class Connection(asyncio.BufferedProtocol):
             elif self._buffer:
                 self._start_clock()
             return False
-        head = bytes(self._buffer[:end]).lstrip(b"\r\n")
+        line, *rest = self._buffer[:end].decode("latin-1").lstrip("\r\n").split("\r\n")
         del self._buffer[: end + 4]
-        lowered = head.lower()
-        request_line = lowered[: lowered.find(b"\r\n")] if b"\r\n" in lowered else lowered
-        if request_line.count(b" ") != 2 or b" http/1." not in request_line:
+        if line.count(" ") != 2 or " HTTP/1." not in line:
             self._refuse(400, "The request line is malformed.")
             return False
-        if b"\r\ntransfer-encoding:" in lowered:
+        headers = {name.lower(): value.strip() for name, _, value in [header.partition(":") for header in rest]}
+        if "transfer-encoding" in headers:
             self._refuse(501, "Transfer-Encoding is not supported: send a Content-Length.")
             return False
-        length = _header(head, lowered, b"\r\ncontent-length:") or "0"
+        length = headers.get("content-length") or "0"
         if not (length.isascii() and length.isdigit()):
             self._refuse(400, "The Content-Length is malformed.")
             return False
@@ -169,18 +155,15 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(413, f"The request is longer than {MAX_BODY_BYTES} bytes.")
             return False
         self._body_bytes = int(length)
-        self._head = (head, lowered)
-        self._note_options(head, lowered, request_line)
-        return True
-
-    def _note_options(self, head: bytes, lowered: bytes, request_line: bytes) -> None:
-        if b"\r\nconnection:" in lowered or request_line.endswith(b"1.0"):
-            wish = _header(head, lowered, b"\r\nconnection:").lower()
-            self._keep_alive = wish != "close" and (wish == "keep-alive" or not request_line.endswith(b"1.0"))
+        self._head = (line, headers)
+        if "connection" in headers or line.endswith("1.0"):
+            wish = headers.get("connection", "").lower()
+            self._keep_alive = wish != "close" and (wish == "keep-alive" or not line.endswith("1.0"))
         if len(self._buffer) < self._body_bytes:
             self._start_clock()
-            if _header(head, lowered, b"\r\nexpect:").lower() == "100-continue":
+            if headers.get("expect", "").lower() == "100-continue":
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return True
 
     def _refuse(self, status: int, reason: str) -> None:
         self._busy = True

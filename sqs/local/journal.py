@@ -5,8 +5,6 @@ filled with zeros, so that a full disk is met before anything is promised (`make
 alone: on ext4, 140 µs instead of 220 where the space is only reserved. What a crash left half-written is behind
 everything ever called durable.
 
-A sync blocks the caller, and with it the event loop. That is meant: requests that arrive meanwhile make up the next
-group. Handing the work to a thread was tried: on a quiet machine it cost a quarter of the messages/s.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ ROOM_BYTES: Final = 128 * 1024  # for the lines of one request, besides what it 
 # Linux has both; elsewhere a full disk is met at the sync, which ends the server.
 _allocate = getattr(os, "posix_fallocate", lambda fd, offset, length: os.ftruncate(fd, offset + length))
 _sync_data = getattr(os, "fdatasync", os.fsync)
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 Write = tuple["Segment", int, list[bytes]]
 
@@ -116,7 +114,7 @@ class Journal:
         paths = sorted(directory.glob("journal-*.log"))
         self.segments = [Segment(path, int(path.stem.removeprefix("journal-"))) for path in paths]
         self._pending: list[Write] = []
-        self._unsynced: list[Segment] = []  # oldest first: no line is on disk before the lines ahead of it
+        self._unsynced = False  # the newest segment; the others are on disk
         self._failure: OSError | None = None
 
     def read(self) -> Iterator[tuple[int, list[Any]]]:
@@ -165,6 +163,8 @@ class Journal:
         active = self.segments[-1]
         try:
             if active.end + room_bytes > SEGMENT_BYTES:
+                # No line may be on disk before the lines ahead of it.
+                self.sync()
                 self._new_segment(header(), room_bytes)
             else:
                 active.allocate(active.end + room_bytes)
@@ -202,10 +202,6 @@ class Journal:
             self._pending.append((segment, segment.end, [line]))
         segment.end += len(line)
 
-    @property
-    def failed(self) -> bool:
-        return self._failure is not None
-
     def write(self) -> None:
         """Hands what is pending to the system, which keeps it when the server is killed.
 
@@ -217,20 +213,18 @@ class Journal:
         try:
             for segment, offset, lines in group:
                 _write_at(segment.fd, b"".join(lines), offset)
-                if segment not in self._unsynced:
-                    self._unsynced.append(segment)
+                self._unsynced = True
         except OSError as error:
             self._failure = error
             raise
 
     def sync(self) -> None:
-        """Brings to the disk what was written. Raises OSError as `write` does."""
-        if self._failure is not None:
-            raise self._failure
+        """Blocks until all that was appended is on disk. Raises OSError as `write` does."""
+        self.write()
         try:
-            while self._unsynced:
-                _sync_data(self._unsynced[0].fd)
-                del self._unsynced[0]
+            if self._unsynced:
+                _sync_data(self.segments[-1].fd)
+                self._unsynced = False
         except OSError as error:
             # After a failed sync the next one may succeed without what was lost: there is no next one.
             self._failure = error
@@ -238,10 +232,9 @@ class Journal:
 
     def close(self) -> None:
         """Gives the directory free. What is pending is not written: nobody has had an answer for it."""
-        if self._failure is None:
+        if self._unsynced and self._failure is None:
             with suppress(OSError):
-                for segment in self._unsynced:
-                    _sync_data(segment.fd)
+                _sync_data(self.segments[-1].fd)
         self._pending = []
         self._failure = OSError(errno.EBADF, "the journal is closed")
         for segment in self.segments:

@@ -12,19 +12,23 @@ from sqs.local.http import Request
 
 _HEADERS: Final = b"Content-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: %b\r\n"
 _TARGET: Final = "AmazonSQS."
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-_decode = json.JSONDecoder().decode
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_decode = json.JSONDecoder().raw_decode
+_WHITE: Final = " \t\r\n"
 
 
 def parsed(request: Request) -> tuple[str, dict[str, Any]]:
     """Operation and fields. Raises SqsError."""
-    target = request.header(b"\r\nx-amz-target:")
+    target = request.headers.get("x-amz-target", "")
     if not target.startswith(_TARGET):
         raise SqsError("InvalidAction", "The header X-Amz-Target must name an operation of AmazonSQS.")
     try:
-        params = _decode(request.body.decode()) if request.body else {}
+        text = request.body.decode().strip(_WHITE) or "{}"
+        params, end = _decode(text)
     except (ValueError, RecursionError):
         raise malformed("The request is not JSON.") from None
+    if end != len(text):
+        raise malformed("The request is more than JSON.")
     if not isinstance(params, dict):
         raise malformed("The request must be a JSON object.")
     if b"\\ud" in request.body or b"\\uD" in request.body:

@@ -38,7 +38,7 @@ class Call:
 
     def url(self, name: str) -> str:
         """As who sent the request reaches us."""
-        host = self.request.header(b"\r\nhost:") or "127.0.0.1"
+        host = self.request.headers.get("host") or "127.0.0.1"
         return f"http://{host}/{self.store.account}/{name}"
 
 

@@ -56,7 +56,7 @@ _Tree = dict[str, Any]
 
 
 def is_query(request: Request) -> bool:
-    return request.header(b"\r\ncontent-type:").lower().startswith(_FORM)
+    return request.headers.get("content-type", "").lower().startswith(_FORM)
 
 
 def parsed(request: Request) -> tuple[str, dict[str, Any]]:
@@ -74,7 +74,7 @@ def parsed(request: Request) -> tuple[str, dict[str, Any]]:
     if not isinstance(operation, str) or not operation:
         raise missing("Action")
     fields = _fields(tree)
-    path = request.head.split(b" ", 2)[1].decode("latin-1")
+    path = request.line.split(" ")[1]
     if "QueueUrl" not in fields and path.count("/") > 1:
         fields["QueueUrl"] = path
     return operation, fields

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sqs.local import json_protocol, query_protocol
 from sqs.local.cleaner import STEP_ROOM_BYTES, Cleaner
@@ -20,6 +20,7 @@ from sqs.local.message_operations import MESSAGE_OPERATIONS
 from sqs.local.move_operations import MOVE_OPERATIONS
 from sqs.local.moves import Moves
 from sqs.local.operations import QUEUE_OPERATIONS, Answer, Call
+from sqs.local.outbox import Delivered, Outbox, Reply
 from sqs.local.polls import Poll, Polls
 from sqs.local.receiving import ReceiveRequest
 from sqs.local.replay import apply, finish
@@ -32,30 +33,13 @@ _RESERVE_BYTES: Final = 256 * 1024
 _GROWING: Final = frozenset(("SendMessage", "SendMessageBatch", "CreateQueue", "SetQueueAttributes", "TagQueue"))
 # GET of this path answers how often each operation was asked for: what AWS would bill, and benchmarks report.
 CALLS_PATH: Final = "/_local/calls"
-_CALLS_REQUEST: Final = f"GET {CALLS_PATH} ".encode()
+_CALLS_REQUEST: Final = f"GET {CALLS_PATH} "
 _MOVE_STEP_SECONDS: Final = 0.02
-# Events that a kill must not undo, but a power failure may for a moment: messages are then delivered once more.
-_REPEATABLE: Final = frozenset(("recv", "lease", "undo", "del"))
-_LATE_SYNC_SECONDS: Final = 0.1
+# Their answers rest on nothing that a power failure could take back: what they name was handed out from the disk.
+_REPEATABLE: Final = frozenset(
+    ("DeleteMessage", "DeleteMessageBatch", "ChangeMessageVisibility", "ChangeMessageVisibilityBatch")
+)
 _SWEEP_SECONDS: Final = 30.0  # how late an expired message may leave the memory where nobody asks for its queue
-
-
-class Delivered(NamedTuple):
-    """What a receive hands out, to be taken back if its client is gone by then."""
-
-    queue: str
-    deliveries: list[tuple[str, int]]
-
-
-class Reply(NamedTuple):
-    """An answer; `early` if nothing that must be synced came before it in its group."""
-
-    connection: Connection
-    status: int
-    headers: bytes
-    body: bytes
-    delivered: Delivered | None
-    early: bool
 
 
 class Service:
@@ -80,9 +64,8 @@ class Service:
         self.now_ms = now_ms or Clock().now_ms
         self._polls = Polls(self)
         self._cleaner = Cleaner(self)
-        self._sync_planned = self._must_sync = self._late_sync_planned = False
+        self._outbox: Outbox | None = None
         self._stepping = False
-        self._unsent: deque[Reply] = deque()
         self._request_ids = itertools.count(1)
         self._request_prefix = new_message_id()[:24]
         self._calls: Counter[str] = Counter()
@@ -98,6 +81,12 @@ class Service:
             finish(self.store, now_ms)
             lost = self.journal.start(self._header())
             self.store.segment = self.journal.number
+            self._outbox = Outbox(
+                self.journal,
+                send=self._send,
+                failed=self._journal_failed,
+                next_sequence=lambda: self.store.next_sequence,
+            )
             self._cleaner.plan()
         self._plan_step()
         self._sweep()
@@ -105,7 +94,7 @@ class Service:
 
     def handle(self, connection: Connection, request: Request) -> None:
         """Answers the request, or lets it wait for a message."""
-        if request.head.startswith(_CALLS_REQUEST):
+        if request.line.startswith(_CALLS_REQUEST):
             connection.memo = ""
             self.answer(connection, dict(self._calls))
             return
@@ -117,7 +106,7 @@ class Service:
             if operation == _RECEIVE:
                 self._polls.take(Poll(connection, ReceiveRequest.of(call)))
             else:
-                self.answer(connection, _OPERATIONS[operation](call))
+                self.answer(connection, _OPERATIONS[operation](call), durable=operation not in _REPEATABLE)
         except SqsError as error:
             self.answer_error(connection, error)
         except Exception as error:
@@ -144,8 +133,8 @@ class Service:
             self._cleaner.plan(disk_full=True)
             raise unavailable(f"The request was not carried out: nothing can be written to disk: {error}") from error
         if self.journal.number != self.store.segment:
-            self._must_sync = True
-            self._plan_sync()
+            if self._outbox is not None:
+                self._outbox.plan(must_sync=True)
             self.store.segment = self.journal.number
             self._cleaner.plan()
 
@@ -156,93 +145,63 @@ class Service:
         self.moves.note_all()
         return [["next", self.store.next_sequence], *self.store.take_events()]
 
-    def commit(self) -> None:
-        """What the store has decided goes into the next group, as one line: all of it or nothing outlives a crash."""
+    def commit(self) -> bool:
+        """What the store has decided goes to the journal. Whether it must be synced before anybody is told."""
         if not self.store.events:
-            return
+            return False
         events = self.store.take_events()
-        if self.journal is not None:
-            self.journal.append(events)
-            self._must_sync = self._must_sync or any(event[0] not in _REPEATABLE for event in events)
-            self._plan_sync()
+        return self._outbox is not None and self._outbox.append(events)
 
-    def _plan_sync(self) -> None:
-        if not self._sync_planned:
-            self._sync_planned = True
-            asyncio.get_running_loop().call_soon(self._end_group)
-
-    def _end_group(self) -> None:
-        """Before a sync, takes in what has arrived meanwhile: many requests wait for it no longer than one."""
-        if self._must_sync:
-            asyncio.get_running_loop().call_soon(self.sync)
-        else:
-            self.sync()
-
-    def sync(self, *, must_sync: bool = False) -> None:
-        """Ends a group: what was decided since the last one goes to the journal, and the answers out."""
-        assert self.journal is not None
-        self._sync_planned = False
-        unsent, self._unsent = self._unsent, deque()
-        must_sync, self._must_sync = must_sync or self._must_sync, False
-        try:
-            self.journal.write()
-            if must_sync:
-                # Who need not wait for the disk goes on while it turns. The order of the log is that of the replies.
-                while unsent and unsent[0].early:
-                    self._send(unsent.popleft())
-                self.journal.sync()
-        except OSError as error:
-            self._failed(error)
-            failure = SqsError("InternalFailure", str(error), status=500)
-            unsent = deque(self._refusal(reply.connection, failure) for reply in unsent)
-        for reply in unsent:
-            self._send(reply)
-        self._polls.wake()
-        if not must_sync and not self._late_sync_planned:
-            self._late_sync_planned = True
-            asyncio.get_running_loop().call_later(_LATE_SYNC_SECONDS, self._late_sync)
-
-    def _late_sync(self) -> None:
-        self._late_sync_planned = False
-        self.sync(must_sync=True)
-
-    def answer(self, connection: Connection, answer: Answer, delivered: Delivered | None = None) -> None:
-        """Answers as soon as everything that the answer may rest on is on disk."""
-        self.commit()
+    def answer(
+        self, connection: Connection, answer: Answer, delivered: Delivered | None = None, *, durable: bool = True
+    ) -> None:
+        """Answers when everything that the answer may rest on is on disk; written is enough if not `durable`."""
+        durable = self.commit() or durable
         request_id = self._request_id()
         if connection.memo:
             headers, body = query_protocol.shown(connection.memo, answer, request_id)
         else:
             headers, body = json_protocol.shown(answer, request_id)
-        self._reply(Reply(connection, 200, headers, body, delivered, early=not self._must_sync))
+        self._reply(Reply(connection, 200, headers, body, delivered), durable)
 
     def answer_receive(self, connection: Connection, request: ReceiveRequest, messages: list[Message]) -> None:
         delivered = Delivered(request.queue_name, [(message.id, message.receive_count) for message in messages])
-        self.answer(connection, request.answer(messages), delivered)
+        on_disk_to = self._outbox.on_disk_to if self._outbox is not None else 0
+        # Of a dead letter the disk may not know yet that it is one.
+        durable = any(message.sequence >= on_disk_to or message.source_arn for message in messages)
+        self.answer(connection, request.answer(messages), delivered, durable=durable)
 
     def answer_error(self, connection: Connection, error: SqsError) -> None:
         self.commit()
-        self._reply(self._refusal(connection, error))
+        self._reply(self._refusal(connection, error), durable=True)
 
     def _refusal(self, connection: Connection, error: SqsError) -> Reply:
         show = query_protocol.shown_error if connection.memo else json_protocol.shown_error
-        return Reply(connection, error.status, *show(error, self._request_id()), None, early=not self._must_sync)
+        return Reply(connection, error.status, *show(error, self._request_id()), None)
 
     def _request_id(self) -> str:
         return f"{self._request_prefix}{next(self._request_ids):012x}"
 
-    def _reply(self, reply: Reply) -> None:
-        if self._sync_planned:
-            self._unsent.append(reply)
-        else:
+    def _reply(self, reply: Reply, durable: bool) -> None:
+        if self._outbox is None:
             self._send(reply)
+        else:
+            self._outbox.reply(reply, durable=durable)
 
     def _send(self, reply: Reply) -> None:
         if reply.delivered is not None and not reply.connection.alive():
             self.store.give_back(*reply.delivered, self.now_ms())
             self.commit()
+            # Not at once: we may be within a request that wakes polls itself.
+            asyncio.get_running_loop().call_soon(self._polls.wake)
             return
         reply.connection.reply(reply.status, reply.headers, reply.body)
+
+    def _journal_failed(self, error: OSError, unsent: list[Reply]) -> None:
+        failure = SqsError("InternalFailure", str(error), status=500)
+        self._failed(error)
+        for reply in unsent:
+            self._send(self._refusal(reply.connection, failure))
 
     def _plan_step(self) -> None:
         self._stepping = self.moves.running
@@ -274,9 +233,9 @@ def _parsed(connection: Connection, request: Request) -> tuple[str, dict[str, An
     """Notes on the connection in which protocol to answer: the operation of a query, or nothing."""
     older = query_protocol.is_query(request)
     connection.memo = "Query" if older else ""
-    if not request.head.startswith(b"POST "):
+    if not request.line.startswith("POST "):
         raise SqsError("InvalidAction", "Only POST is supported.", status=405)
-    if b"\r\norigin:" in request.lowered:
+    if "origin" in request.headers:
         # No SDK sends it. A browser does, and any web page may make it post a form to a server on this machine.
         raise SqsError("AccessDenied", "Requests of web pages are not answered.", status=403)
     operation, params = query_protocol.parsed(request) if older else json_protocol.parsed(request)

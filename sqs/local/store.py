@@ -260,21 +260,25 @@ class Store:
 
     def delete(self, queue: Queue, receipt_handle: str) -> None:
         """Of an older delivery than the last: succeeds and deletes nothing (API_DeleteMessage)."""
-        handle = handles.decode(receipt_handle, queue.name)
-        message = queue.messages.get(handle.message_id)
+        message_id, delivery = handles.decode(receipt_handle, queue.name)
+        message = queue.messages.get(message_id)
         if message is None:
             return
-        current = message.receive_count == handle.delivery
+        current = message.receive_count == delivery
         if queue.settings.fifo and not (current and message.state == IN_FLIGHT):
             raise invalid_value(receipt_handle, "ReceiptHandle", "The receipt handle has expired.")
         if current:
-            queue.remove(message.id)
-            self.events.append(["del", queue.name, [message.id]])
+            queue.remove(message_id)
+            events = self.events
+            if events and events[-1][0] == "del" and events[-1][1] == queue.name:
+                events[-1][2].append(message_id)
+            else:
+                events.append(["del", queue.name, [message_id]])
 
     def change_visibility(self, queue: Queue, receipt_handle: str, seconds: int, now_ms: int) -> None:
-        handle = handles.decode(receipt_handle, queue.name)
-        message = queue.messages.get(handle.message_id)
-        if message is None or message.receive_count != handle.delivery:
+        message_id, delivery = handles.decode(receipt_handle, queue.name)
+        message = queue.messages.get(message_id)
+        if message is None or message.receive_count != delivery:
             reason = "Message does not exist or is not available for visibility timeout change."
             raise invalid_value(receipt_handle, "ReceiptHandle", reason)
         if message.state != IN_FLIGHT:

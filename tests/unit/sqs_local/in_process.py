@@ -9,6 +9,7 @@ from typing import Any
 
 from sqs.local import http
 from sqs.local.journal import Journal
+from sqs.local.outbox import MAX_TURNS
 from sqs.local.service import Service
 
 START_MS = 1_700_000_000_000
@@ -88,7 +89,7 @@ class InProcessServer:
         async def run() -> bytes:
             connection, wire = self.connect()
             feed(connection, data)
-            for _ in range(5):
+            for _ in range(MAX_TURNS + 5):
                 await asyncio.sleep(0)
             return wire.written
 

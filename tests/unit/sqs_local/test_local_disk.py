@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from in_process import URL, InProcessServer, Refused, feed, parsed, receive, request, send
 
 from sqs.local import journal
+from sqs.local.outbox import MAX_TURNS
 from sqs.local.process import LocalServer
 
 
@@ -125,7 +126,7 @@ def test_a_delete_does_not_wait_for_the_sync_of_a_later_send(
         feed(first, request("DeleteMessage", delete))
         feed(second, request("SendMessage", sent))
         assert (deleting.written, sending.written) == (b"", b"")
-        for _ in range(5):
+        for _ in range(MAX_TURNS + 5):
             await asyncio.sleep(0)
 
     server.loop.run_until_complete(together())

@@ -169,8 +169,7 @@ def test_an_answer_that_nobody_gets_is_undone(server: InProcessServer) -> None:
         connection, wire = server.connect()
         feed(connection, request("ReceiveMessage", json.dumps({"QueueUrl": URL}).encode()))
         connection.connection_lost(None)
-        server.service.sync()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         return wire.written
 
     assert server.loop.run_until_complete(receive_and_go()) == b""

@@ -1,0 +1,123 @@
+"""Answers that wait for the journal: each leaves when what it rests on is written and, where it must be, on disk.
+
+A sync blocks the event loop. That is meant: requests that arrive meanwhile make up the next group. Handing it to a
+thread was tried, and to a child process: on two cores both cost more processor time than they saved in waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from sqs.local.http import Connection
+from sqs.local.journal import Journal
+from sqs.local.store import Event
+
+MAX_TURNS: Final = 6  # of the event loop that a sync waits for while each brings requests: 0.2 ms each, or less
+_LATE_SYNC_SECONDS: Final = 0.1
+# Events that a kill must not undo, but a power failure may for a moment: messages are then delivered once more.
+_REPEATABLE: Final = frozenset(("recv", "lease", "undo", "del"))
+
+
+class Delivered(NamedTuple):
+    """What a receive hands out, to be taken back if its client is gone by then."""
+
+    queue: str
+    deliveries: list[tuple[str, int]]
+
+
+class Reply(NamedTuple):
+    """An answer and to whom."""
+
+    connection: Connection
+    status: int
+    headers: bytes
+    body: bytes
+    delivered: Delivered | None
+
+
+class Outbox:
+    """Lives on the event loop's thread. Messages with a sequence below `on_disk_to` are on disk."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        send: Callable[[Reply], None],
+        failed: Callable[[OSError, list[Reply]], None],
+        next_sequence: Callable[[], int],
+    ) -> None:
+        """`failed` gets the replies that must not be sent: the store then knows more than the disk."""
+        self._journal = journal
+        self._send = send
+        self._failed = failed
+        self._next_sequence = next_sequence
+        self._planned = self._must_sync = self._grown = self._late_sync_planned = False
+        self._turns = 0
+        self._for_write: list[Reply] = []
+        self._for_disk: list[Reply] = []
+        self.on_disk_to = next_sequence()
+
+    def append(self, events: Sequence[Event]) -> bool:
+        """Takes events into the group, as one line: all of it outlives a crash or nothing. Whether to sync it."""
+        self._journal.append(events)
+        self._grown = True
+        must_sync = not _REPEATABLE.issuperset([event[0] for event in events])
+        self.plan(must_sync=must_sync)
+        return must_sync
+
+    def plan(self, *, must_sync: bool) -> None:
+        self._must_sync = self._must_sync or must_sync
+        if not self._planned:
+            self._planned = True
+            self._turns = 0
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Ends the group; before a sync, only when the loop has no more requests for it, or has had many turns."""
+        if self._must_sync and self._grown and self._turns < MAX_TURNS:
+            self._grown = False
+            self._turns += 1
+            asyncio.get_running_loop().call_soon(self._turn)
+        else:
+            self._end_group()
+
+    def reply(self, reply: Reply, *, durable: bool) -> None:
+        """Sends it when all that was appended is written; a `durable` one, when that is on disk."""
+        if durable and self._must_sync:
+            self._for_disk.append(reply)
+        elif self._planned:
+            self._for_write.append(reply)
+        else:
+            self._send(reply)
+
+    def _end_group(self) -> None:
+        self._planned = False
+        must_sync, self._must_sync = self._must_sync, False
+        for_write, self._for_write = self._for_write, []
+        for_disk, self._for_disk = self._for_disk, []
+        on_disk_to = self._next_sequence()
+        try:
+            self._journal.write()
+            # Who need not wait for the disk goes on while it turns.
+            replies, for_write = for_write, []
+            self._send_all(replies)
+            if must_sync:
+                self._journal.sync()
+                self.on_disk_to = on_disk_to
+        except OSError as error:
+            self._failed(error, for_write + for_disk)
+            return
+        self._send_all(for_disk)
+        if not must_sync and not self._late_sync_planned:
+            self._late_sync_planned = True
+            asyncio.get_running_loop().call_later(_LATE_SYNC_SECONDS, self._late_sync)
+
+    def _send_all(self, replies: list[Reply]) -> None:
+        for reply in replies:
+            self._send(reply)
+
+    def _late_sync(self) -> None:
+        self._late_sync_planned = False
+        self.plan(must_sync=True)
