@@ -22,8 +22,8 @@ def filled(few: Running, many: Running, rounds: int) -> dict[str, list[float]]:
 
     Two servers, asked in turns, call by call: so that a slow moment of the machine meets both alike.
     """
+    urls = few.queue("filled"), many.queue("filled")
     with closing(Wire(few.port)) as short, closing(Wire(many.port)) as long:
-        urls = few.queue("filled"), many.queue("filled")
         _fill(short, urls[0], FEW_MESSAGES)
         _fill(long, urls[1], FEW_MESSAGES)
         measured = {f"memory_mb_at_{FEW_MESSAGES}": [many.memory_mb()]}

@@ -114,10 +114,13 @@ class Service:
             context = {"message": "sqs.local: a request failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
             self.answer_error(connection, SqsError("InternalFailure", "An internal error occurred.", status=500))
-        self._polls.wake()
-        self.commit()
+        self._wake()
         if self.moves.running and not self._stepping:
             self._plan_step()
+
+    def _wake(self) -> None:
+        self._polls.wake()
+        self.commit()
 
     def refuse(self, connection: Connection, status: int, reason: str) -> None:
         self.answer_error(connection, SqsError("SerializationException", reason, status=status))
@@ -192,8 +195,8 @@ class Service:
         if reply.delivered is not None and not reply.connection.alive():
             self.store.give_back(*reply.delivered, self.now_ms())
             self.commit()
-            # Not at once: we may be within a request that wakes polls itself.
-            asyncio.get_running_loop().call_soon(self._polls.wake)
+            # Not at once: polls may just be woken, and this be the answer to one.
+            asyncio.get_running_loop().call_soon(self._wake)
             return
         reply.connection.reply(reply.status, reply.headers, reply.body)
 
@@ -212,8 +215,7 @@ class Service:
         try:
             self.make_room(STEP_ROOM_BYTES)
             self.moves.step(self.now_ms())
-            self.commit()
-            self._polls.wake()
+            self._wake()
         except SqsError:
             pass  # A full disk: the move goes on when there is room.
         self._plan_step()
