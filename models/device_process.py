@@ -7,7 +7,8 @@ on the parent's death.
     to it:    {"specs": …, …} once; {"run": number, "model", "inputs", "options", "ceilings"}; {"load": spec};
               {"stop": true}
     from it:  {"loading": model}, {"loaded": model, …} or {"load_failed": sentence, "model"}; {"ready": versions};
-              {"started": number}, {"done": number, "answers", "figures", "times", "ran_out", "memory"};
+              {"started": number}, {"done": number, "answers", "figures", "times", "ran_out", "memory"}, the answers
+              as `models.vectors` packs them;
               {"failed": sentence, "run"}: the device's fault; {"poisoned": sentence, "run"}: perhaps the batch's;
               {"log": …}
 """

@@ -26,6 +26,7 @@ from models.placement import Place
 from models.record import Record
 from models.rows import limits_of
 from models.size_watch import SizeWatch
+from models.vectors import unpacked
 
 FAILURES_TO_GIVE_UP = 5  # starts or devices that fail in a row, with no batch done in between
 _FIRST_PAUSE_SECONDS = 0.2
@@ -306,7 +307,7 @@ class Keeper:
             ceilings.passed(batch.model, self.device.description, figures["longest"], limit)
         self._report(batch, message)
         try:
-            self._desk.answer(batch, message["answers"])
+            self._desk.answer(batch, [unpacked(answer) for answer in message["answers"]])
         except Exception:
             self._desk.release(batch, "the device process gave an answer that cannot be read")
             raise

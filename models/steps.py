@@ -18,6 +18,7 @@ from typing import Any
 from models.blame import DeviceFailed, Poisoned
 from models.frames import Frames, Message
 from models.runner import Runner, Work
+from models.vectors import packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Steps:
         step.runner.forward(step.work, step.ceilings)
 
     def _finish(self, step: _Step) -> None:
-        answers = step.runner.finish(step.work)
+        answers = [packed(answer) for answer in step.runner.finish(step.work)]
         work = step.work
         told = {"figures": work.figures, "times": work.times, "ran_out": work.ran_out, "memory": self._memory()}
         self._link.send({"done": step.number, "answers": answers, **told})

@@ -56,13 +56,16 @@ def test_a_busy_queue_waits_for_ten_slots_but_only_for_milliseconds() -> None:
     assert take(policy, 2.011, 4, 10).max_messages == 4
 
 
-def test_with_a_hundred_slots_a_free_one_waits_ten_times_as_long_for_others() -> None:
+def test_with_over_a_hundred_slots_free_ones_wait_a_second_for_a_whole_receive() -> None:
     policy = polling("a", gather_seconds=0.01)
-    came_back(policy, take(policy, 0.0, 100, 100), 10)
-    assert policy.next(1.0, 0, 100) is None
-    assert policy.next(2.0, 1, 100) == pytest.approx(0.1)
-    assert policy.next(2.05, 6, 100) == pytest.approx(0.05)
-    assert take(policy, 2.06, 10, 100).max_messages == 10
+    came_back(policy, take(policy, 0.0, 128, 128), 10)
+    assert policy.next(1.0, 0, 128) is None
+    assert policy.next(2.0, 1, 128) == pytest.approx(1.0)
+    assert policy.next(2.4, 6, 128) == pytest.approx(0.6)
+    came_back(policy, take(policy, 2.5, 10, 128), 10)
+    assert policy.next(3.0, 0, 128) is None
+    assert policy.next(4.0, 6, 128) == pytest.approx(1.0)
+    assert take(policy, 5.0, 6, 128).max_messages == 6
 
 
 def test_ten_slots_are_not_waited_with() -> None:

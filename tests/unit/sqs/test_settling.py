@@ -105,6 +105,21 @@ def test_deletes_go_ten_a_call_and_end_their_leases(client: ScriptedClient) -> N
     keeper.close()
 
 
+def test_a_delete_of_a_fifo_queue_waits_for_no_company(client: ScriptedClient) -> None:
+    keeper = keeper_of(client)
+    settler = Settler(ScriptedAccount(client), keeper, lanes=(LANE,), delete_linger_seconds=60, release_cap_seconds=0)
+    for delivery, url in zip(held(keeper, 2), ("url", "url.fifo"), strict=True):
+        delivery.queue_url = url
+        settler.delete(delivery)
+    until = time.monotonic() + 10
+    while not client.calls and time.monotonic() < until:
+        time.sleep(0.01)
+    assert client.receipts("delete") == ["r1"]
+    assert settler.close(10)
+    assert client.receipts("delete") == ["r1", "r0"]
+    keeper.close()
+
+
 def test_a_failed_entry_is_tried_again_alone_and_then_left(client: ScriptedClient) -> None:
     client.fail = lambda operation, receipt: (
         {"Code": "InternalError", "SenderFault": False} if receipt == "r3" else None
