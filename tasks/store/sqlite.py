@@ -12,6 +12,7 @@ from tasks.store.protocol import KEEP_SECONDS, Attempts, Chord, HostFigures, Sta
 from tasks.store.rules import Account, Claim, Lease, NewState
 
 FIGURES_SECONDS = 3_600.0
+NO_KILLERS_SECONDS = 1.0  # for how long it is believed that no killer is known: each request asks
 
 
 class SQLiteStore:
@@ -23,6 +24,7 @@ class SQLiteStore:
         self.database = database
         self._key_of = key_of
         self._pending_of = pending_of
+        self._no_killers_until = 0.0  # monotonic
 
     def begin_attempts(self, starts: Sequence[Start]) -> list[int]:
         """See Store."""
@@ -139,9 +141,16 @@ class SQLiteStore:
         self.database.write(
             lambda connection: connection.execute("INSERT OR REPLACE INTO killers VALUES (?, ?, ?)", row)
         )
+        self._no_killers_until = 0.0
 
     def killers(self, digests: Collection[str]) -> Mapping[str, str]:
         """See Store."""
+        looked = time.monotonic()
+        if looked < self._no_killers_until:
+            return {}
+        if not self.database.read("SELECT 1 FROM killers LIMIT 1"):
+            self._no_killers_until = looked + NO_KILLERS_SECONDS
+            return {}
         sql = "SELECT digest, sentence FROM killers WHERE digest IN ({marks}) AND expires_at > ?"
         return dict(self.database.read_for(sql, list(digests), time.time()))
 

@@ -1,11 +1,14 @@
 """The SQLite file of the store: opened by many at once, and read with few connections."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 from tasks.store import database
 from tasks.store.database import READERS, Database, connect
+from tasks.store.sqlite import NO_KILLERS_SECONDS, SQLiteStore
 
 
 def test_a_new_file_is_opened_by_many_at_once(tmp_path: Path) -> None:
@@ -34,6 +37,19 @@ def test_a_hundred_threads_read_with_few_connections(tmp_path: Path, monkeypatch
     with ThreadPoolExecutor(20) as pool:
         assert list(pool.map(lambda _: store.read("SELECT 1"), range(200))) == [[(1,)]] * 200
     assert len(store._readers) <= READERS
+
+
+def test_a_killer_is_known_at_once_here_and_within_a_second_to_others(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    clock = [100.0]
+    monkeypatch.setattr("tasks.store.sqlite.time", SimpleNamespace(monotonic=lambda: clock[0], time=time.time))
+    here, there = (
+        SQLiteStore(Database(tmp_path / "s.sqlite"), key_of=str.encode, pending_of=str.encode) for _ in range(2)
+    )
+    assert here.killers(["a"]) == there.killers(["a"]) == {}
+    here.note_killer("a", "it ended the process", 60.0)
+    assert here.killers(["a", "b"]) == {"a": "it ended the process"}
+    clock[0] += NO_KILLERS_SECONDS
+    assert there.killers(["a", "b"]) == {"a": "it ended the process"}
 
 
 def test_a_file_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
