@@ -1,6 +1,8 @@
-"""What a process has used so far, by Linux's own books."""
+"""What a process has used so far, by Linux's own books, and which cores it may use."""
 
 import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -22,3 +24,26 @@ def children_of(pid: int) -> list[int]:
         for thread in Path(f"/proc/{pid}/task").iterdir()
         for child in (thread / "children").read_text().split()
     ]
+
+
+def peak_memory_mb(pid: int) -> float:
+    """The most that the process has had in memory."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
+
+
+@contextmanager
+def on_cores(cores: Collection[int]) -> Iterator[None]:
+    """What is started meanwhile has these cores alone, and so has the calling thread."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def move(pid: int, cores: Collection[int]) -> None:
+    """Let every thread of a process have these cores alone, and what they start from now on."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cores)

@@ -38,7 +38,8 @@ def load(**_: Any) -> None:
     torch.set_num_threads(int(os.environ["STOCK_THREADS"]))
     folder = os.environ["STOCK_MODEL"]
     loaded["tokenizer"] = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    loaded["model"] = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    loaded["device"] = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded["model"] = AutoModel.from_pretrained(folder, local_files_only=True).eval().to(loaded["device"])
     embed_now(["warm up"])
 
 
@@ -46,7 +47,9 @@ def embed_now(texts: list[str]) -> list[list[float]]:
     """Mean-pooled, normalized embeddings of the texts, as one batch."""
     import torch
 
-    encoded = loaded["tokenizer"](texts, padding=True, truncation=True, max_length=512, return_tensors="pt")
+    encoded = loaded["tokenizer"](texts, padding=True, truncation=True, max_length=512, return_tensors="pt").to(
+        loaded["device"]
+    )
     with torch.inference_mode():
         hidden = loaded["model"](**encoded).last_hidden_state
     mask = encoded["attention_mask"].unsqueeze(-1)
