@@ -338,6 +338,7 @@ inference_dead_letter_least = 50  # requests, before a share of them says anythi
 inference_dead_letters_an_hour = int(_number("CELERY_DEAD_LETTERS_AN_HOUR", "1000", 1, 1_000_000))
 inference_sweep_seconds = _number("CELERY_SWEEP_SECONDS", "60", 1, 3_600)
 inference_state = _state()
+inference_endpoint_program = "deploy.sagemaker.forwarder"  # what sends batches to the endpoints of models that have one
 inference_visible_devices = _os.environ.get("CUDA_VISIBLE_DEVICES")
 inference_traces = (
     any(_variable(f"OTEL_EXPORTER_OTLP_{which}", "") for which in ("ENDPOINT", "TRACES_ENDPOINT"))

@@ -24,7 +24,7 @@ class Care:
     """A process that has more than `recycle_bytes` in memory is replaced when it has finished what it has, one at a
     time. `overlap`: prepare and finish beside the forward pass; None: on a GPU. `on_begin`: see models.engine.Engine.
     `on_batch` is called with what became of a batch before its requests are resolved, in a keeper's thread. `program`
-    is the module that is run.
+    is the module that is run, `endpoint_program` the one that sends batches to endpoints, where there is one.
     """
 
     load_seconds: float
@@ -33,6 +33,20 @@ class Care:
     on_begin: OnBegin | None = None
     program: str = PROGRAM
     on_batch: Callable[[BatchReport], None] | None = None
+    endpoint_program: str | None = None
+
+    def program_of(self, device: Device) -> str:
+        """The module that a device's process runs."""
+        if device.kind != "endpoint":
+            return self.program
+        assert self.endpoint_program is not None, "the engine has seen to it"
+        return self.endpoint_program
+
+    def batches_at(self, device: Device) -> tuple[int, int]:
+        """How many batches run on the device at once, and how many it may have."""
+        if device.kind == "endpoint":
+            return device.threads, device.threads
+        return 1, 3 if self.overlaps(device) else 2  # one waits; and one is prepared or finished meanwhile
 
     def overlaps(self, device: Device) -> bool:
         """Whether that device's process prepares and finishes beside the forward pass."""

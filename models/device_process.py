@@ -15,24 +15,20 @@ on the parent's death.
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import logging
 import os
 import queue
-import signal
 import socket
 import sys
 import threading
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from models.frames import Frames, Message
+from models.process import ToParent, die_with, leave_ending_to_the_parent
 
 if TYPE_CHECKING:
     from models.loader import Loader
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 _log = logging.getLogger("models.device")
 
@@ -40,15 +36,13 @@ _log = logging.getLogger("models.device")
 def main() -> None:
     """Serve until stopped. Ends by os._exit: nothing here outlives a request, and CUDA's own exit may hang."""
     link = Frames(socket.socket(fileno=int(sys.argv[1])))
-    _die_with(int(sys.argv[2]))
+    die_with(int(sys.argv[2]))
     faulthandler.enable()
-    # Ctrl-C and `kill` reach the whole process group; when to end is the parent's decision.
-    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
-        signal.signal(ignored, signal.SIG_IGN)
+    leave_ending_to_the_parent()
     setup = link.receive()
     if setup is None:
         os._exit(0)
-    logging.basicConfig(level=setup["log_level"], handlers=[_ToParent(link)])
+    logging.basicConfig(level=setup["log_level"], handlers=[ToParent(link)])
     _environment(setup)
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(link, inbox), name="models.device read", daemon=True).start()
@@ -59,14 +53,6 @@ def main() -> None:
     steps = Steps(link, loader.runners, overlap=setup["overlap"], load=loader.load, memory=loader.memory)
     steps.serve(inbox)
     os._exit(0)
-
-
-def _die_with(parent: int) -> None:
-    """Be killed when the parent's thread that started us ends; that thread lives as long as the engine."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
 
 
 def _environment(setup: Message) -> None:
@@ -109,22 +95,6 @@ def _loader(link: Frames, setup: Message) -> Loader:
     if not loader.runners:
         os._exit(1)
     return loader
-
-
-class _ToParent(logging.Handler):
-    """Log records go to the parent, whose logging is the one that is set up."""
-
-    def __init__(self, link: Frames) -> None:
-        super().__init__()
-        self._link = link
-
-    def emit(self, record: logging.LogRecord) -> None:
-        record.created = record.created or time.time()
-        text: Any = self.format(record)
-        try:
-            self._link.send({"log": [record.levelno, record.name, text]})
-        except OSError:
-            self.handleError(record)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,14 @@ _LIST_SECONDS = 30  # a cold driver without persistence mode takes several secon
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One GPU, MIG instance, or (a share of) the CPU. `visible` is its process's CUDA_VISIBLE_DEVICES.
+    """One GPU, MIG instance, (a share of) the CPU, or an endpoint elsewhere.
 
+    `visible` is its process's CUDA_VISIBLE_DEVICES, `threads` of an endpoint how many batches it is sent at once.
     `memory_bytes` is all that it has, of the CPU its share of the machine's or container's memory; None: not known.
     """
 
     name: str
-    kind: Literal["cuda", "cpu"]
+    kind: Literal["cuda", "cpu", "endpoint"]
     threads: int
     visible: str = ""
     description: str = ""

@@ -40,7 +40,9 @@ _log = logging.getLogger("models.engine")
 
 def capacity(specs: Sequence[ModelSpec], devices: Sequence[Device]) -> int:
     """How many requests an engine wants to be given at once: enough to choose batches from, no more."""
-    return max((spec.batch_size * spec.kind.batches_held for spec in specs), default=0) * len(devices) or 1
+    here = [spec.batch_size * spec.kind.batches_held for spec in specs if spec.endpoint is None]
+    elsewhere = [spec.batch_size * (spec.endpoint_batches + 1) for spec in specs if spec.endpoint is not None]
+    return max([max(here, default=0) * len(devices), *elsewhere]) or 1
 
 
 class Engine:
@@ -57,7 +59,8 @@ class Engine:
 
     `state` is the folder where what ran out of memory is remembered. `killers` is a memory of inputs that ended
     device processes. A process that has more than `recycle_bytes` in memory is replaced. `overlap` and `program` are
-    for measurements and tests: see models.care.Care.
+    for measurements and tests: see models.care.Care. `endpoint_program` is the module whose process sends batches to
+    models with an endpoint; without one such models are refused.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Engine:
         recycle_bytes: int | None = None,
         overlap: bool | None = None,
         program: str = PROGRAM,
+        endpoint_program: str | None = None,
     ) -> None:
         if specs and not devices:
             raise ValueError("an engine with models needs at least one device")
@@ -86,7 +90,7 @@ class Engine:
         self._killers = killers or KillersHere()
         self._ceilings = Ceilings(None if state is None else state / "memory-ceilings.json")
         self._desk = Desk(specs, max_bytes=max_bytes, ceilings=self._ceilings, on_blame=self._blame)
-        self._care = Care(0.0, recycle_bytes, overlap, on_begin, program, on_batch)
+        self._care = Care(0.0, recycle_bytes, overlap, on_begin, program, on_batch, endpoint_program)
         self._changed = threading.Condition()
         self._stopped = threading.Event()
         self._keepers: list[Keeper] = []
@@ -99,6 +103,10 @@ class Engine:
 
         Raises ModelLoadError, with every process ended, when one cannot, or not in time, or when there is no room.
         """
+        if self._care.endpoint_program is None:
+            for spec in self._specs.values():
+                if spec.endpoint is not None:
+                    raise ModelLoadError(f'model "{spec.name}" has an endpoint, and nothing here reaches it')
         turn, peers = threading.Lock(), Peers()
         care = replace(self._care, load_seconds=timeout_seconds)
         self._keepers = [
@@ -156,7 +164,8 @@ class Engine:
     def describe(self, model: str) -> dict[str, Any]:
         """What a result of this model was made with: source, revision, dtype and versions of the libraries."""
         spec = self._specs[model]
-        versions = next((keeper.record.versions for keeper in self._keepers if keeper.record.versions), {})
+        told = (keeper.record.versions for keeper in self._keepers if keeper.has(model) and keeper.record.versions)
+        versions = next(told, {})
         return {
             "model": model,
             "source": Path(spec.source).name if spec.is_folder else spec.source,

@@ -148,7 +148,8 @@ class ModelLoadError(ModelsError):
 
 
 _FROM_DEVICE: dict[str, type[ModelsError]] = {
-    error.__name__: error for error in (InvalidInput, InputFailed, UnknownOption, DeviceLost, ModelLoadError)
+    error.__name__: error
+    for error in (InvalidInput, InputFailed, UnknownOption, DeviceCrash, DeviceLost, ModelLoadError)
 }
 
 

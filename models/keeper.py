@@ -67,7 +67,9 @@ class Keeper:
         self._limits = {spec.name: limits_of(spec, place.device.kind) for spec in place.specs}
         self._desk = desk
         self._care = care
-        self._most = 3 if care.overlaps(place.device) else 2  # one batch runs, one waits; and one is finished meanwhile
+        self._at_once, self._most = care.batches_at(place.device)
+        # What is elsewhere may come back at any time, and is asked for until it does.
+        self._elsewhere = place.device.kind == "endpoint"
         self._changed = changed
         self._peers = peers
         self._size = SizeWatch(place.name, care.recycle_bytes, turn)
@@ -142,7 +144,7 @@ class Keeper:
     def _live(self) -> None:
         """One process's life."""
         try:
-            child = Child(self._care.program)
+            child = Child(self._care.program_of(self.device))
         except OSError as error:
             self._bury(f"it cannot be started: {error}")
             return
@@ -194,7 +196,7 @@ class Keeper:
             self._wake,
             present,
             self.device,
-            full_only=busy > 0,
+            full_only=busy >= self._at_once,
             suspects=self._peers.are_ready(self),
             place=self.place.name,
             elsewhere=self._peers.serving(self),
@@ -286,7 +288,8 @@ class Keeper:
     def _load_failed(self, message: Message) -> None:
         self._loading = None
         self.problem = message["load_failed"]
-        if self._first or message["model"] is None or len(self._specs) == 1:
+        alone = len(self._specs) == 1 and not self._elsewhere
+        if self._first or message["model"] is None or alone:
             return  # the process ends, and that is what is tried again
         pause = self.absent.fail(message["model"], self.problem)
         _log.error("device %s: %s; tried again in %.0f s", self.place.name, self.problem, pause)
@@ -356,6 +359,7 @@ class Keeper:
         if blamed:
             self.problem = f"{self.problem}; {blamed[-1]}"
         hopeless = bool(blamed) or (self._failures >= FAILURES_TO_GIVE_UP and (not was_ready or bool(device_failure)))
+        hopeless = hopeless and not self._elsewhere
         level, next_ = (logging.ERROR, "given up") if hopeless else (logging.WARNING, "starting another")
         _log.log(level, "device %s: its process ended (%s); %s", self.place.name, self.problem, next_)
         self._become("lost" if hopeless else "down")

@@ -39,11 +39,13 @@ def need_bytes(spec: ModelSpec) -> int:
 def place(
     specs: Sequence[ModelSpec], devices: Sequence[Device], need: Callable[[ModelSpec], int] = need_bytes
 ) -> tuple[Place, ...]:
-    """The device processes of all devices: one for the models that share, and one for each isolated model.
+    """The device processes of all devices: one for the models that share, one for each isolated model, and one for each
+    model that has an endpoint.
 
     Raises ModelLoadError, with the sums, when the models do not fit.
     """
-    needs = {spec.name: need(spec) for spec in specs}
+    here = [spec for spec in specs if spec.endpoint is None]
+    needs = {spec.name: need(spec) for spec in here}
     chosen: dict[str, set[str]] = {device.name: set() for device in devices}
     if all(_room(device, needs, set(needs)) >= 0 for device in devices):
         chosen = {device.name: set(needs) for device in devices}
@@ -62,7 +64,15 @@ def place(
     return tuple(
         made
         for device in devices
-        for made in _processes(device, [spec for spec in specs if spec.name in chosen[device.name]])
+        for made in _processes(device, [spec for spec in here if spec.name in chosen[device.name]])
+    ) + tuple(_elsewhere(spec) for spec in specs if spec.endpoint is not None)
+
+
+def _elsewhere(spec: ModelSpec) -> Place:
+    """Of a model that is not loaded here: a process that sends its batches on."""
+    name = f"endpoint:{spec.name}"
+    return Place(
+        name, Device(name, "endpoint", spec.endpoint_batches, description=f"endpoint {spec.endpoint}"), (spec,)
     )
 
 

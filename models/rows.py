@@ -12,7 +12,8 @@ from models.spec import ModelSpec
 
 CHARACTERS_PER_TOKEN = 4  # English with a subword vocabulary; only the order of lengths matters much
 CHARACTERS_PER_STEP = 853  # base64 of 16 kHz, 16 bits, in the 20 ms that a speech model hears as one step
-_PASS_TOKENS = {"cpu": 32, "cuda": 4096}  # what a forward pass costs before its first token, measured in tokens
+# What a forward pass costs before its first token, measured in tokens. An endpoint forms batches of its own.
+_PASS_TOKENS = {"cpu": 32, "cuda": 4096, "endpoint": 2**31}
 _CHEAP_PADDING_TOKENS = 4096  # in generation the steps cost, not the prompt
 
 

@@ -41,6 +41,8 @@ class ModelSpec:
     `memory_bytes` is the device memory that weights, batches and caches may take together; None: not bounded.
     `isolate`: it has a device process of its own, so that its crashes and its memory are not its neighbours'.
     `pooling` ("mean", "cls" or "none") and `normalize` concern feature extraction.
+    `endpoint`: the model is not loaded by workers; its batches are sent to what is served under this name elsewhere, at
+    most `endpoint_batches` at once, and where `endpoint_objects` names a place for them, by way of objects in it.
     `example` with `example_options` is what warms it up and what `models check` runs; None: its kind's own.
     `allow_unsafe` is no key of the catalogue: who runs a process may allow it there.
     """
@@ -71,6 +73,9 @@ class ModelSpec:
     isolate: bool = False
     pooling: str = "mean"
     normalize: bool = False
+    endpoint: str | None = None
+    endpoint_batches: int = 4
+    endpoint_objects: str | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
     example: Any = None
     example_options: Mapping[str, Any] = field(default_factory=dict)

@@ -26,6 +26,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _REVISION = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _LANE = re.compile(r"[A-Za-z0-9_-]{1,75}(\.fifo)?")  # an SQS queue's name
+_ENDPOINT = re.compile(r"[A-Za-z0-9](-?[A-Za-z0-9]){0,62}")  # SageMaker's names
+_OBJECTS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w./-]*)?")
 _FLAGS = ("default", "normalize", "isolate")
 _SIZES = (
     "max_inputs",
@@ -40,8 +42,10 @@ _SIZES = (
     "batch_size",
     "batch_tokens",
     "memory_bytes",
+    "endpoint_batches",
 )
 _BEAM_OPTIONS = ("num_beams", "max_new_tokens")
+_MOST_ENDPOINT_BATCHES = 64
 _LARGEST = 2**53  # the largest whole number that every reader of JSON keeps
 _SECONDS = ("max_seconds", "time_limit_seconds", "deadline_seconds")
 _LONGEST_SECONDS = 14 * 86_400  # no message of SQS lives longer
@@ -125,9 +129,24 @@ class Table:
             value = table.get(key, 1.0)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _LONGEST_SECONDS:
                 raise self._wrong(key, f"must be a number above 0 and at most {_LONGEST_SECONDS:,}, not {value!r}")
+        self._endpoint()
         lane = table.get("lane", "inference")
         if not isinstance(lane, str) or not _LANE.fullmatch(lane):
             raise self._wrong("lane", f"must be the name of a queue, not {lane!r}")
+
+    def _endpoint(self) -> None:
+        table = self._table
+        patterns = {"endpoint": (_ENDPOINT, "an endpoint"), "endpoint_objects": (_OBJECTS, "a place, as s3://bucket/x")}
+        for key, (pattern, what) in patterns.items():
+            value = table.get(key)
+            if key in table and (not isinstance(value, str) or not pattern.fullmatch(value)):
+                raise self._wrong(key, f"must be the name of {what}, not {value!r}")
+        if "endpoint" not in table:
+            for key in ("endpoint_batches", "endpoint_objects"):
+                if key in table:
+                    raise self._wrong(key, "belongs to a model with an endpoint")
+        elif table.get("endpoint_batches", 1) > _MOST_ENDPOINT_BATCHES:
+            raise self._wrong("endpoint_batches", f"must be at most {_MOST_ENDPOINT_BATCHES}: each is a thread")
 
     def _source(self) -> str:
         source, revision = self._table["source"], self._table.get("revision")

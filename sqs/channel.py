@@ -18,6 +18,7 @@ from sqs import message as messages
 from sqs import queues
 from sqs.account import Account
 from sqs.consuming import Consuming
+from sqs.deliveries import Delivery
 from sqs.errors import QueueMissingError, UnavailableError
 from sqs.lanes import lane_of
 from sqs.options import Options
@@ -222,6 +223,12 @@ class Channel(virtual.Channel):
     def basic_get(self, queue: str, no_ack: bool = False, **_: Any) -> messages.Message | None:
         """One message, if there is one now; blocks for one call."""
         return self._start_consuming().get(queue, no_ack=no_ack)
+
+    def take(self, deliveries: list[Delivery], callback: Callable[[Any], Any]) -> None:
+        """Consume what somebody else has received for us: each message is handed to `callback` by `drain_events`."""
+        for delivery in deliveries:
+            self.connection._callbacks[delivery.queue] = callback
+        self._start_consuming().take(deliveries)
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         """The work is done: delete the message. Any thread; does not block."""

@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from sqs import arrivals, delays, deliveries, envelope, limits
+from sqs import arrivals, delays, deliveries, envelope
 from sqs.account import Account
 from sqs.broadcast.inbox import Ready
-from sqs.dead_letters import REASON_ATTRIBUTE, Mark, Reason, mark_of
+from sqs.copies import fresh, postponed
+from sqs.dead_letters import Reason
 from sqs.deliveries import Delivery
 from sqs.errors import SqsError
 from sqs.lanes import lane_of
@@ -56,6 +57,7 @@ class Consuming:
             lanes=options.lanes,
             delete_linger_seconds=options.delete_linger_seconds,
             release_cap_seconds=options.release_cap_seconds,
+            delete_messages=options.delete_messages,
         )
         self._receiver = Receiver(
             account,
@@ -66,6 +68,7 @@ class Consuming:
             give_up=self._give_up,
         )
         self._lock = threading.Lock()
+        self._emptied = threading.Condition(self._lock)
         self._held: dict[str, Message] = {}
         self._order = GroupOrder()
         self._no_ack: set[str] = set()
@@ -126,7 +129,7 @@ class Consuming:
             check_headers(headers)
             left = delays.seconds_left(headers)
             if left > delays.HOLD_SECONDS and not delivery.queue.endswith(".fifo"):
-                self._settler.postpone(delivery, _postponed(delivery, left))
+                self._settler.postpone(delivery, postponed(delivery, left))
                 return None
             return Message(delivery, content, self._channel)
         except Exception as exc:
@@ -136,6 +139,12 @@ class Consuming:
             return None
 
     # In the consuming thread.
+
+    def take(self, received: list[Delivery]) -> None:
+        """Take over what somebody else has received for us."""
+        for delivery in received:
+            self._receiver.take_slot(delivery.queue)
+        self._accept(received)
 
     def hand_over(self, message: Message, callback: Callable[[Message], Any] | None) -> bool:
         """Give a ready message to its consumer; False if it is not ours any more.
@@ -200,6 +209,11 @@ class Consuming:
 
     # In any thread.
 
+    def wait_until_empty(self, timeout_seconds: float) -> bool:
+        """Wait until nothing is held any more; False if something is after the time."""
+        with self._lock:
+            return self._emptied.wait_for(lambda: not self._held, timeout_seconds)
+
     def ack(self, tag: str) -> None:
         """Delete; nothing happens for a delivery that was settled before."""
         message = self._pop(tag)
@@ -235,7 +249,7 @@ class Consuming:
         if not last or delivery.queue.endswith(".fifo"):
             self._settler.release(delivery, seconds)
         elif delivery.holds():
-            self._settler.postpone(delivery, _fresh(delivery, self._settler.release_seconds(delivery, seconds)))
+            self._settler.postpone(delivery, fresh(delivery, self._settler.release_seconds(delivery, seconds)))
         else:
             self._keeper.drop(delivery)
 
@@ -245,6 +259,8 @@ class Consuming:
             following = self._order.done(message) if message is not None else None
             if following is not None:
                 self._ready.put((self, following))
+            if not self._held:
+                self._emptied.notify_all()
         if message is not None:
             self._receiver.free_slot(message.delivery.queue)
         return message
@@ -291,28 +307,3 @@ class Consuming:
         settled = self.flush(self._options.shutdown_seconds)
         self._settler.close(self._options.shutdown_seconds if settled else 0.0)
         self._keeper.close()
-
-
-def _fresh(delivery: Delivery, seconds: float) -> dict[str, Any]:
-    """SendMessage's parameters for the same message with receives to spare, marked as one that has been here."""
-    parameters = _postponed(delivery, seconds)
-    attributes = parameters["MessageAttributes"]
-    if REASON_ATTRIBUTE in attributes or len(attributes) < limits.MAX_MESSAGE_ATTRIBUTES:
-        mark = mark_of(attributes)
-        again = Mark(mark.generation, mark.returns + 1, mark.first_sent_at or delivery.sent_at)
-        parameters["MessageAttributes"] = {**attributes, REASON_ATTRIBUTE: again.attribute()}
-    return parameters
-
-
-def _postponed(delivery: Delivery, left: float) -> dict[str, Any]:
-    """SendMessage's parameters for the same message with the rest of its delay."""
-    parameters: dict[str, Any] = {
-        "QueueUrl": delivery.queue_url,
-        "MessageBody": delivery.body,
-        "MessageAttributes": delivery.attributes,
-        "DelaySeconds": delays.delay_seconds(left),
-    }
-    group = delivery.system_attributes.get("MessageGroupId")
-    if group is not None:
-        parameters["MessageGroupId"] = group
-    return parameters

@@ -34,6 +34,8 @@ class Delivery:
     release_after_seconds: int | None = None
     reason: "Reason | None" = None
     lost: bool = False
+    wanted_back: bool = False
+    done: bool = False  # SQS may forget the message: it was deleted, or is to be by who received it
     on_lost: "list[Callable[[Delivery], None]]" = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -121,7 +123,8 @@ def find(message: "Message | str") -> Delivery | None:
 
 
 def call_when_lost(message: "Message | str", callback: "Callable[[Delivery], None]") -> None:
-    """Call back, in the thread that renews leases, when this delivery's lease is lost; at once if it is already.
+    """Call back when this delivery's lease is lost, in the thread that renews leases, or when it is wanted back; at
+    once if it is already.
 
     The callback must not block. Does nothing for a delivery that is no longer held.
     """
@@ -129,5 +132,12 @@ def call_when_lost(message: "Message | str", callback: "Callable[[Delivery], Non
     if delivery is None:
         return
     delivery.on_lost.append(callback)
-    if delivery.lost:
+    if delivery.lost or delivery.wanted_back:
+        callback(delivery)
+
+
+def want_back(delivery: Delivery) -> None:
+    """Ask whoever works on this delivery for it, as far as nothing has begun: there is no time left for it here."""
+    delivery.wanted_back = True
+    for callback in list(delivery.on_lost):
         callback(delivery)

@@ -8,12 +8,13 @@ The one place for names and limits: the transport, the commands, Flower and the 
 | `inference-interactive` | requests that somebody waits for: four receives for one of `inference` | the engine's |
 | `inference-bulk` | requests that may wait: one receive for four of `inference`, and all that is left | the engine's |
 | `inference-general` | tasks that are not inference: callbacks, chord_unlock, users' own | four of its own |
+| `inference-lambda` | requests that a Lambda function answers; workers leave it alone unless `-Q` names it | |
 """
 
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sqs import limits
@@ -59,7 +60,7 @@ class Lane:
     Lanes share a worker's slots by `weight`: while all have messages, one of weight 4 gets four where one of
     weight 1 gets one. A lane with `own_slots` takes none of those: it has so many for itself, whatever runs elsewhere.
     `max_receive_count` is also how many attempts a request has. `invalid_input` says what becomes of a request that
-    its caller got wrong, beside its FAILURE: a dead letter, or nothing ("fail").
+    its caller got wrong, beside its FAILURE: a dead letter, or nothing ("fail"). `consumer` is who takes from it.
     """
 
     queue: Queue
@@ -68,6 +69,7 @@ class Lane:
     weight: float = 1.0
     own_slots: int = 0
     invalid_input: Literal["dead-letter", "fail"] = "dead-letter"
+    consumer: Literal["worker", "lambda"] = "worker"
 
     @property
     def name(self) -> str:
@@ -111,7 +113,17 @@ INTERACTIVE = declared("inference-interactive", weight=16.0)
 BULK = declared("inference-bulk", weight=1.0)
 GENERAL = declared("inference-general", own_slots=4)
 
-LANES: tuple[Lane, ...] = (INFERENCE, INTERACTIVE, BULK, GENERAL)
+# Of a function of at most two minutes. Lambda's pollers renew no leases, may gather a batch for five minutes, and count
+# throttled invocations as receives: a visibility timeout of six times the function's, and five receives, are what
+# docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html asks for.
+LAMBDA = replace(
+    declared("inference-lambda"),
+    queue=Queue(name="inference-lambda", visibility_timeout_seconds=720),
+    max_receive_count=5,
+    consumer="lambda",
+)
+
+LANES: tuple[Lane, ...] = (INFERENCE, INTERACTIVE, BULK, GENERAL, LAMBDA)
 
 
 def lane_named(name: str, lanes: tuple[Lane, ...] = LANES) -> Lane:

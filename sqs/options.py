@@ -49,6 +49,7 @@ class Options:
     weights: Mapping[str, float] = field(default_factory=dict)
     worker_name: str | None = None
     broadcast_prefix: str | None = None
+    delete_messages: bool = True
 
     def __post_init__(self) -> None:
         _within("lease_seconds", self.lease_seconds, 2, limits.MAX_VISIBILITY_SECONDS)

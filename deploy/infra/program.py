@@ -7,10 +7,11 @@ import pulumi
 from deploy.infra.access import Access, Role
 from deploy.infra.alarms import LaneAlarms, NobodyWorks
 from deploy.infra.fleet import GpuFleet
+from deploy.infra.function import Function
 from deploy.infra.queues import LaneQueues, as_configured
 from deploy.infra.settings import Settings
 from deploy.infra.storage import Storage
-from sqs.lanes import DEFAULT_TAGS, INFERENCE, LANES
+from sqs.lanes import DEFAULT_TAGS, INFERENCE, LAMBDA, LANES
 
 NAME = "ml-inference"
 BROADCAST_PREFIX = "celery-broadcast"  # CELERY_BROADCAST's default
@@ -21,18 +22,21 @@ def declare(settings: Settings) -> dict[str, pulumi.Output[Any]]:
     queues = settings.queues
     tags = dict(DEFAULT_TAGS) | {"Environment": queues.environment}
     topics = [queues.alarm_topic_arn] if queues.alarm_topic_arn else []
-    lanes = [LaneQueues(as_configured(lane, queues), kms_key_arn=queues.kms_key_arn) for lane in LANES]
+    lanes = [LaneQueues(as_configured(lane, settings), kms_key_arn=queues.kms_key_arn) for lane in LANES]
+    workers = [lane for lane in lanes if lane.lane.consumer == "worker"]
     storage = Storage(NAME, object_days=queues.object_days, kms_key_arn=queues.kms_key_arn, tags=tags)
     access = Access(
         NAME,
         lanes,
         broadcast_prefix=BROADCAST_PREFIX,
         table_arn=storage.table.arn,
+        bucket_arn=storage.bucket.arn,
+        endpoints=settings.endpoints,
         kms_key_arn=queues.kms_key_arn,
     )
     for lane in lanes:
         LaneAlarms(lane, oldest_age_seconds=queues.oldest_age_alarm_seconds, topics=topics)
-    NobodyWorks(NAME, lanes, topics=topics)
+    NobodyWorks(NAME, workers, topics=topics)
     main = next(lane for lane in lanes if lane.lane.name == INFERENCE.name)
     backend = pulumi.Output.concat("dynamodb://@/", storage.table.name)
     exports: dict[str, pulumi.Output[Any]] = {
@@ -49,10 +53,21 @@ def declare(settings: Settings) -> dict[str, pulumi.Output[Any]]:
         fleet = GpuFleet(
             NAME,
             settings.fleet,
-            lanes,
+            workers,
             worker_policy_arn=access.policies[Role.WORKER].arn,
             result_backend=backend,
             tags=tags,
         )
         exports["fleet_group"] = fleet.group.name
+    if settings.aws_lambda is not None:
+        function = Function(
+            NAME,
+            settings.aws_lambda,
+            next(lane for lane in lanes if lane.lane.name == LAMBDA.name),
+            policy_arn=access.policies[Role.FUNCTION].arn,
+            result_backend=backend,
+            topics=topics,
+            tags=tags,
+        )
+        exports["function_arn"] = function.function.arn
     return exports

@@ -5,12 +5,18 @@ from dataclasses import replace
 import pulumi
 import pulumi_aws as aws
 
-from deploy.infra.settings import Queues
+from deploy.infra.settings import Settings
 from sqs.lanes import Lane
 
 
-def as_configured(lane: Lane, queues: Queues) -> Lane:
+def as_configured(lane: Lane, settings: Settings) -> Lane:
     """The lane as `sqs/lanes.py` declares it, with what a stack may change."""
+    queues = settings.queues
+    visibility_timeout_seconds, max_receive_count = queues.visibility_timeout_seconds, queues.max_receive_count
+    if lane.consumer == "lambda":
+        function = settings.aws_lambda
+        visibility_timeout_seconds = (function or lane.queue).visibility_timeout_seconds
+        max_receive_count = (function or lane).max_receive_count
     tags = dict(lane.queue.tags) | {"Environment": queues.environment}
     return replace(
         lane,
@@ -20,13 +26,13 @@ def as_configured(lane: Lane, queues: Queues) -> Lane:
             max_message_bytes=queues.max_message_bytes,
             retention_seconds=queues.retention_seconds,
             receive_wait_seconds=queues.receive_wait_seconds,
-            visibility_timeout_seconds=queues.visibility_timeout_seconds,
+            visibility_timeout_seconds=visibility_timeout_seconds,
             tags=tags,
         ),
         dead_letter_queue=replace(
             lane.dead_letter_queue, retention_seconds=queues.dead_letter_retention_seconds, tags=tags
         ),
-        max_receive_count=queues.max_receive_count,
+        max_receive_count=max_receive_count,
     )
 
 

@@ -1,7 +1,8 @@
 """A stack's configuration, typed and checked before anything is declared.
 
 `Pulumi.STACK.yaml` holds it in three objects: `celery-inference:queues`, `celery-inference:fleet` (GPU hosts on EC2)
-and `celery-inference:lambda`. Nothing is needed; without `fleet` or `lambda` that consumer is not declared.
+and `celery-inference:lambda`, and a list, `celery-inference:endpoints`. Nothing is needed; without `fleet` or `lambda`
+that consumer is not declared.
 """
 
 import difflib
@@ -11,16 +12,18 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sqs import limits
-from sqs.lanes import INFERENCE
+from sqs.lanes import INFERENCE, LAMBDA
 
 Arn = Annotated[str, Field(pattern=r"^arn:aws[\w-]*:[\w-]+:[\w-]*:\d*:.+$")]
+EndpointName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")]
 # A tag may be moved to another image; a digest may not.
 Image = Annotated[str, Field(pattern=r"^[\w.:/-]+@sha256:[0-9a-f]{64}$")]
 
-# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html: a visibility timeout of at least six times
-# the function's, and a maxReceiveCount of at least 5, because throttled invocations count as receives.
+# docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html: a visibility timeout of at least six times the
+# function's; the lane's own is that of the default function. docs.aws.amazon.com/lambda/latest/api/
+# API_CreateEventSourceMapping.html: more than ten messages a batch need a window to gather them.
 LAMBDA_VISIBILITY_FACTOR = 6
-LAMBDA_MIN_RECEIVE_COUNT = 5
+LAMBDA_BATCH_WITHOUT_WINDOW = 10
 
 
 class SettingError(ValueError):
@@ -118,16 +121,33 @@ class Fleet(_Part):
 
 
 class LambdaConsumer(_Part):
-    """The function that consumes the Lambda lane.
+    """The function that consumes the Lambda lane. `batch_size` messages at most come in one event, gathered for at most
+    `batch_window_seconds`; `concurrency` events are worked on at once.
 
     Limits: docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html.
     """
 
     image: Image
-    timeout_seconds: int = Field(default=120, ge=1, le=900)
+    timeout_seconds: int = Field(
+        default=LAMBDA.queue.visibility_timeout_seconds // LAMBDA_VISIBILITY_FACTOR, ge=30, le=900
+    )
     memory_mib: int = Field(default=3_008, ge=128, le=10_240)
     concurrency: int = Field(default=10, ge=2, le=1_000)
-    max_receive_count: int = Field(default=LAMBDA_MIN_RECEIVE_COUNT, ge=1, le=limits.MAX_RECEIVE_COUNT)
+    batch_size: int = Field(default=10, ge=1, le=100)
+    batch_window_seconds: int = Field(default=1, ge=0, le=300)
+    max_receive_count: int = Field(
+        default=LAMBDA.max_receive_count, ge=LAMBDA.max_receive_count, le=limits.MAX_RECEIVE_COUNT
+    )
+    log_days: int = Field(default=30, ge=1, le=3_653)
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.batch_size > LAMBDA_BATCH_WITHOUT_WINDOW and self.batch_window_seconds < 1:
+            raise ValueError(
+                f"batch_size is {self.batch_size} and batch_window_seconds 0: "
+                f"Lambda gathers more than {LAMBDA_BATCH_WITHOUT_WINDOW} messages only within a window"
+            )
+        return self
 
     @property
     def visibility_timeout_seconds(self) -> int:
@@ -136,9 +156,10 @@ class LambdaConsumer(_Part):
 
 
 class Settings(_Part):
-    """The whole configuration of a stack."""
+    """The whole configuration of a stack. `endpoints` are SageMaker's that models of the catalogue live on."""
 
     queues: Queues = Queues()
+    endpoints: list[EndpointName] = []
     fleet: Fleet | None = None
     aws_lambda: LambdaConsumer | None = Field(default=None, alias="lambda")
 
@@ -170,4 +191,4 @@ def _sentence(error: ValidationError) -> str:
 
 def _known_keys() -> list[str]:
     fields = [name for part in (Queues, Fleet, LambdaConsumer) for name in part.model_fields]
-    return [*fields, "queues", "fleet", "lambda"]
+    return [*fields, "queues", "fleet", "lambda", "endpoints"]

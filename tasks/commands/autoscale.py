@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from sqs.lanes import GENERAL
 from tasks.autoscale.fleets import FleetError, fleet_of
 from tasks.autoscale.policy import Goal, Policy
 from tasks.autoscale.scaler import Scaler
@@ -47,8 +46,8 @@ def autoscale(context: Any, /, fleet: str, **options: Any) -> None:
         driven = fleet_of(fleet)
     except (ValueError, FleetError) as error:
         raise click.ClickException(str(error)) from error
-    # Tasks that are not inference have slots of their own on every worker, and need no GPU.
-    lanes = [lane for lane in lanes_of(app) if lane.name != GENERAL.name]
+    # Tasks that are not inference have slots of their own on every worker, and need no GPU; other lanes need no worker.
+    lanes = [lane for lane in lanes_of(app) if lane.consumer == "worker" and not lane.own_slots]
     scaler = Scaler(
         Policy(goal), driven, InspectedWorkers(app), sqs=client_of(context), lanes=lanes, store=store_of(app)
     )

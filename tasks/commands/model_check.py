@@ -30,7 +30,7 @@ def check(spec: ModelSpec, conf: Any, *, allow_unsafe: bool = False) -> dict[str
     device = engines.devices(conf)[0]
     if allow_unsafe:
         spec = replace(spec, allow_unsafe=True)
-    engine = Engine([spec], [device])
+    engine = Engine([spec], [device], endpoint_program=conf.inference_endpoint_program)
     try:
         engine.start(LOAD_SECONDS)
         return _measure(engine, spec, device)
@@ -59,7 +59,8 @@ def as_text(report: dict[str, Any]) -> str:
 
 
 def _measure(engine: Engine, spec: ModelSpec, device: Device) -> dict[str, Any]:
-    facts = engine.loaded(spec.name)[device.name]
+    (where,) = engine.loaded(spec.name)
+    facts = engine.loaded(spec.name)[where]
     made_with = engine.describe(spec.name)
     rows, options = inputs.check(spec, facts["example"], facts["example_options"])
     seconds, result = [], None
@@ -79,8 +80,8 @@ def _measure(engine: Engine, spec: ModelSpec, device: Device) -> dict[str, Any]:
         "source": spec.source,
         "revision": made_with["revision"],
         "dtype": spec.dtype,
-        "device": device.name,
-        "device_description": device.description,
+        "device": where,
+        "device_description": device.description if where == device.name else "",
         "versions": made_with["versions"],
         "load_seconds": facts["load_seconds"],
         "warm_seconds": facts["warm_seconds"],

@@ -242,6 +242,25 @@ def _scaling_policy(inputs: Inputs) -> Inputs:
     return made
 
 
+def _log_group(inputs: Inputs) -> Inputs:
+    return {
+        "LogGroupName": inputs["name"],
+        "RetentionInDays": inputs["retentionInDays"],
+        "Tags": _tags(inputs["tags"]),
+    }
+
+
+def _function(inputs: Inputs) -> Inputs:
+    made = {_pascal(key): inputs[key] for key in ("packageType", "role", "timeout", "memorySize", "architectures")}
+    return made | {
+        "FunctionName": inputs["name"],
+        "Code": {"ImageUri": inputs["imageUri"]},
+        "Environment": {"Variables": inputs["environment"]["variables"]},
+        "LoggingConfig": _pascal_all(inputs["loggingConfig"]),
+        "Tags": _tags(inputs["tags"]),
+    }
+
+
 def _tags(tags: dict[str, str]) -> list[dict[str, str]]:
     return _pairs(tags, "Key")
 
@@ -277,4 +296,7 @@ _KINDS: dict[str, tuple[str, Callable[[Inputs], Inputs]]] = {
     "aws:ec2/launchTemplate:LaunchTemplate": ("AWS::EC2::LaunchTemplate", _template),
     "aws:autoscaling/group:Group": ("AWS::AutoScaling::AutoScalingGroup", _group),
     "aws:autoscaling/policy:Policy": ("AWS::AutoScaling::ScalingPolicy", _scaling_policy),
+    "aws:cloudwatch/logGroup:LogGroup": ("AWS::Logs::LogGroup", _log_group),
+    "aws:lambda/function:Function": ("AWS::Lambda::Function", _function),
+    "aws:lambda/eventSourceMapping:EventSourceMapping": ("AWS::Lambda::EventSourceMapping", _pascal_all),
 }

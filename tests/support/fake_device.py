@@ -21,8 +21,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
-from models.device_process import _die_with
 from models.frames import Frames, Message
+from models.process import die_with
 
 leaked: list[bytes] = []
 sick: list[IO[str]] = []
@@ -103,7 +103,7 @@ def run(link: Frames, message: Message, spec: Message) -> None:
 def main() -> None:
     """Serve until stopped."""
     link = Frames(socket.socket(fileno=int(sys.argv[1])))
-    _die_with(int(sys.argv[2]))
+    die_with(int(sys.argv[2]))
     setup = link.receive() or os._exit(0)
     loaded = {}
     for spec in setup["specs"]:

@@ -35,6 +35,9 @@ class Bridge:
             "aws:ec2/launchTemplate:LaunchTemplate": self._template,
             "aws:autoscaling/group:Group": self._group,
             "aws:autoscaling/policy:Policy": self._scaling_policy,
+            "aws:cloudwatch/logGroup:LogGroup": self._log_group,
+            "aws:lambda/function:Function": self._function,
+            "aws:lambda/eventSourceMapping:EventSourceMapping": self._mapping,
         }
 
     def client(self, service: str) -> Any:
@@ -206,6 +209,34 @@ class Bridge:
             }
         self.client("autoscaling").put_scaling_policy(
             AutoScalingGroupName=inputs["autoscalingGroupName"], PolicyName=name, **wanted
+        )
+
+    def _log_group(self, name: str, inputs: Inputs) -> None:
+        logs = self.client("logs")
+        logs.create_log_group(logGroupName=inputs["name"])
+        logs.put_retention_policy(logGroupName=inputs["name"], retentionInDays=inputs["retentionInDays"])
+
+    def _function(self, name: str, inputs: Inputs) -> None:
+        self.client("lambda").create_function(
+            FunctionName=inputs["name"],
+            PackageType=inputs["packageType"],
+            Code={"ImageUri": inputs["imageUri"]},
+            Role=inputs["role"],
+            Timeout=inputs["timeout"],
+            MemorySize=inputs["memorySize"],
+            Architectures=inputs["architectures"],
+            Environment={"Variables": inputs["environment"]["variables"]},
+            LoggingConfig={_pascal(key): value for key, value in inputs["loggingConfig"].items()},
+        )
+
+    def _mapping(self, name: str, inputs: Inputs) -> None:
+        self.client("lambda").create_event_source_mapping(
+            EventSourceArn=inputs["eventSourceArn"],
+            FunctionName=inputs["functionName"],
+            BatchSize=inputs["batchSize"],
+            MaximumBatchingWindowInSeconds=inputs["maximumBatchingWindowInSeconds"],
+            FunctionResponseTypes=inputs["functionResponseTypes"],
+            ScalingConfig=_pascal_all(inputs["scalingConfig"]),
         )
 
 

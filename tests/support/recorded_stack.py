@@ -22,6 +22,7 @@ FLEET = {
     "subnet_ids": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
     "security_group_ids": ["sg-0123456789abcdef0"],
 }
+FUNCTION = {"image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/celery-inference-lambda@{DIGEST}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,11 @@ def _outputs(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         "iam": f"arn:aws:iam::{ACCOUNT}:{type_.rsplit(':', 1)[1].lower()}/{called}",
         "s3": f"arn:aws:s3:::{called}",
         "dynamodb": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{called}",
+        "lambda": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{called}",
         "autoscaling": f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:{called}",
     }
+    if type_ == "aws:cloudwatch/logGroup:LogGroup":
+        arns["cloudwatch"] = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{called}"
     return {
         "name": called,
         "bucket": called,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("sqs", "models", "tasks", "monitor", "demo")
+ROOMS = ("sqs", "models", "tasks", "monitor", "deploy", "demo")
 
 
 @pytest.fixture
@@ -40,6 +40,12 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
         ("tasks/fates.py", "import monitor"),
         ("monitor/__init__.py", "import transformers"),
         ("tasks/fates.py", "import demo.work"),
+        ("tasks/fates.py", "import deploy.aws_lambda.event"),
+        ("deploy/aws_lambda/event.py", "import torch"),
+        ("deploy/sagemaker/wire.py", "import transformers"),
+        ("deploy/sagemaker/wire.py", "import deploy.aws_lambda.event"),
+        ("models/keeper.py", "import deploy.sagemaker.forwarder"),
+        ("deploy/infra/queues.py", "import tasks.fates"),
     ],
 )
 def test_a_planted_import_breaks_a_contract(copy: Path, file: str, line: str) -> None:

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploy.sagemaker.container import PORT
+from tests.support.lambda_service import HANDLER
+
 ROOT = Path(__file__).parents[3]
 HADOLINT = Path(sysconfig.get_path("scripts")) / "hadolint"
 
@@ -19,12 +22,17 @@ def hadolint(file: Path) -> str:
     return subprocess.run([HADOLINT, file], capture_output=True, text=True, check=False, timeout=60).stdout
 
 
-def test_hadolint_has_nothing_to_say() -> None:
-    assert hadolint(ROOT / "deploy/docker/Dockerfile") == ""
+IMAGES = ("docker", "aws_lambda", "sagemaker")
 
 
-def test_hadolint_finds_a_fault(tmp_path: Path) -> None:
-    text = (ROOT / "deploy/docker/Dockerfile").read_text().replace("python:3.11-slim-bookworm", "python:latest")
+@pytest.mark.parametrize("image", IMAGES)
+def test_hadolint_has_nothing_to_say(image: str) -> None:
+    assert hadolint(ROOT / f"deploy/{image}/Dockerfile") == ""
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_hadolint_finds_a_fault(tmp_path: Path, image: str) -> None:
+    text = (ROOT / f"deploy/{image}/Dockerfile").read_text().replace("python:3.11-slim-bookworm", "python:latest")
     (tmp_path / "Dockerfile").write_text(text)
     assert "DL3007" in hadolint(tmp_path / "Dockerfile")
 
@@ -64,6 +72,27 @@ def test_the_image_asks_its_worker_whether_it_lives(status: int, healthy: bool) 
         ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=False, timeout=30)
         server.shutdown()
     assert (ran.returncode == 0) is healthy
+
+
+def test_the_functions_image_has_every_room_that_its_handler_imports_and_names_it() -> None:
+    text = (ROOT / "deploy/aws_lambda/Dockerfile").read_text()
+    ignored = (ROOT / "deploy/aws_lambda/Dockerfile.dockerignore").read_text().splitlines()
+    for room in ("sqs", "models", "tasks", "deploy"):
+        assert f"COPY {room} {room}\n" in text
+        assert f"!{room}" in ignored
+    assert f'CMD ["{HANDLER}"]' in text.splitlines()
+    assert "CELERY_BROADCAST=off" in text
+
+
+def test_an_endpoints_image_has_every_room_that_its_container_imports_and_takes_sagemakers_argument() -> None:
+    text = (ROOT / "deploy/sagemaker/Dockerfile").read_text()
+    ignored = (ROOT / "deploy/sagemaker/Dockerfile.dockerignore").read_text().splitlines()
+    for room in ("sqs", "models", "tasks", "deploy"):
+        assert f"COPY {room} {room}\n" in text
+        assert f"!{room}" in ignored
+    assert 'ENTRYPOINT ["python", "-m", "deploy.sagemaker.container", "--host", "0.0.0.0"]' in text.splitlines()
+    assert 'CMD ["serve"]' in text.splitlines()
+    assert f"EXPOSE {PORT}" in text.splitlines()
 
 
 @pytest.fixture

@@ -14,26 +14,28 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from deploy.infra.scaling import MAX_STEPS, wake_steps
-from sqs.lanes import LANES
+from sqs.lanes import LAMBDA, LANES
 from tasks.store.dynamodb import schema, table
 from tasks.store.dynamodb.place import Place as DynamoDBPlace
 from tests.support.cloudformation import problems
 from tests.support.moto_bridge import Bridge
-from tests.support.recorded_stack import FLEET, REGION, RecordedStack, record
+from tests.support.recorded_stack import FLEET, FUNCTION, REGION, RecordedStack, record
 
 QUEUE = "aws:sqs/queue:Queue"
+WORKERS = [lane for lane in LANES if lane.consumer == "worker"]
 
 
 @pytest.fixture(scope="module")
 def stack() -> RecordedStack:
-    return record({"fleet": FLEET})
+    return record({"fleet": FLEET, "lambda": FUNCTION})
 
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bridge]:
     for name, value in (("AWS_ACCESS_KEY_ID", "any"), ("AWS_SECRET_ACCESS_KEY", "any"), ("AWS_DEFAULT_REGION", REGION)):
         monkeypatch.setenv(name, value)
-    with mock_aws():
+    # moto would ask Docker for the function, and let sends to its lane fail without one.
+    with mock_aws(config={"lambda": {"use_docker": False}}):
         yield Bridge()
 
 
@@ -150,6 +152,16 @@ def test_no_policy_allows_more_than_named_queues(stack: RecordedStack) -> None:
                 assert statement["Action"] == ["sqs:ListQueues"]
 
 
+def test_who_forwards_may_invoke_the_named_endpoints_and_nobody_else_may() -> None:
+    policies = record({"endpoints": ["my-model"]}).of("aws:iam/policy:Policy")
+    for role in ("worker", "function"):
+        may = {row["Sid"]: row for row in json.loads(policies[f"ml-inference-{role}"]["policy"])["Statement"]}
+        assert may["Endpoints"]["Resource"] == ["arn:aws:sagemaker:eu-central-1:123456789012:endpoint/my-model"]
+        assert may["EndpointObjects"]["Resource"].endswith("/*")
+    for role in ("producer", "operator"):
+        assert "sagemaker:" not in policies[f"ml-inference-{role}"]["policy"]
+
+
 def test_the_bucket_is_private_and_forgets(stack: RecordedStack) -> None:
     block = stack.of("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock")["ml-inference-objects"]
     assert all(value is True for key, value in block.items() if key != "bucket")
@@ -161,6 +173,42 @@ def test_without_a_fleet_there_is_none() -> None:
     stack = record({})
     assert not [resource for resource in stack.resources if resource.type.startswith(("aws:ec2", "aws:autoscaling"))]
     assert "fleet_group" not in stack.exports
+
+
+def test_without_a_function_there_is_none_and_its_lane_is_as_the_code_has_it() -> None:
+    stack = record({})
+    assert not [resource for resource in stack.resources if resource.type.startswith("aws:lambda")]
+    assert stack.of(QUEUE)[LAMBDA.name]["visibilityTimeoutSeconds"] == LAMBDA.queue.visibility_timeout_seconds
+
+
+def test_the_lane_of_a_function_fits_its_timeout() -> None:
+    stack = record({"lambda": FUNCTION | {"timeout_seconds": 300, "max_receive_count": 8}})
+    queue = stack.of(QUEUE)[LAMBDA.name]
+    assert queue["visibilityTimeoutSeconds"] == 6 * 300
+    assert json.loads(queue["redrivePolicy"])["maxReceiveCount"] == 8
+    assert stack.of(QUEUE)["inference"]["visibilityTimeoutSeconds"] == 30
+
+
+def test_one_failed_message_brings_back_no_other(stack: RecordedStack) -> None:
+    mapping = stack.of("aws:lambda/eventSourceMapping:EventSourceMapping")["ml-inference-lane"]
+    assert mapping["functionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["eventSourceArn"].endswith(f":{LAMBDA.name}")
+    assert mapping["scalingConfig"] == {"maximumConcurrency": 10}
+
+
+def test_the_function_takes_from_its_lane_alone_and_buries_in_its_letters_alone(stack: RecordedStack) -> None:
+    policy = json.loads(stack.of("aws:iam/policy:Policy")["ml-inference-function"]["policy"])
+    may = {statement["Sid"]: statement for statement in policy["Statement"]}
+    taking = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"}
+    assert [arn.rpartition(":")[2] for arn in may["Consume"]["Resource"]] == [LAMBDA.name]
+    assert taking <= set(may["Consume"]["Action"])
+    assert [arn.rpartition(":")[2] for arn in may["Bury"]["Resource"]] == [LAMBDA.dead_letter_queue.name]
+    for sid in ("Send", "Bury"):
+        assert not taking & set(may[sid]["Action"])
+    assert set(may) == {"Consume", "Send", "Bury", "Results", "Letters"}
+    worker = json.loads(stack.of("aws:iam/policy:Policy")["ml-inference-worker"]["policy"])
+    (consumed,) = (statement for statement in worker["Statement"] if statement["Sid"] == "Consume")
+    assert LAMBDA.name not in [arn.rpartition(":")[2] for arn in consumed["Resource"]]
 
 
 def test_hosts_boot_into_a_worker(stack: RecordedStack) -> None:
@@ -202,7 +250,7 @@ def test_the_fleet_sleeps_at_zero_and_wakes_in_one_step(stack: RecordedStack) ->
             f"arn:aws:autoscaling:eu-central-1:123456789012:ml-inference-{name}-0a1b2c3"
         ]
     sleeps_on = alarms["ml-inference-sleep"]["metricQueries"][-1]["expression"]
-    assert sleeps_on == "+".join(f"v{index}+f{index}" for index, _ in enumerate(LANES))
+    assert sleeps_on == "+".join(f"v{index}+f{index}" for index, _ in enumerate(WORKERS))
 
 
 @pytest.mark.parametrize("most", [1, 3, 20, 21, 500])
@@ -221,7 +269,7 @@ def test_moto_makes_all_of_it(stack: RecordedStack, aws: Bridge) -> None:
     url = aws.client("sqs").get_queue_url(QueueName="inference")["QueueUrl"]
     attributes = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     assert json.loads(attributes["RedrivePolicy"])["maxReceiveCount"] == 4
-    assert len(aws.client("cloudwatch").describe_alarms()["MetricAlarms"]) == 2 * len(LANES) + 3
+    assert len(aws.client("cloudwatch").describe_alarms()["MetricAlarms"]) == 2 * len(LANES) + 4
 
 
 @pytest.mark.parametrize(
@@ -231,6 +279,8 @@ def test_moto_makes_all_of_it(stack: RecordedStack, aws: Bridge) -> None:
         ("ml-inference-worker", {"policy": '{"Version": "2012-10-17", "Statement": [{"Effect": "Perhaps"}]}'}),
         ("ml-inference-objects", {"bucket": "no-such-bucket", "blockPublicAcls": True}),
         ("ml-inference-results", {"hashKey": "task_id"}),
+        ("ml-inference-lane", {"eventSourceArn": "arn:aws:sqs:eu-central-1:123456789012:gone"}),
+        ("ml-inference", {"packageType": "Image", "role": "arn:aws:iam::123456789012:role/gone"}),
     ],
 )
 def test_moto_refuses_a_fault(stack: RecordedStack, aws: Bridge, name: str, inputs: dict[str, Any]) -> None:
@@ -255,6 +305,13 @@ def test_cfn_lint_finds_nothing(stack: RecordedStack) -> None:
         ("ml-inference-host", {"imageId": "the newest"}),
         ("ml-inference-wake", {"adjustmentType": "Exact"}),
         ("ml-inference-results", {"billingMode": "FREE"}),
+        ("ml-inference-lane", {"batchSize": 10_001}),
+        ("ml-inference-lane", {"functionResponseTypes": ["ReportFailures"]}),
+        ("ml-inference-lane", {"scalingConfig": {"maximumConcurrency": 1}}),
+        ("ml-inference", {"timeout": 901}),
+        ("ml-inference", {"memorySize": 64}),
+        ("ml-inference", {"packageType": "Container"}),
+        ("ml-inference-function", {"retentionInDays": 31}),
     ],
 )
 def test_cfn_lint_finds_a_fault(stack: RecordedStack, name: str, inputs: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.cloudformation import template
-from tests.support.recorded_stack import FLEET, RecordedStack, record
+from tests.support.recorded_stack import FLEET, FUNCTION, RecordedStack, record
 
 CHECKOV = Path(__file__).parents[3] / ".venv-checkov" / "bin" / "checkov"
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/0a1b2c3d"
@@ -18,6 +18,11 @@ KEY = "arn:aws:kms:eu-central-1:123456789012:key/0a1b2c3d"
 LEFT_OUT = {
     "CKV_AWS_18": "access logs of a bucket of inputs would name who asked for what",
     "CKV_AWS_21": "objects are written once, and their expiry is meant to be final",
+    "CKV_AWS_115": "reserved concurrency throttles what is received already; the mapping bounds how many run",
+    "CKV_AWS_116": "that queue is for asynchronous invocations; a mapping invokes, and its lane has dead letters",
+    "CKV_AWS_117": "the function reaches AWS's public endpoints, and nothing inside a network of one's own",
+    "CKV_AWS_158": "the log holds ids and no inputs, and a key for logs needs a policy of its own",
+    "CKV_AWS_173": "the variables name a broker, a table and no secret",
 }
 
 pytestmark = pytest.mark.skipif(
@@ -28,7 +33,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def stack() -> RecordedStack:
     """With a key of one's own: checkov takes SQS's own encryption for none."""
-    return record({"fleet": FLEET, "queues": {"kms_key_arn": KEY}})
+    return record({"fleet": FLEET, "lambda": FUNCTION, "queues": {"kms_key_arn": KEY}})
 
 
 def findings(folder: Path, *stacks: RecordedStack) -> list[set[str]]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from deploy.infra.settings import SettingError, read
-from tests.support.recorded_stack import FLEET, record
+from tests.support.recorded_stack import FLEET, FUNCTION, record
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,7 @@ from tests.support.recorded_stack import FLEET, record
         ({"queues": {"retention_second": 60}}, ["queues.retention_second", "did you mean retention_seconds?"]),
         ({"fleat": {}}, ["fleat", "did you mean fleet?"]),
         ({"queues": 5}, ["queues", "5"]),
+        ({"endpoints": ["my model"]}, ["endpoints.0", "'my model'"]),
         ({"fleet": {}}, ["fleet.ami_id", "missing"]),
         ({"fleet": FLEET | {"ami_id": "latest"}}, ["fleet.ami_id", "'latest'"]),
         ({"fleet": FLEET | {"worker_image": "celery-inference:latest"}}, ["fleet.worker_image", "latest"]),
@@ -32,6 +33,12 @@ from tests.support.recorded_stack import FLEET, record
         ({"fleet": FLEET | {"spot_percent": 101}}, ["fleet.spot_percent", "101"]),
         ({"fleet": FLEET | {"max_workers": 2, "on_demand_base": 3}}, ["on_demand_base is 3", "max_workers (2)"]),
         ({"lambda": {"image": "x", "timeout_seconds": 60}}, ["lambda.image", "'x'"]),
+        ({"lambda": FUNCTION | {"timeout_seconds": 901}}, ["lambda.timeout_seconds", "901"]),
+        ({"lambda": FUNCTION | {"max_receive_count": 3}}, ["lambda.max_receive_count", "3"]),
+        (
+            {"lambda": FUNCTION | {"batch_size": 50, "batch_window_seconds": 0}},
+            ["batch_size is 50", "batch_window_seconds 0"],
+        ),
     ],
 )
 def test_a_wrong_value_is_one_sentence(values: dict[str, Any], words: list[str]) -> None:

@@ -67,6 +67,12 @@ def test_what_an_operator_may_say_of_a_model_is_read(tmp_path: Path) -> None:
     assert not one.allow_unsafe
 
 
+def test_a_model_may_live_elsewhere(tmp_path: Path) -> None:
+    one = spec(tmp_path, FILL_MASK + 'endpoint = "fill-1"\nendpoint_batches = 2\nendpoint_objects = "s3://bucket/x/y"')
+    assert (one.endpoint, one.endpoint_batches, one.endpoint_objects) == ("fill-1", 2, "s3://bucket/x/y")
+    assert spec(tmp_path, FILL_MASK).endpoint is None
+
+
 def test_more_new_tokens_raise_the_limit_on_beams_times_new_tokens(tmp_path: Path) -> None:
     source = 'task = "text-generation"\nsource = "./g"\n'
     assert spec(tmp_path, source).max_beam_tokens == 2048
@@ -126,6 +132,14 @@ def test_a_spec_survives_the_way_to_a_device_process(tmp_path: Path) -> None:
         (FILL_MASK + 'isolate = "yes"', r"\[one\] isolate: must be true or false"),
         (FILL_MASK + "continuous = true", r'\[one\] continuous: "True" is not served'),
         (FILL_MASK + 'continuous = "of"', r'\[one\] continuous: "of" is not served. Did you mean "off"'),
+        (FILL_MASK + 'endpoint = "an endpoint"', r"\[one\] endpoint: must be the name of an endpoint"),
+        (FILL_MASK + "endpoint_batches = 2", r"\[one\] endpoint_batches: belongs to a model with an endpoint"),
+        (FILL_MASK + 'endpoint = "e"\nendpoint_batches = 65', r"\[one\] endpoint_batches: must be at most 64"),
+        (
+            FILL_MASK + 'endpoint = "e"\nendpoint_objects = "/tmp"',
+            r"\[one\] endpoint_objects: must be the name of a place",
+        ),
+        (FILL_MASK + 'endpoints = "e"', r'\[one\] endpoints: .*mean "endpoint"'),
         (FILL_MASK + "task = 5", "cannot be read"),
         ('task = ["fill-mask"]\nsource = "./f"', r"\[one\] task: .* is not served"),
         (FILL_MASK + "allow_unsafe = true", r"\[one\] allow_unsafe: is no key of a catalogue"),

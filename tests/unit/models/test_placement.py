@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.devices import Device
+from models.engine import capacity
 from models.errors import ModelLoadError
 from models.placement import need_bytes, place
 from models.spec import ModelSpec
@@ -91,3 +92,19 @@ def test_every_model_is_somewhere_and_no_device_is_overfilled(needs: list[int], 
     assert {one.name for where in placed for one in where.specs} == {one.name for one in specs}
     for where in placed:
         assert sum(one.memory_bytes or 0 for one in where.specs) <= (where.device.memory_bytes or 0)
+
+
+def test_a_model_that_lives_elsewhere_takes_no_room_and_has_a_process_of_its_own() -> None:
+    specs = [spec("a", 16), spec("b", 900, endpoint="there", endpoint_batches=3)]
+    assert names(specs, [gpu(0), gpu(1)]) == {"cuda:0": ["a"], "cuda:1": ["a"], "endpoint:b": ["b"]}
+    (elsewhere,) = (one for one in place(specs, [gpu(0)]) if one.device.kind == "endpoint")
+    assert (elsewhere.device.threads, elsewhere.device.visible) == (3, "")
+    assert names([specs[1]], [gpu(0)]) == {"endpoint:b": ["b"]}, "no device process without a model"
+
+
+def test_a_worker_holds_a_few_batches_for_each_device_or_for_the_endpoint() -> None:
+    here, there = spec("a", batch_size=8), spec("b", batch_size=8, endpoint="there", endpoint_batches=10)
+    at_home = capacity([here], [gpu(0), gpu(1)])
+    assert at_home == 2 * 8 * here.kind.batches_held
+    assert capacity([here, there], [gpu(0), gpu(1)]) == max(at_home, 8 * 11)
+    assert capacity([there], [gpu(0)]) == 8 * 11

@@ -120,6 +120,19 @@ def test_a_delete_of_a_fifo_queue_waits_for_no_company(client: ScriptedClient) -
     keeper.close()
 
 
+def test_who_received_for_us_deletes_what_is_done_and_nothing_else(client: ScriptedClient) -> None:
+    keeper = keeper_of(client)
+    options = {"lanes": (LANE,), "delete_linger_seconds": 0.0, "release_cap_seconds": 300.0}
+    settler = Settler(ScriptedAccount(client), keeper, delete_messages=False, **options)
+    done, released = held(keeper, 2)
+    settler.delete(done)
+    settler.release(released, 7)
+    assert settler.close(5.0)
+    assert client.calls == [("visibility", [released.receipt])]
+    assert (done.done, released.done) == (True, False)
+    assert find(done.tag) is None
+
+
 def test_a_failed_entry_is_tried_again_alone_and_then_left(client: ScriptedClient) -> None:
     client.fail = lambda operation, receipt: (
         {"Code": "InternalError", "SenderFault": False} if receipt == "r3" else None
