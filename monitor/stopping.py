@@ -16,15 +16,18 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def stop_on_signals(loop: Any, stop: Callable[[], None]) -> None:
     """Call `stop` in the asyncio loop at the first signal, also at one that comes before the loop runs.
 
-    A second signal ends the process as if nothing had been set up. Does nothing outside the main thread.
+    A second signal ends the process as if nothing had been set up. A signal that is ignored, as a shell's background
+    has it, stays so. Does nothing outside the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         return
 
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+
     def once() -> None:
-        for number in _SIGNALS:
+        for number in heeded:
             loop.remove_signal_handler(number)
         stop()
 
-    for number in _SIGNALS:
+    for number in heeded:
         loop.add_signal_handler(number, once)
