@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from models.batching import Joinable
 from models.held import Batch
 
 
@@ -47,6 +48,22 @@ class AtDevice:
             batch = next(iter(self._batches.values()), None)
             return None if batch is None else (batch, self._clock() - self._first_since)
 
+    @property
+    def turns(self) -> int:
+        """How many of them run one after another: rows that joined each other share a turn."""
+        with self._lock:
+            return turns_of(list(self._batches.values()))
+
+    def joinable(self) -> Joinable | None:
+        """What rows may be added to: the last turn, when it is one of rows that join."""
+        with self._lock:
+            batches = list(self._batches.values())
+        if not batches or not batches[-1].joins:
+            return None
+        rows = [row for batch in batches if _share_a_turn(batch, batches[-1]) for row in batch.rows]
+        lengths = [row.length for row in rows]
+        return Joinable(batches[-1].group, len(rows), sum(lengths), max(lengths))
+
     def alone(self) -> bool:
         """Whether there is one that nothing may run beside."""
         with self._lock:
@@ -59,3 +76,12 @@ class AtDevice:
             others = [batch for number, batch in self._batches.items() if number not in self._begun]
             self._batches, self._begun = {}, set()
         return begun, others
+
+
+def turns_of(batches: Sequence[Batch]) -> int:
+    """How many turns these batches, in their order, are."""
+    return sum(not (i and _share_a_turn(batches[i - 1], batch)) for i, batch in enumerate(batches))
+
+
+def _share_a_turn(one: Batch, other: Batch) -> bool:
+    return one.joins and other.joins and one.group == other.group

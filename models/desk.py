@@ -16,7 +16,7 @@ from typing import Any
 
 from models import inputs as checked
 from models import results
-from models.batching import Limits, Row, Waiting
+from models.batching import Joinable, Limits, Row, Waiting
 from models.ceilings import Ceilings
 from models.devices import Device
 from models.errors import DeviceCrash, DeviceLost, Expired, InvalidInput, ModelsError, rebuild
@@ -107,11 +107,14 @@ class Desk:
         suspects: bool = True,
         place: str = "",
         elsewhere: Collection[str] = (),
+        running: Joinable | None = None,
+        joining_only: bool = False,
     ) -> Batch | None:
         """The next batch of the models in `limits`, or None; then `hungry` is set once it is worth asking again.
 
         What has expired or was cancelled is ended here and goes to no device. A row under which the process of this
-        `place` died is left to others for the models that are served `elsewhere`: it may be the device's fault.
+        `place` died is left to others for the models that are served `elsewhere`: it may be the device's fault. For
+        the rest see `models.batching.Waiting.seal`.
         """
         late: list[Held] = []
         batch: Batch | None = None
@@ -123,16 +126,23 @@ class Desk:
         with self._lock:
             now = self._clock()
             while batch is None:
-                rows = self._waiting.seal(bounded, full_only=full_only, suspects=suspects, not_here=not_here)
+                rows = self._waiting.seal(
+                    bounded,
+                    full_only=full_only,
+                    suspects=suspects,
+                    not_here=not_here,
+                    running=running,
+                    joining_only=joining_only,
+                )
                 if not rows:
-                    self._hungry.add(hungry, frozenset(limits), busy=full_only)
+                    self._hungry.add(hungry, frozenset(limits), busy=full_only and running is None)
                     break
                 late += [row.owner for row in rows if row.deadline <= now]
                 rows = [row for row in rows if row.deadline > now and self._begin(row)]
                 if rows:
-                    self._numbers += 1
                     model = rows[0].model
-                    batch = Batch(self._numbers, model, rows, bounded[model].ceilings)
+                    batch = Batch(self._numbers + 1, model, rows, bounded[model].ceilings)
+                    self._numbers += len(rows)
             if batch is not None:
                 self._hungry.remove(hungry)
                 self._feed(0)
@@ -157,11 +167,13 @@ class Desk:
             else:
                 self._fail(row.owner, rebuild(answer["error"], named(row, answer["sentence"])))
 
-    def give_back(self, batches: Iterable[Batch]) -> None:
+    def give_back(self, batches: Iterable[Batch], but: Sequence[Row] = ()) -> None:
         """Put the rows of batches that had not started back, as they were."""
         refused: list[tuple[Held, ModelsError]] = []
         with self._lock:
             for row in (row for batch in batches for row in batch.rows if id(row.owner) in self._open):
+                if row in but:
+                    continue
                 if self._closed is not None:
                     refused.append((row.owner, self._closed(self._closed_because)))
                 elif row.model in self._out:
@@ -173,16 +185,17 @@ class Desk:
         for request, reason in refused:
             self._fail(request, reason)
 
-    def suspect(self, batch: Batch, reason: str, place: str = "") -> bool:
-        """A device process died while it ran this batch: its rows run again, each alone and after others.
+    def suspect(self, batches: Sequence[Batch], reason: str, place: str = "") -> bool:
+        """A device process died while it ran these batches: their rows run again, each alone and after others.
 
-        A row that was alone is to blame the second time. True when it was a suspect's batch, that is, when the
+        A row that was alone is to blame the second time. True when there was a suspect's batch, that is, when the
         death needs no other explanation.
         """
-        lone = len(batch.rows) == 1
-        explained = batch.alone
+        rows = [row for batch in batches for row in batch.rows]
+        lone = len(rows) == 1
+        explained = any(batch.alone for batch in batches)
         blamed: list[Row] = []
-        for row in batch.rows:
+        for row in rows:
             row.alone = True
             if lone:
                 row.kills, row.killed_on = row.kills + 1, place
@@ -193,7 +206,7 @@ class Desk:
             if self._on_blame is not None:
                 self._on_blame(row, sentence)
             self._fail(row.owner, DeviceCrash(named(row, sentence)))
-        self.give_back([Batch(batch.number, batch.model, [row for row in batch.rows if row not in blamed])])
+        self.give_back(batches, but=blamed)
         return explained
 
     def release(self, batch: Batch, reason: str) -> None:

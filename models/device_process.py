@@ -4,12 +4,12 @@ It owns one device, loads its models once, says so, and then runs the batches th
 to stop. It ends when its parent does, whatever either is doing: by the end of the socket, and by the kernel's signal
 on the parent's death.
 
-    to it:    {"specs": …, …} once; {"run": number, "model", "inputs", "options", "ceilings"}; {"load": spec};
+    to it:    {"specs": …, …} once; {"run": number, "model", "inputs", "options", "ceilings", "joins"}; {"load": spec};
               {"stop": true}
     from it:  {"loading": model}, {"loaded": model, …} or {"load_failed": sentence, "model"}; {"ready": versions};
               {"started": number}, {"done": number, "answers", "figures", "times", "ran_out", "memory"}, the answers
               as `models.vectors` packs them;
-              {"failed": sentence, "run"}: the device's fault; {"poisoned": sentence, "run"}: perhaps the batch's;
+              {"failed": sentence, "runs"}: the device's fault; {"poisoned": sentence, "runs"}: perhaps those batches';
               {"log": …}
 """
 

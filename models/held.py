@@ -34,7 +34,7 @@ class Held:
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Rows on their way through a device. `number` is unique in the desk.
+    """Rows on their way through a device. `number` is unique in the desk, and so are those of its parts.
 
     `ceilings` is what fitted into the device's memory.
     """
@@ -49,6 +49,20 @@ class Batch:
     def alone(self) -> bool:
         """Whether nothing may run beside it: a device process died under each of its rows."""
         return all(row.alone for row in self.rows)
+
+    @property
+    def joins(self) -> bool:
+        """Whether its rows are added to others that run."""
+        return self.rows[0].joins
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """What its rows have in common."""
+        return self.rows[0].group
+
+    def apart(self) -> list[Batch]:
+        """A batch for each row, where rows end one by one."""
+        return [Batch(self.number + i, self.model, [row], self.ceilings) for i, row in enumerate(self.rows)]
 
     def beginning(self) -> list[str]:
         """The ids of its requests of whose beginning nobody was told; from now on somebody was."""
@@ -65,6 +79,7 @@ class Batch:
             "inputs": [row.value for row in self.rows],
             "options": [row.owner.options for row in self.rows],
             "ceilings": self.ceilings,
+            "joins": self.joins and self.group,
         }
 
 

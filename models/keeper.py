@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from models.absent import Absent
-from models.at_device import AtDevice
+from models.at_device import AtDevice, turns_of
 from models.batch_report import BatchReport
 from models.care import Care
 from models.child import Child
@@ -24,7 +24,7 @@ from models.held import Batch
 from models.peers import Peers
 from models.placement import Place
 from models.record import Record
-from models.rows import limits_of
+from models.rows import limits_of, told
 from models.size_watch import SizeWatch
 from models.vectors import unpacked
 
@@ -184,8 +184,9 @@ class Keeper:
 
     def _give(self, child: Child) -> bool:
         """Give the process a batch, or a model that it lacks; whether there was one to give."""
-        busy = len(self.at_device)
-        if self._loading is not None or busy >= self._most or self.at_device.alone():
+        busy, running = self.at_device.turns, self.at_device.joinable()
+        full = busy >= self._most
+        if self._loading is not None or (full and running is None) or self.at_device.alone():
             return False
         if not busy and (lacking := self.absent.due()):
             self._loading = (lacking, time.monotonic())
@@ -200,11 +201,19 @@ class Keeper:
             suspects=self._peers.are_ready(self),
             place=self.place.name,
             elsewhere=self._peers.serving(self),
+            running=running,
+            joining_only=full,
         )
         if batch is None:
             return False
-        if not busy:
+        joins_now = batch.joins and busy == 1 and running is not None and running.group == batch.group
+        if not busy or joins_now:
             self._tell_beginning(batch, before=True)
+        for part in batch.apart() if batch.joins else [batch]:
+            self._send(child, part)
+        return True
+
+    def _send(self, child: Child, batch: Batch) -> None:
         self.at_device.add(batch)
         try:
             child.send(batch.message())
@@ -212,7 +221,6 @@ class Keeper:
             self.at_device.remove(batch.number)
             sentence = f"inputs cannot be written as JSON: {error}"
             self._desk.answer(batch, [{"error": "InvalidInput", "sentence": sentence}] * len(batch.rows))
-        return True
 
     def _tell_beginning(self, batch: Batch, *, before: bool) -> None:
         """A batch that is sent behind another may never begin; the process's own word says that it does."""
@@ -279,6 +287,7 @@ class Keeper:
         name = message["loaded"]
         self._loading = None
         self.record.load(message)
+        self._limits[name] = told(self._limits[name], message)
         seconds = message["load_seconds"], message["warm_seconds"]
         _log.info("device %s: loaded %s in %.1f s, warm after %.1f s more", self.place.name, name, *seconds)
         if self.absent.back(name):
@@ -345,8 +354,9 @@ class Keeper:
             self.problem = f"the device process ended while it loaded: {reason}"
         self._desk.give_back(others)
         explained = self._settle(begun, reason, verdict)
-        blamed = [why for _ in begun if (why := self._peers.note(self, failed=True))]
-        self.record.failed += len(begun)
+        turns = turns_of(begun)
+        blamed = [why for _ in range(turns) if (why := self._peers.note(self, failed=True))]
+        self.record.failed += turns
         if loading is not None and not self._first and len(self._specs) > 1:
             # The next process begins without it, so that its neighbours are served.
             self.absent.fail(loading[0], f'model "{loading[0]}" ended its device process while it loaded: {reason}')
@@ -366,16 +376,15 @@ class Keeper:
 
     def _settle(self, begun: list[Batch], reason: str, verdict: Message) -> bool:
         """What becomes of the batches that the process had begun; whether one of them explains its end."""
-        explained = False
         for batch in begun:
             self._report(batch, {}, reason)
-            if verdict and batch.number != verdict["run"]:
-                self._desk.give_back([batch])
-            elif "failed" in verdict:
-                self._desk.release(batch, f"the device failed: {reason}")
-            else:
-                explained = self._desk.suspect(batch, reason, self.place.name) or explained
-        return explained
+        guilty = [batch for batch in begun if not verdict or batch.number in verdict["runs"]]
+        self._desk.give_back([batch for batch in begun if batch not in guilty])
+        if "failed" not in verdict:
+            return bool(guilty) and self._desk.suspect(guilty, reason, self.place.name)
+        for batch in guilty:
+            self._desk.release(batch, f"the device failed: {reason}")
+        return False
 
     def _become(self, state: State) -> None:
         self.state = state

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from models import inputs as checked
@@ -24,22 +26,46 @@ def limits_of(spec: ModelSpec, device_kind: str) -> Limits:
     return Limits(spec.batch_size, spec.batch_tokens, pass_tokens)
 
 
+def told(limits: Limits, facts: Mapping[str, Any]) -> Limits:
+    """The limits with what the device process found out when it loaded the model."""
+    return replace(
+        limits,
+        equal=bool(facts.get("equal_lengths")),
+        tokens=min(limits.tokens, facts.get("cache_tokens") or limits.tokens),
+    )
+
+
 def rows_of(spec: ModelSpec, request: Held, values: list[Any], arrived: float, deadline: float) -> list[Row]:
     """One row a value."""
-    group = _group(spec, request)
+    group, may_join = _group(spec, request)
     written = request.options.get("max_new_tokens") or _default(spec, "max_new_tokens")
     beams = request.options.get("num_beams") or 1
     return [
-        Row(group, value, beams * (_length(spec, value) + written), arrived, deadline, owner=request, index=i)
+        Row(group, value, beams * (_length(spec, value) + written), arrived, deadline, may_join, owner=request, index=i)
         for i, value in enumerate(values)
     ]
 
 
-def _group(spec: ModelSpec, request: Held) -> tuple[str, ...]:
+def _group(spec: ModelSpec, request: Held) -> tuple[tuple[str, ...], bool]:
+    """What rows must have in common to share a pass, and whether they join each other instead."""
     shaping = {name: value for name, value in request.options.items() if spec.options[name].shapes_batch}
+    if spec.joins and (mode := joins_as({name: option.default for name, option in spec.options.items()} | shaping)):
+        return (spec.name, mode), True
     if shaping.get("seed") is not None:
-        return (spec.name, request.id)  # a seed promises the same text again: no other request in its batch
-    return (spec.name, json.dumps(shaping, sort_keys=True)) if shaping else (spec.name,)
+        return (spec.name, request.id), False  # a seed promises the same text again: no other request in its batch
+    return ((spec.name, json.dumps(shaping, sort_keys=True)) if shaping else (spec.name,)), False
+
+
+def joins_as(options: Mapping[str, Any]) -> str | None:
+    """ "greedy" or "sampled", for options that each row of a generation may have of its own; None for others.
+
+    Beams and penalties look at all that a row has written, and one generator draws for all rows.
+    """
+    if (options.get("num_beams") or 1) > 1 or (options.get("repetition_penalty") or 1.0) != 1.0:
+        return None
+    if not options.get("do_sample"):
+        return "greedy"
+    return None if options.get("seed") is not None else "sampled"
 
 
 def _length(spec: ModelSpec, value: Any) -> int:

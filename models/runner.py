@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models import blame, results
 from models.adapters.base import Adapter, Prepared
@@ -16,6 +16,9 @@ from models.batching import Limits, split
 from models.blame import DeviceFailed
 from models.ceilings import Ceiling
 from models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from models.stream import Stream
 
 Answer = dict[str, Any]
 
@@ -52,7 +55,7 @@ class Runner:
 
     `well` is an input that ran when the model was loaded, with its options: it tells a device that fails from inputs
     that do. Until it is set, inputs are to blame. `equal_lengths`: padding changes this model's results, so that only
-    equal lengths share a pass.
+    equal lengths share a pass. `stream` is where rows join each other instead, for a model whose spec says so.
     """
 
     def __init__(self, spec: ModelSpec, adapter: Adapter) -> None:
@@ -60,6 +63,7 @@ class Runner:
         self.adapter = adapter
         self.well: tuple[Any, dict[str, Any]] | None = None
         self.equal_lengths = False
+        self.stream: Stream | None = None
         self.figures: dict[str, float] = {}
 
     def run(self, values: Sequence[Any], options: Sequence[dict[str, Any]]) -> list[Answer]:
@@ -122,7 +126,7 @@ class Runner:
         work.figures["padded_tokens"] += len(items) * longest
         failure: Exception
         try:
-            self._misbehave(items)
+            self.misbehave(items)
             work.outputs += zip(items, self.adapter.forward(items), strict=True)
             return
         except Exception as error:
@@ -152,7 +156,7 @@ class Runner:
             sentence = f"{blame.one_line(failure)}; and what ran when the model was loaded raises now: "
             raise DeviceFailed(sentence + blame.one_line(error)) from error
 
-    def _misbehave(self, items: list[Prepared]) -> None:
+    def misbehave(self, items: Sequence[Prepared]) -> None:
         """Do what the spec's faults ask for. Nothing, for every spec that has none."""
         faults = self.spec.faults
         for item in items:

@@ -16,6 +16,7 @@ from models.adapters.base import Adapter
 from models.errors import ModelLoadError
 from models.runner import Runner
 from models.spec import ModelSpec
+from models.stream import Stream
 
 _log = logging.getLogger("models.device")
 
@@ -45,6 +46,7 @@ def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, dict[str, Any]]
         # Reserves the memory of the largest batch now, not under a request. On the CPU there is nothing to reserve.
         _run(runner, [_longest(runner, spec, example, options)] * spec.batch_size, options, "its largest batch")
         torch.cuda.synchronize()
+    cache_tokens = _stream(runner, adapter) if spec.joins else None
     facts = {
         "load_seconds": loaded - began,
         "warm_seconds": time.perf_counter() - loaded,
@@ -54,6 +56,7 @@ def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, dict[str, Any]]
         "process_bytes": memory_of.process_bytes(),
         "padding_changes_by": padding,
         "equal_lengths": runner.equal_lengths,
+        "cache_tokens": cache_tokens,
         "example": example,
         "example_options": options,
     }
@@ -64,6 +67,12 @@ def _run(runner: Runner, values: list[Any], options: dict[str, Any], what: str) 
     answer = runner.run(values, [options] * len(values))[0]
     if "ok" not in answer:
         raise ModelLoadError(f"{what} fails: {answer['sentence']}")
+
+
+def _stream(runner: Runner, adapter: Adapter) -> int:
+    """Start the loop that rows join, before anybody waits for it; the tokens that its cache holds."""
+    runner.stream = Stream(adapter.continuous)
+    return runner.stream.begin("greedy").cache_tokens
 
 
 def _probe(runner: Runner, adapter: Adapter, options: dict[str, Any]) -> float | None:

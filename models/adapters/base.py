@@ -7,11 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from models.stream import Loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,10 @@ class Adapter(ABC):
     @abstractmethod
     def finish(self, output: Any, item: Prepared) -> Any:
         """An item's output as JSON values."""
+
+    def continuous(self, mode: str) -> Loop:
+        """A loop that rows join while it runs, for kinds whose spec may have `continuous`; see `models.stream`."""
+        raise NotImplementedError
 
     def probed(self, items: Sequence[Prepared]) -> Sequence[Any]:
         """What tells whether padding changes results: the outputs, or something quicker that comes before them."""

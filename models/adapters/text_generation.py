@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 
 from models.adapters import loading, text
 from models.adapters.base import Adapter, Prepared
+from models.adapters.continuous import Continuous
 from models.errors import InvalidInput
 from models.spec import ModelSpec
 
@@ -91,6 +92,9 @@ class TextGeneration(Adapter):
             output_logits=True,
         )
         return list(written.logits[0].float().cpu())
+
+    def continuous(self, mode: str) -> Continuous:
+        return Continuous(self.spec, self._model, self._ends, mode)
 
     def finish(self, output: list[int], item: Prepared) -> Any:
         return [{"generated_text": self._tokenizer.decode(output, skip_special_tokens=True)}]

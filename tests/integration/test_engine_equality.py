@@ -6,6 +6,8 @@ largest, labels, spans and greedily generated texts identical. Half precision: s
 
 import base64
 import random
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pytest
 import torch
 
 from models.adapters.base import Adapter
+from models.adapters.continuous import Continuous
+from models.errors import ModelLoadError
 from models.runner import Runner
 from models.warmup import load
 from tests.support import samples, tiny_models
@@ -225,6 +229,48 @@ def test_greedy_texts_are_those_of_generate(models: Models) -> None:
     alone = [adapter.forward([item])[0] for item in items]
     for item, one, other in zip(items, alone, batched, strict=True):
         assert gap_where_they_part(adapter._model, item.value["input_ids"], one, other) < 1e-3
+
+
+def written_together(adapter: Any, items: list[Any], mode: str) -> list[list[int]]:
+    """What each item adds when it joins the others while they are written, one after another."""
+    loop, written = adapter.continuous(mode), dict[str, list[int]]()
+    try:
+        for number, item in enumerate(items):
+            loop.join(str(number), item.value["input_ids"], item.options)
+            time.sleep(0.002)
+        for one in loop.written():
+            assert one.error is None
+            written[one.key] = one.tokens
+            if len(written) == len(items):
+                break
+    finally:
+        loop.stop()
+    return [adapter._own(written[str(number)]) for number in range(len(items))]
+
+
+def test_greedy_texts_that_join_each_other_are_those_of_generate(models: Models) -> None:
+    """Identical; where one is not, the two best tokens were less than 1e-3 apart when they parted."""
+    runner = models("text-generation")
+    adapter: Any = runner.adapter
+    prompts = [runner.with_defaults({"max_new_tokens": 8 + number % 20}) for number in range(24)]
+    items = [adapter.prepare(row, TEXTS[row], options) for row, options in enumerate(prompts)]
+    together = written_together(adapter, items, "greedy")
+    for item, other in zip(items, together, strict=True):
+        one = adapter.forward([item])[0]
+        assert gap_where_they_part(adapter._model, item.value["input_ids"], one, other) < 1e-3
+
+
+def test_the_cache_is_sized_by_the_budget_and_one_that_is_too_small_is_refused(models: Models) -> None:
+    adapter: Any = models("text-generation").adapter
+    tokens = {}
+    for budget in (40_000_000, 30_000_000):
+        loop = Continuous(replace(adapter.spec, memory_bytes=budget, batch_size=200), adapter._model, [3], "greedy")
+        tokens[budget] = loop.cache_tokens
+        loop.stop()
+    assert 1_000 < tokens[30_000_000] < tokens[40_000_000] < 200 * 768
+    for budget, sentence in ((1, "the weights alone take"), (1_000_000, "leaves no room for a cache")):
+        with pytest.raises(ModelLoadError, match=sentence):
+            Continuous(replace(adapter.spec, memory_bytes=budget), adapter._model, [3], "greedy")
 
 
 def gap_where_they_part(model: Any, prompt: list[int], one: list[int], other: list[int]) -> float:

@@ -68,7 +68,7 @@ def suffer(link: Frames, message: Message) -> None:
     if sick[0].tell() % 3 < 2:
         sick[0].write("x")
         sick[0].flush()
-        link.send({"failed": "CUDA error: it is sick", "run": message["run"]})
+        link.send({"failed": "CUDA error: it is sick", "runs": [message["run"]]})
         os._exit(1)
     sick[0].truncate(0)
     sick[0].seek(0)
@@ -86,7 +86,7 @@ def run(link: Frames, message: Message, spec: Message) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     for word, verdict in (("broken", "failed"), ("assertion", "poisoned")):
         if word in everything:
-            link.send({verdict: f"CUDA error: {word}", "run": message["run"]})
+            link.send({verdict: f"CUDA error: {word}", "runs": [message["run"]]})
             os._exit(1)
     if "hanging" in everything:
         time.sleep(10**6)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.batching import PATIENCE_SECONDS, Limits, Row, Waiting, split
+from models.batching import PATIENCE_SECONDS, Joinable, Limits, Row, Waiting, split
 
 WIDE = {"m": Limits(rows=4, tokens=1000, pass_tokens=1000), "n": Limits(rows=4, tokens=1000, pass_tokens=1000)}
 
@@ -177,3 +177,41 @@ def test_what_turned_out_longer_is_split_and_nothing_is_lost(given_lengths: list
 def test_the_anchor_is_found_among_many_groups(count: int) -> None:
     held = waiting(*(Row(("m", str(i)), "v", 5, float(count - i)) for i in range(count)))
     assert held.seal(WIDE)[0].group == ("m", str(count - 1))
+
+
+def joiner(length: int, at: float, **more: bool) -> Row:
+    return row(length, at=at, may_join=True, **more)
+
+
+def test_rows_join_what_runs_most_urgent_first_as_long_as_there_is_room() -> None:
+    held = waiting(joiner(300, 1), joiner(10, 2), joiner(200, 3), joiner(20, 4))
+    running = Joinable(("m",), rows=1, tokens=400, longest=400)
+    assert held.seal(WIDE, full_only=True, running=Joinable(("m",), 1, 900, 400)) == []  # the oldest is not overtaken
+    assert lengths(held.seal(WIDE, full_only=True, running=running)) == [10, 200, 300]  # four rows at most
+    assert lengths(held.seal(WIDE)) == [20]
+
+
+def test_padding_is_no_cost_to_rows_that_join() -> None:
+    held = waiting(joiner(10, 1), joiner(900, 2))
+    assert lengths(held.seal({"m": Limits(16, 1000, pass_tokens=0)})) == [10, 900]
+
+
+def test_nothing_joins_while_somebody_more_urgent_waits_for_another_turn() -> None:
+    held = waiting(joiner(10, 2), row(10, at=1, model="n"))
+    running = Joinable(("m",), 1, 10, 10)
+    assert held.seal(WIDE, full_only=True, running=running) == []
+    assert held.seal(WIDE, full_only=True, running=running, joining_only=True) == []
+    assert [one.model for one in held.seal(WIDE)] == ["n"]
+    assert len(held.seal(WIDE, full_only=True, running=running, joining_only=True)) == 1
+
+
+def test_a_suspect_does_not_join() -> None:
+    held = waiting(joiner(10, 1, alone=True), joiner(10, 100))
+    assert not held.seal(WIDE, suspects=True)[0].joins
+    assert held.seal(WIDE)[0].joins
+
+
+def test_only_equal_lengths_share_a_batch_where_padding_changes_results() -> None:
+    held = waiting(row(10, at=1), row(11, at=2), row(10, at=3), row(11, at=4))
+    equal = {"m": Limits(4, 1000, 1000, equal=True)}
+    assert [lengths(held.seal(equal)) for _ in range(2)] == [[10, 10], [11, 11]]

@@ -105,13 +105,13 @@ def test_the_bad_one_of_a_list_is_named_and_the_rest_of_the_list_not_run() -> No
 def test_a_crash_makes_every_member_run_alone_and_only_the_guilty_fails() -> None:
     bench = Bench()
     futures = {text: bench.submit(text) for text in ("one", "two", "boom")}
-    assert not bench.desk.suspect(bench.seal(), "killed by SIGKILL")
+    assert not bench.desk.suspect([bench.seal()], "killed by SIGKILL")
     kills = 0
     while batch := bench.ask():
         assert len(batch.rows) == 1
         if batch.rows[0].value == "boom":
             kills += 1
-            assert bench.desk.suspect(batch, "killed by SIGKILL")
+            assert bench.desk.suspect([batch], "killed by SIGKILL")
         else:
             bench.echo(batch)
     assert kills == 2
@@ -123,7 +123,7 @@ def test_a_crash_makes_every_member_run_alone_and_only_the_guilty_fails() -> Non
 def test_suspects_wait_for_those_that_are_not() -> None:
     bench = Bench()
     bench.submit("suspect")
-    bench.desk.suspect(bench.seal(), "killed")
+    bench.desk.suspect([bench.seal()], "killed")
     bench.submit("fresh")
     assert [row.value for row in bench.seal().rows] == ["fresh"]
     assert [row.value for row in bench.seal().rows] == ["suspect"]
@@ -296,7 +296,7 @@ def test_every_request_is_resolved_once_whatever_devices_do(seed: int) -> None:
         batch = at_devices.pop(fate.randrange(len(at_devices)))
         chance = fate.random()
         if any("deadly" in row.value for row in batch.rows) or chance < 0.1:
-            bench.desk.suspect(batch, "killed by SIGKILL")
+            bench.desk.suspect([batch], "killed by SIGKILL")
         elif chance < 0.2:
             bench.desk.give_back([batch])
         elif chance < 0.25:
