@@ -44,7 +44,8 @@ class ModelSpec:
     `endpoint`: the model is not loaded by workers; its batches are sent to what is served under this name elsewhere, at
     most `endpoint_batches` at once, and where `endpoint_objects` names a place for them, by way of objects in it.
     `example` with `example_options` is what warms it up and what `models check` runs; None: its kind's own.
-    `allow_unsafe` is no key of the catalogue: who runs a process may allow it there.
+    `allow_unsafe` is no key of the catalogue: who runs a process may allow it there. Nor is `default_size`: the
+    catalogue says nothing of `batch_size`, so that what was measured on the device replaces it.
     """
 
     name: str
@@ -81,6 +82,7 @@ class ModelSpec:
     example_options: Mapping[str, Any] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
     allow_unsafe: bool = False
+    default_size: bool = False
 
     @property
     def kind(self) -> Kind:

@@ -14,7 +14,7 @@ from models.errors import CatalogueError, InvalidInput, suggestion
 from models.kinds import KINDS, NOT_SERVED, Option
 from models.spec import Faults, ModelSpec
 
-KEYS = {f.name for f in fields(ModelSpec)} - {"name", "allow_unsafe"}
+KEYS = {f.name for f in fields(ModelSpec)} - {"name", "allow_unsafe", "default_size"}
 _OPTION_KEYS = {"default", "minimum", "maximum"}
 _FAULT_KEYS = {"kill": "kill", "hang": "hang", "raise": "fail"}
 _CHOICES = {
@@ -92,6 +92,7 @@ class Table:
             "source": self._source(),
             "options": options,
             "faults": self._faults(),
+            "default_size": "batch_size" not in table,
         }
         spec = ModelSpec(name=self._name, **values)
         self._beams(spec)

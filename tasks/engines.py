@@ -5,6 +5,7 @@ A worker that takes from no lane of requests, as with `-Q inference-general`, se
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from models.devices import Device, discover
 from models.engine import Engine, capacity
 from models.errors import ModelLoadError
 from models.spec import ModelSpec
+from models.tuned import TuningFile
 from sqs.lanes import lane_of
 from tasks.attempts import begin_requests
 from tasks.catalogue import load
@@ -27,6 +29,8 @@ logger = get_logger(__name__)
 
 def specs(conf: Any, queues: Iterable[str] | None = None) -> tuple[ModelSpec, ...]:
     """The models that a worker serves which takes from these queues, by default from all, per `inference_models`.
+
+    With the batch sizes that were measured on devices like the first one here, if any were.
 
     Raises:
         models.errors.ModelsError: the catalogue is wrong, or lacks one of them.
@@ -42,12 +46,20 @@ def specs(conf: Any, queues: Iterable[str] | None = None) -> tuple[ModelSpec, ..
                 f'model "{spec.name}": the folder {spec.source} does not exist'
                 " (`python -m models.packaged` makes those of the default catalogue)"
             )
-    return tuple(replace(spec, allow_unsafe=spec.name in unsafe) for spec in chosen)
+    served = tuple(replace(spec, allow_unsafe=spec.name in unsafe) for spec in chosen)
+    tuned = TuningFile(Path(conf.inference_state))
+    return tuple(tuned.applied(spec, devices(conf)[0].description) for spec in served) if tuned else served
 
 
 def devices(conf: Any) -> tuple[Device, ...]:
     """The devices of this host, found without touching CUDA."""
-    return discover(conf.inference_devices, visible=conf.inference_visible_devices)
+    return _discovered(conf.inference_devices, conf.inference_visible_devices)
+
+
+@lru_cache(maxsize=4)
+def _discovered(setting: str, visible: str | None) -> tuple[Device, ...]:
+    """Asked of the driver once: that may take seconds."""
+    return discover(setting, visible=visible)
 
 
 def build(

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import click
@@ -9,8 +10,9 @@ import click
 from models import checkpoint
 from models.errors import ModelsError
 from models.spec import ModelSpec
+from models.tuning import can_be_tuned
 from tasks import catalogue
-from tasks.commands import model_check
+from tasks.commands import model_check, model_tuning
 
 
 @click.group()
@@ -55,7 +57,7 @@ def show(name: str, as_json: bool) -> None:
     """Print everything that the catalogue says of the model NAME, the defaults included."""
     spec = _spec(name)
     values = asdict(spec) | {"lane": catalogue.lane_of(spec).name}
-    del values["allow_unsafe"]
+    del values["allow_unsafe"], values["default_size"]
     if as_json:
         click.echo(json.dumps(values, indent=2))
         return
@@ -95,6 +97,36 @@ def check(context: Any, name: str, as_json: bool, allow_unsafe: bool) -> None:
         click.echo(json.dumps({"model": name, "ok": False, "error": type(error).__name__, "sentence": str(error)}))
         context.exit(1)
     click.echo(json.dumps(report) if as_json else model_check.as_text(report))
+
+
+@models.command()
+@click.argument("names", nargs=-1)
+@click.option("--seconds", default=60.0, show_default=True, help="For measuring each model, loading apart.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
+@click.pass_context
+def tune(context: Any, names: tuple[str, ...], seconds: float, as_json: bool) -> None:
+    """Measure which batch size is best for the models NAMES here, all by default, and remember it.
+
+    Nothing else should run on the device meanwhile. For text generation it is also measured whether requests that join
+    each other beat padded batches. Workers on this host use what is remembered in CELERY_STATE, for devices like the
+    first one, where the catalogue does not say `batch_size` or `continuous` itself.
+    """
+    conf = context.obj.app.conf
+    specs = [_spec(name) for name in names] or list(_catalogue())
+    reports = []
+    for spec in specs:
+        if not can_be_tuned(spec):
+            click.echo(f"{spec.name}: {spec.task} runs one input at a time; there is nothing to choose", err=True)
+            continue
+        try:
+            report = model_tuning.tune(spec, conf, seconds=seconds, say=partial(click.echo, err=True))
+        except (ModelsError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+        reports.append(report)
+        if not as_json:
+            click.echo(model_tuning.as_text(report))
+    if as_json:
+        click.echo(json.dumps(reports, indent=2))
 
 
 def _catalogue() -> Any:

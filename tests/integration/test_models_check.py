@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from tasks.engines import specs
 from tests.support import tiny_models
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,3 +123,33 @@ def test_allow_unsafe_says_what_it_does_and_lets_the_code_run(tmp_path: Path, cl
     assert "--allow-unsafe: weights are read from pickle files as well" in ended.stderr
     assert "is run with all rights of the process" in ended.stderr
     assert "example runs in" in ended.stdout
+
+
+def test_tune_measures_and_a_worker_on_such_a_device_uses_it(tmp_path: Path) -> None:
+    catalogue = tmp_path / "models.toml"
+    writer = tiny_models.make("text-generation", tmp_path / "writer")
+    catalogue.write_text(f"[writer]\ntask = 'text-generation'\nmax_tokens = 100\nsource = '{writer}'\n")
+    environment = {"CELERY_CATALOGUE": str(catalogue), "CELERY_DEVICES": "cpu", "CELERY_STATE": str(tmp_path / "state")}
+    done = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "tasks", "models", "tune", "--seconds", "3", "--json"],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    (wrote,) = json.loads(done.stdout)
+    assert str(wrote["batch_size"]) in wrote["row_milliseconds"]
+    assert set(wrote["tokens_per_second"]) == {"padded", "continuous"}
+    assert min(wrote["tokens_per_second"].values()) > 0
+    conf = SimpleNamespace(
+        inference_catalogue=str(catalogue),
+        inference_models=(),
+        inference_allow_unsafe=(),
+        inference_devices="cpu",
+        inference_visible_devices=None,
+        inference_state=str(tmp_path / "state"),
+    )
+    (spec,) = specs(conf)
+    assert (spec.batch_size, spec.continuous) == (wrote["batch_size"], wrote["continuous"])
