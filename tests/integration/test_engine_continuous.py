@@ -185,6 +185,23 @@ def test_deadlines_and_cancels_hold_for_what_waits_to_join(engine: Engine, narro
     assert text_of(row)
 
 
+def test_rows_that_are_prepared_and_finished_beside_the_loop_are_the_same(
+    engine: Engine, writer: ModelSpec, padded: ModelSpec
+) -> None:
+    """As it is done on a GPU."""
+    texts = [*TEXTS[:12], "a poison", *TEXTS[12:20]]
+    expected = {text: send(engine, padded, text, max_new_tokens=15) for text in texts if "poison" not in text}
+    with running(writer, padded, overlap=True) as overlapped:
+        futures = {text: send(overlapped, writer, text, max_new_tokens=15) for text in texts}
+        beams = [send(overlapped, writer, text, max_new_tokens=5, num_beams=2) for text in TEXTS[:3]]
+        with pytest.raises(InputFailed):
+            futures.pop("a poison").result(SECONDS)
+        assert {text: text_of(future) for text, future in futures.items()} == {
+            text: text_of(future) for text, future in expected.items()
+        }
+        assert all(text_of(future) for future in beams)
+
+
 def test_stop_finishes_what_is_being_written_and_gives_back_what_waits(writer: ModelSpec) -> None:
     with running(writer, program=PROGRAM) as engine:
         futures = [send(engine, writer, text, max_new_tokens=50) for text in TEXTS[:30]]

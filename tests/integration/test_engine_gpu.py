@@ -23,6 +23,7 @@ GPUS = [device for device in discover() if device.kind == "cuda"]
 if not GPUS:
     pytest.skip("no GPU here: nvidia-smi lists none", allow_module_level=True)
 pytestmark = pytest.mark.gpu
+SLACK_MIB = 50  # of the driver's own figures
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,12 @@ def on_gpu() -> dict[int, int]:
     query = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
     lines = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
     return {int(pid): int(size) for pid, _, size in (line.partition(",") for line in lines) if size.strip().isdecimal()}
+
+
+def batches(engine: Engine, device: Device) -> int:
+    """How many the device's process has answered."""
+    (keeper,) = (keeper for keeper in engine._keepers if keeper.device is device)
+    return sum(total["batches"] for total in keeper.record.totals.values())
 
 
 def test_batches_run_on_the_gpu_and_agree_with_the_cpu(engine: Engine, embedder: ModelSpec) -> None:
@@ -81,6 +88,27 @@ def test_out_of_memory_is_halved_and_remembered(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "state" / "memory-ceilings.json").read_text())
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_requests_join_a_generation_on_the_gpu(tmp_path: Path, dtype: str) -> None:
+    folder = tiny_models.make("text-generation", tmp_path)
+    one = spec("text-generation", folder, continuous="on", dtype=dtype, memory_bytes=2_000_000_000)
+    plain = spec("text-generation", folder, name="plain", dtype=dtype)
+    engine = Engine([one, plain], GPUS[:1])
+    engine.start(SECONDS)
+    try:
+        assert next(iter(engine.loaded(one.name).values()))["cache_tokens"] > 1_000
+        long = send(engine, one, TEXTS[1], max_new_tokens=200)
+        wait_for(long.running, "a row at the device")
+        short = send(engine, one, "the cat", max_new_tokens=1)
+        assert short.result(SECONDS)
+        joined, waited = ([send(engine, s, text, max_new_tokens=8) for text in TEXTS[:40]] for s in (one, plain))
+        same = sum(a.result(SECONDS) == b.result(SECONDS) for a, b in zip(joined, waited, strict=True))
+        assert same >= (38 if dtype == "float32" else 20)  # near ties fall either way
+        assert long.result(SECONDS)
+    finally:
+        engine.stop(10)
+
+
 def test_a_device_side_assert_fails_its_request_alone(tmp_path: Path) -> None:
     """An embedding that is smaller than its vocabulary: the last token's index is out of range in the kernel."""
     folder = tiny_models.make("feature-extraction", tmp_path)
@@ -99,7 +127,14 @@ def test_a_device_side_assert_fails_its_request_alone(tmp_path: Path) -> None:
         engine.stop(10)
 
 
+def used_mib(device: Device) -> int:
+    """Of the device's memory, by whomever: process ids in a container are not the driver's."""
+    query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", f"--id={device.visible}"]
+    return int(subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()[0])
+
+
 def test_the_gpu_is_free_two_seconds_after_the_parent_was_killed(embedder: ModelSpec) -> None:
+    before = used_mib(GPUS[0])
     program = f"""
 import json, time
 from models.devices import discover
@@ -114,9 +149,10 @@ time.sleep({SECONDS})
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
+        assert used_mib(GPUS[0]) > before + SLACK_MIB  # at least a context
         parent.kill()
         killed = time.monotonic()
-    wait_for(lambda: not exists(pid) and pid not in on_gpu(), "a free GPU", 10)
+    wait_for(lambda: not exists(pid) and used_mib(GPUS[0]) <= before + SLACK_MIB, "a free GPU", 10)
     assert time.monotonic() - killed < 2.0
 
 
@@ -129,6 +165,7 @@ def test_two_gpus_share_the_work_and_each_process_sees_one(embedder: ModelSpec) 
         for future in [send(engine, embedder, text) for text in TEXTS * 20]:
             assert len(future.result(SECONDS)[0]) == 32
         assert len(set(pids(engine))) == 2
-        assert set(pids(engine)) <= set(on_gpu())
+        assert all(used_mib(device) > SLACK_MIB for device in devices)
+        assert all(batches(engine, device) for device in devices)
     finally:
         engine.stop(10)
