@@ -51,6 +51,11 @@ class Batch:
         return all(row.alone for row in self.rows)
 
     @property
+    def tokens(self) -> int:
+        """Its rows' lengths together, as they were estimated."""
+        return sum(row.length for row in self.rows)
+
+    @property
     def joins(self) -> bool:
         """Whether its rows are added to others that run."""
         return self.rows[0].joins

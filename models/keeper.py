@@ -21,6 +21,7 @@ from models.child import Child
 from models.desk import Desk
 from models.frames import Message
 from models.held import Batch
+from models.pace import Pace
 from models.peers import Peers
 from models.placement import Place
 from models.record import Record
@@ -65,6 +66,7 @@ class Keeper:
         self.models = frozenset(spec.name for spec in place.specs)
         self._specs = {spec.name: spec for spec in place.specs}
         self._limits = {spec.name: limits_of(spec, place.device.kind) for spec in place.specs}
+        self._pace = {spec.name: Pace() for spec in place.specs}
         self._desk = desk
         self._care = care
         self._at_once, self._most = care.batches_at(place.device)
@@ -237,7 +239,8 @@ class Keeper:
         elif loading is not None:
             left = loading[1] + load_seconds - time.monotonic()
         elif first is not None:
-            limit = self._specs[first[0].model].time_limit_seconds
+            batch = first[0]
+            limit = self._pace[batch.model].limit_seconds(batch.tokens, self._specs[batch.model].time_limit_seconds)
             left, reason = limit - first[1], f"it ran past the time limit of {limit:g} s"
         else:
             waits = (self._size.look_seconds, self.absent.wait_seconds())
@@ -312,6 +315,7 @@ class Keeper:
         self._wake.set()  # the device is fed first: settling takes longer
         figures, ceilings = message["figures"], self._desk.ceilings
         self.record.batch(batch.model, message)
+        self._pace[batch.model].note(batch.tokens, figures["seconds"])
         for longest, tokens in message["ran_out"]:
             ceilings.ran_out(batch.model, self.device.description, longest, tokens)
         if not message["ran_out"]:
