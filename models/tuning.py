@@ -86,10 +86,13 @@ def _values(engine: Engine, spec: ModelSpec, facts: dict[str, Any]) -> list[Any]
 
 
 def _sizes(engine: Engine, spec: ModelSpec, values: Sequence[Any], until: float, say: Say) -> dict[int, float]:
-    """Median seconds a row, by batch size. Sizes that would take longer than there is time for are left out."""
+    """Seconds a row, by batch size: the least seen, as neighbours can only add to it.
+
+    Sizes that would take longer than there is time for are left out.
+    """
     seen: dict[int, list[float]] = {}
     for size in [size for _ in range(ROUNDS) for size in SIZES]:
-        known = {other: statistics.median(costs) for other, costs in seen.items()}
+        known = {other: min(costs) for other, costs in seen.items()}
         least = min(known.values(), default=0.0)
         too_long = time.monotonic() + size * least * len(values) > until
         if (known and too_long) or known.get(size, 0.0) > HOPELESS * least:
@@ -97,7 +100,7 @@ def _sizes(engine: Engine, spec: ModelSpec, values: Sequence[Any], until: float,
         spent = sum(_spent(engine, spec, value, size)["seconds"] for value in values)
         seen.setdefault(size, []).append(spent / size / len(values))
         say(f"batches of {size}: {1000 * seen[size][-1]:.2f} ms a row")
-    return {size: statistics.median(costs) for size, costs in seen.items()}
+    return {size: min(costs) for size, costs in seen.items()}
 
 
 def _spent(engine: Engine, spec: ModelSpec, value: Any, size: int) -> dict[str, float]:
