@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from models.blame import DeviceFailed, Poisoned
+from models.errors import ModelLoadError
 from models.frames import Frames, Message
 from models.runner import Runner
 from models.stream import Ended, Step, Stream
@@ -109,9 +110,14 @@ class Steps:
             step.runner.forward(step.work, step.ceilings)
             self._finish_later(step, inbox)
             return
-        self._stream = step.runner.stream
-        self._stream.listen(source)
-        self._stream.join(step)
+        step.runner.stream.listen(source)
+        try:
+            step.runner.stream.join(step)
+        except ModelLoadError:  # there is no room for another loop now
+            step.runner.forward(step.work, step.ceilings)
+            self._finish_later(step, inbox)
+        else:
+            self._stream = step.runner.stream
 
     def _end(self, ended: Ended, inbox: queue.SimpleQueue[Any]) -> None:
         for step in ended.stream.end(ended):
