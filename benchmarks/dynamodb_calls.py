@@ -8,7 +8,7 @@ result with `get()`: first one after the other, then all at once. Then nobody se
 moto answers over HTTP. Its own figures of capacity are constants, so the units are worked out here from the sizes of
 items, by https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html: a write unit for
 each KiB of the larger of the item before and after, and once more for each index that holds it; half a read unit for
-each 4 KiB of an item, one for a consistent read, of a query's items together.
+each 4 KiB of an item, one for a consistent read. A query is taken for a consistent one, of the size of its answer.
 Prints JSON.
 """
 
