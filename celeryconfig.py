@@ -270,8 +270,6 @@ broker_transport = "sqs.transport:Transport"
 broker_transport_options = {
     "lease_seconds": _lease_seconds(),
     "wait_time_seconds": 10,
-    # Long enough for the next batch's, to delete ten a call. Their slots are free, and their outcomes stored, before.
-    "delete_linger_seconds": 1.0,
     "broadcast_prefix": _broadcast(),
     "version_window_seconds": _version_window_seconds(),
     # An endpoint on loopback is the embedded server: nobody else would create its queues.

@@ -13,6 +13,8 @@ from sqs.broadcast.names import MAX_PREFIX_CHARACTERS, is_prefix
 from sqs.errors import OptionError
 from sqs.lanes import LANES, Lane
 
+MAX_LINGER_SECONDS = 0.05  # longer, and a kill would bring back more that is done
+
 # kombu's own keys, which it reads from, or writes into, the same mapping.
 KOMBU_OPTIONS = frozenset(
     {
@@ -57,7 +59,7 @@ class Options:
         _within("wait_time_seconds", self.wait_time_seconds, 0, limits.MAX_RECEIVE_WAIT_SECONDS)
         _within("max_receives", self.max_receives, 1, 64)
         _within("gather_seconds", self.gather_seconds, 0, 1)
-        _within("delete_linger_seconds", self.delete_linger_seconds, 0, 1)
+        _within("delete_linger_seconds", self.delete_linger_seconds, 0, MAX_LINGER_SECONDS)
         _within("call_timeout_seconds", self.call_timeout_seconds, 0.1, 60)
         _within("shutdown_seconds", self.shutdown_seconds, 0, 60)
         _within("release_cap_seconds", self.release_cap_seconds, 0, limits.MAX_VISIBILITY_SECONDS)

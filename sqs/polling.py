@@ -4,8 +4,7 @@ The rules, for queues that share slots:
 - All polls together never ask for more than the free slots.
 - A queue that had nothing is asked by one long poll, for few messages if other queues could use the slots. A queue
   that fills its polls gets more polls at the same time.
-- A busy queue is asked when a whole batch fits, or a few milliseconds after a slot became free; a second after it
-  where a whole batch is less than a tenth of the slots, and the rest are taken.
+- A busy queue is asked when a whole batch fits, or a few milliseconds after a slot became free.
 - First come the queues at which nobody listens; then, of the busy ones, the one that has had least for its weight.
 - With fewer slots than queues the polls are short, so that queues take turns; and while one of them is busy, the
   others are only looked at, a few times a second.
@@ -20,7 +19,6 @@ LISTENING = 8  # listening at idle queues takes an eighth of the slots, so that 
 FULL_SHARE = 0.7  # of what was asked: from here on a queue is taken to have more
 TURN_SECONDS = 1  # a long poll's length while queues take turns
 LOOK_SECONDS = 0.2  # between looks at an idle queue when slots are scarce and another queue is busy
-LEISURE_SECONDS = 1.0
 BACKOFF_BASE_SECONDS = 0.2
 BACKOFF_CAP_SECONDS = 20.0
 
@@ -92,10 +90,9 @@ class Polling:
         queue = self.queues[name]
         size, whole = self._size(name, queue, now, free, limit)
         if queue.busy and size < whole:
-            patience = LEISURE_SECONDS if limit > 10 * MAX_BATCH_ENTRIES else self.gather_seconds
             gathered = now - self._free_since
-            if gathered < patience:
-                return patience - gathered
+            if gathered < self.gather_seconds:
+                return self.gather_seconds - gathered
         share = max(1, limit // len(self.queues))
         wait = self._wait(queue, limit, beyond_share=queue.polls > 0 or size > share)
         queue.polls += 1

@@ -28,7 +28,6 @@ THREADS = 4
 ENTRY_TRIES = 3  # of one entry that SQS refuses inside an accepted batch
 GIVE_UP_SECONDS = 300.0  # after so long without an answer a settlement is left to redelivery
 RELEASE_LINGER_SECONDS = 0.01
-FIFO_LINGER_SECONDS = 0.05  # SQS holds the rest of a group back until its last message is deleted
 RETRY_BASE_SECONDS = 0.2
 RETRY_CAP_SECONDS = 10.0
 FLUSH_PAUSE_SECONDS = 0.1  # between tries when a channel closes
@@ -196,7 +195,7 @@ class Settler:
                 if wait <= 0:
                     wait = 0.001
             else:
-                wait = self._linger(key) - (now - first.since)
+                wait = self._lingers[key[0]] - (now - first.since)
                 size = 1 if first.alone or key[0] == COPY else limits.MAX_BATCH_ENTRIES
                 if wait <= 0 or len(entries) >= size or self._flushing or first.alone:
                     batch: list[_Entry] = []
@@ -207,11 +206,6 @@ class Settler:
                     return key, batch
             soonest = wait if soonest is None else min(soonest, wait)
         return soonest
-
-    def _linger(self, key: Key) -> float:
-        operation, url = key
-        linger = self._lingers[operation]
-        return min(linger, FIFO_LINGER_SECONDS) if url.endswith(".fifo") else linger
 
     def _settle(self, operation: str, url: str, entries: list[_Entry]) -> list[tuple[str, _Entry]]:
         """Make the call; returns what is to be done next, as (operation, entry)."""

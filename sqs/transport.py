@@ -14,9 +14,8 @@ lease_seconds           SQS's visibility timeout of each receive, renewed at a t
 lease_cap_seconds       for how long one delivery is renewed at most; default 21,600
 wait_time_seconds       an idle long poll, 0 to 20; default 10
 max_receives            ReceiveMessage calls at the same time, at least one a queue; default 8
-gather_seconds          how long a busy queue waits for slots, to fill a receive; default 0.01, 1 with over 100 slots
-delete_linger_seconds   how long a delete waits for others, to fill a call; default 0.05, which FIFO queues, whose
-                        groups wait for it, never exceed
+gather_seconds          how long a busy queue waits for slots, to fill a receive; default 0.01
+delete_linger_seconds   how long a delete waits for others, to fill a call, 0 to 0.05; default 0.05
 call_timeout_seconds    one answer of SQS, long polls apart; default 10
 shutdown_seconds        for flushing releases and deletes when a channel closes; default 5
 release_cap_seconds     longest delay of a released message, full jitter below it; default 300

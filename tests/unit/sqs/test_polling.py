@@ -56,18 +56,6 @@ def test_a_busy_queue_waits_for_ten_slots_but_only_for_milliseconds() -> None:
     assert take(policy, 2.011, 4, 10).max_messages == 4
 
 
-def test_with_over_a_hundred_slots_free_ones_wait_a_second_for_a_whole_receive() -> None:
-    policy = polling("a", gather_seconds=0.01)
-    came_back(policy, take(policy, 0.0, 128, 128), 10)
-    assert policy.next(1.0, 0, 128) is None
-    assert policy.next(2.0, 1, 128) == pytest.approx(1.0)
-    assert policy.next(2.4, 6, 128) == pytest.approx(0.6)
-    came_back(policy, take(policy, 2.5, 10, 128), 10)
-    assert policy.next(3.0, 0, 128) is None
-    assert policy.next(4.0, 6, 128) == pytest.approx(1.0)
-    assert take(policy, 5.0, 6, 128).max_messages == 6
-
-
 def test_ten_slots_are_not_waited_with() -> None:
     policy = polling("a")
     came_back(policy, take(policy, 0.0, 20, 20), 10)

@@ -105,21 +105,6 @@ def test_deletes_go_ten_a_call_and_end_their_leases(client: ScriptedClient) -> N
     keeper.close()
 
 
-def test_a_delete_of_a_fifo_queue_waits_for_no_company(client: ScriptedClient) -> None:
-    keeper = keeper_of(client)
-    settler = Settler(ScriptedAccount(client), keeper, lanes=(LANE,), delete_linger_seconds=60, release_cap_seconds=0)
-    for delivery, url in zip(held(keeper, 2), ("url", "url.fifo"), strict=True):
-        delivery.queue_url = url
-        settler.delete(delivery)
-    until = time.monotonic() + 10
-    while not client.calls and time.monotonic() < until:
-        time.sleep(0.01)
-    assert client.receipts("delete") == ["r1"]
-    assert settler.close(10)
-    assert client.receipts("delete") == ["r1", "r0"]
-    keeper.close()
-
-
 def test_who_received_for_us_deletes_what_is_done_and_nothing_else(client: ScriptedClient) -> None:
     keeper = keeper_of(client)
     options = {"lanes": (LANE,), "delete_linger_seconds": 0.0, "release_cap_seconds": 300.0}
