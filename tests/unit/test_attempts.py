@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,10 @@ from tasks.attempts import begin_requests
 from tasks.delivery import AlreadyEnded, Withdrawn
 from tasks.errors import AttemptsUsedUp, RequestCancelled, RequestExpired
 from tasks.fates import Fate, fate_of
-from tasks.store.backend import SQLiteBackend
 from tasks.store.protocol import Start, StoreUnavailable
+from tests.support.stores import Make, make, moto
+
+__all__ = ["make", "moto"]
 
 
 class BrokenEngine:
@@ -37,8 +38,9 @@ class BrokenEngine:
 
 
 @pytest.fixture
-def results(tmp_path: Path) -> Iterator[SQLiteBackend]:
-    backend = SQLiteBackend(app=app, url=f"sqlite:///{tmp_path / 'results.sqlite'}")
+def results(make: Make) -> Iterator[Any]:
+    """On each store at hand."""
+    backend = make(app=app)
     feature_extraction.backend = backend
     kept = app._local.__dict__.get("backend")
     app._local.backend = backend
@@ -52,7 +54,7 @@ def results(tmp_path: Path) -> Iterator[SQLiteBackend]:
 class Delivered:
     """Runs the task as a worker's thread runs one delivery of request "one"."""
 
-    def __init__(self, backend: SQLiteBackend) -> None:
+    def __init__(self, backend: Any) -> None:
         self.backend = backend
 
     def __call__(
@@ -74,14 +76,14 @@ class Delivered:
 
 
 @pytest.fixture
-def delivered(results: SQLiteBackend) -> Iterator[Delivered]:
+def delivered(results: Any) -> Iterator[Delivered]:
     yield Delivered(results)
     serving.use(None)
 
 
 @pytest.mark.parametrize("error", [DeviceLost("the device failed"), RuntimeError("who knows"), OSError("network")])
 def test_a_passing_fault_releases_the_delivery_and_shows_the_caller_retry(
-    results: SQLiteBackend, delivered: Delivered, error: Exception
+    results: Any, delivered: Delivered, error: Exception
 ) -> None:
     for deliveries in (1, 2, 3):
         with pytest.raises(Reject) as caught:
@@ -95,7 +97,7 @@ def test_a_passing_fault_releases_the_delivery_and_shows_the_caller_retry(
     assert results.get_state("one") == "RETRY"
 
 
-def test_deliveries_that_never_started_use_up_nothing(results: SQLiteBackend, delivered: Delivered) -> None:
+def test_deliveries_that_never_started_use_up_nothing(results: Any, delivered: Delivered) -> None:
     for deliveries in (3, 4, 9):
         with pytest.raises(Reject):
             delivered(DeviceLost("no device is left"), deliveries, begun=False)
@@ -105,14 +107,14 @@ def test_deliveries_that_never_started_use_up_nothing(results: SQLiteBackend, de
     assert delivered.attempts() == 1
 
 
-def test_attempts_that_took_their_worker_along_end_the_request(results: SQLiteBackend, delivered: Delivered) -> None:
+def test_attempts_that_took_their_worker_along_end_the_request(results: Any, delivered: Delivered) -> None:
     results.store.begin_attempts([Start("one", 0, f"m.{number}", "gone") for number in range(3)])
     assert results.store.begin_attempts([Start("one", 0, "m.3", "gone")]) == [4]
     with pytest.raises(AttemptsUsedUp, match="4 attempts"):
         delivered(RuntimeError("never asked"), 5)
 
 
-def test_the_last_attempts_error_is_the_one_that_is_known(results: SQLiteBackend, delivered: Delivered) -> None:
+def test_the_last_attempts_error_is_the_one_that_is_known(results: Any, delivered: Delivered) -> None:
     with pytest.raises(Reject):
         delivered(DeviceLost("the device failed"), 1)
     results.store.begin_attempts([Start("one", 0, f"x.{number}", "gone") for number in range(3)])
@@ -121,9 +123,7 @@ def test_the_last_attempts_error_is_the_one_that_is_known(results: SQLiteBackend
 
 
 @pytest.mark.parametrize("error", [InvalidInput("bad"), DeviceCrash("it crashes")])
-def test_what_trying_again_cannot_mend_is_not_tried_again(
-    results: SQLiteBackend, delivered: Delivered, error: Exception
-) -> None:
+def test_what_trying_again_cannot_mend_is_not_tried_again(results: Any, delivered: Delivered, error: Exception) -> None:
     with pytest.raises(type(error)):
         delivered(error, 1)
     assert results.get_state("one") == "PENDING"
@@ -137,7 +137,7 @@ def test_what_has_expired_is_withdrawn(delivered: Delivered) -> None:
         delivered(RuntimeError("never asked"), expires="2020-01-01T00:00:00+00:00")
 
 
-def test_what_was_cancelled_is_withdrawn_at_its_next_delivery(results: SQLiteBackend, delivered: Delivered) -> None:
+def test_what_was_cancelled_is_withdrawn_at_its_next_delivery(results: Any, delivered: Delivered) -> None:
     results.store.cancel(["one"], 60)
     with pytest.raises(Withdrawn) as caught:
         delivered(RuntimeError("never asked"), 2)
@@ -145,7 +145,7 @@ def test_what_was_cancelled_is_withdrawn_at_its_next_delivery(results: SQLiteBac
 
 
 @pytest.mark.parametrize("deliveries", [1, 4, 9])
-def test_an_engine_that_stops_is_nobodys_attempt(results: SQLiteBackend, delivered: Delivered, deliveries: int) -> None:
+def test_an_engine_that_stops_is_nobodys_attempt(results: Any, delivered: Delivered, deliveries: int) -> None:
     with pytest.raises(Reject) as caught:
         delivered(EngineStopped("stopped"), deliveries)
     assert caught.value.requeue
@@ -154,7 +154,7 @@ def test_an_engine_that_stops_is_nobodys_attempt(results: SQLiteBackend, deliver
 
 
 @pytest.mark.parametrize("state", ["SUCCESS", "FAILURE", "REVOKED"])
-def test_a_duplicate_of_what_has_ended_does_no_work(results: SQLiteBackend, delivered: Delivered, state: str) -> None:
+def test_a_duplicate_of_what_has_ended_does_no_work(results: Any, delivered: Delivered, state: str) -> None:
     results.store_result("one", 5 if state == "SUCCESS" else DeviceLost("gone"), state)
     with pytest.raises(AlreadyEnded) as caught:
         delivered(RuntimeError("never asked"), 2)
@@ -165,14 +165,14 @@ def test_a_duplicate_of_what_has_ended_does_no_work(results: SQLiteBackend, deli
     "request_of", [{"parent_id": "p"}, {"retries": 1}, {"inference_once": True}, {"delivery": {"returns": 1}}]
 )
 def test_what_may_come_in_a_second_message_looks_at_its_first_delivery(
-    results: SQLiteBackend, delivered: Delivered, request_of: dict[str, Any]
+    results: Any, delivered: Delivered, request_of: dict[str, Any]
 ) -> None:
     results.store_result("one", 5, "SUCCESS")
     with pytest.raises(AlreadyEnded):
         delivered(RuntimeError("never asked"), 1, **request_of)
 
 
-def test_a_later_generation_makes_an_old_delivery_void(results: SQLiteBackend, delivered: Delivered) -> None:
+def test_a_later_generation_makes_an_old_delivery_void(results: Any, delivered: Delivered) -> None:
     results.store.open_generations([("one", 1)])
     with pytest.raises(AlreadyEnded):
         delivered(RuntimeError("never asked"), 2)
@@ -181,7 +181,7 @@ def test_a_later_generation_makes_an_old_delivery_void(results: SQLiteBackend, d
     assert results.store.attempts([("one", 1)])["one", 1].count == 1
 
 
-def test_a_last_attempt_is_left_to_another_host_when_there_is_one(results: SQLiteBackend, delivered: Delivered) -> None:
+def test_a_last_attempt_is_left_to_another_host_when_there_is_one(results: Any, delivered: Delivered) -> None:
     results.store.begin_attempts([Start("one", 0, f"m.{number}", "here") for number in range(3)])
     tried = InvalidInput("tried")
     with pytest.raises(InvalidInput):
@@ -196,7 +196,7 @@ def test_a_last_attempt_is_left_to_another_host_when_there_is_one(results: SQLit
 
 
 def test_a_store_that_is_away_costs_no_attempt_and_stops_no_work(
-    results: SQLiteBackend, delivered: Delivered, monkeypatch: pytest.MonkeyPatch
+    results: Any, delivered: Delivered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: Any) -> Any:
         raise StoreUnavailable("away")
@@ -211,7 +211,7 @@ def test_a_store_that_is_away_costs_no_attempt_and_stops_no_work(
 
 
 def test_the_first_delivery_writes_nothing_when_told_so(
-    results: SQLiteBackend, delivered: Delivered, monkeypatch: pytest.MonkeyPatch
+    results: Any, delivered: Delivered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(app.conf, "inference_attempts", "redelivered")
     with pytest.raises(InvalidInput):
