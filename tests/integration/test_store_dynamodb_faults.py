@@ -14,6 +14,7 @@ from kombu.exceptions import EncodeError
 from sqs.brake import BRAKE
 from tasks.store.dynamodb import table, values
 from tasks.store.dynamodb.backend import DynamoDBBackend
+from tasks.store.dynamodb.items import Query
 from tasks.store.dynamodb.values import MAX_ITEM_BYTES
 from tasks.store.protocol import Chord, Start, StoreUnavailable, Submission
 from tasks.store.results import ENDING, PATIENCE
@@ -199,6 +200,11 @@ def test_a_result_larger_than_an_item_is_kept_in_pieces(
     backend._cache.clear()
     assert backend.get_result("a") == "x" * 2_000_000
     assert moto.fail_partly == 0
+    partition = "celery-task-meta-b"
+    backend.store_result("b", large, "SUCCESS")
+    assert len(list(backend.table.query(Query(partition)))) > 2
+    backend.forget("b")
+    assert list(backend.table.query(Query(partition))) == []
 
 
 def test_a_result_that_cannot_be_kept_is_a_failure_that_says_so(

@@ -7,7 +7,7 @@ from tasks.store.dynamodb.accounts import accounts_to_forget
 from tasks.store.dynamodb.items import Change, Item, Key, Value, is_over
 from tasks.store.dynamodb.schema import ID, PART, TTL, WHOLE, named
 from tasks.store.dynamodb.table import Table
-from tasks.store.dynamodb.values import PIECES, VALUE, join, split
+from tasks.store.dynamodb.values import PIECES, VALUE, join, pieces_of, split
 from tasks.store.protocol import KEEP_SECONDS
 from tasks.store.rules import NewState, Standing, is_kept, opens, place
 
@@ -54,7 +54,7 @@ class States:
 
     def delete(self, key: bytes) -> None:
         """Forget a value, and the attempts that are with it."""
-        self._table.delete(place_of(key))
+        self._table.write(deletes=pieces_of(self._table.delete(place_of(key))))
 
     def store(self, state: NewState, *, opening: bool = False) -> None:
         """Store a state unless what is there stays; `opening` only where its generation was not reached.

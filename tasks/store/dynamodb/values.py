@@ -70,8 +70,7 @@ def join(items: Iterable[Item], get: Callable[[list[Key]], dict[Key, Item]]) -> 
     for item in items:
         key = (str(item[ID]), str(item[PART]))
         if PIECES in item:
-            token, _, count = str(item[PIECES]).partition(":")
-            wanted[key] = [(key[0], _place(token, number)) for number in range(int(count))]
+            wanted[key] = pieces_of(item)
         elif VALUE in item:
             whole[key] = _unpacked(_bytes(item[VALUE]))
     for key, places in wanted.items():
@@ -79,6 +78,12 @@ def join(items: Iterable[Item], get: Callable[[list[Key]], dict[Key, Item]]) -> 
         if len(found) == len(places):
             whole[key] = _unpacked(b"".join(_bytes(found[place][VALUE]) for place in places))
     return whole
+
+
+def pieces_of(item: Item) -> list[Key]:
+    """Where the pieces of an item's value are; none where it has it itself."""
+    token, _, count = str(item.get(PIECES, ":0")).partition(":")
+    return [(str(item[ID]), _place(token, number)) for number in range(int(count))]
 
 
 def _place(token: str, number: int) -> str:
