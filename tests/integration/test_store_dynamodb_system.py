@@ -18,6 +18,9 @@ from celery import Celery
 from demo.__main__ import write_catalogue
 from demo.stack import Stack
 from models.errors import DeviceCrash
+from sqs.client import make_client
+from sqs.lanes import LANES
+from sqs.queues import create
 from tasks import infer
 from tasks.store.access import index_of, store_of
 from tasks.store_check import StoreCheck
@@ -40,6 +43,9 @@ def stack(moto: MotoDynamoDB, tmp_path_factory: pytest.TempPathFactory) -> Itera
     settings = {"CELERY_RESULT_BACKEND": moto.url("fleet"), "CELERY_SWEEP_SECONDS": "3600"}
     with Stack(folder, catalogue=catalogue, **settings) as stack, client_of(stack):
         stack.start_server()
+        sqs = make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
+        for lane in LANES:
+            create(sqs, lane)  # a worker makes those that it takes from
         stack.start_worker()
         stack.start_flower()
         yield stack
