@@ -86,11 +86,16 @@ def test_a_model_s_figures_appear(stack: Stack, browser: webdriver.Chrome) -> No
     app.control.broadcast("heartbeat")
     browser.get(f"{stack.flower_url}/inference")
 
-    def told() -> bool:
+    def told(least: int) -> bool:
         rows = browser.find_elements(By.CSS_SELECTOR, '#models [data-model="fragile"] [data-in-all]')
-        return bool(rows) and int(rows[0].text) >= 5
+        return bool(rows) and int(rows[0].text) >= least
 
-    until(browser, told, "the worker tells of its model")
+    until(browser, lambda: told(5), "the worker tells of its model")
+    results = [feature_extraction.delay(f"{'longer ' * (number % 7)}text {number}") for number in range(40)]
+    assert all(result.get(timeout=SECONDS) for result in results)
+    app.control.broadcast("heartbeat")
+    until(browser, lambda: told(45), "and of what it did since")
+    assert text(browser, '#devices [data-device="cpu"] .badge') == "ready"
     assert "MB" in text(browser, '#devices [data-device="cpu"] [data-memory]')
     assert "MB" in text(browser, '#placed [data-placed="fragile"] [data-weights]')
     keep_screenshot(browser, "inference")
