@@ -1,7 +1,8 @@
 """A Celery program with our task class and store and no models: `celery -A tests.support.outcome_app worker`.
 
 Set up by environment: OUTCOME_BROKER (URL), OUTCOME_DIR (where tasks leave notes), OUTCOME_STORE (URL of the result
-store; SQLite in that folder by default), and OUTCOME_KILL, a step after which the worker dies with -9, once.
+store; SQLite in that folder by default), OUTCOME_KILL, a step after which the worker dies with -9, once,
+OUTCOME_INVALID_INPUT, the lane's `invalid_input`, and OUTCOME_SICK, for a worker on which whatever can fail does.
 """
 
 import os
@@ -24,7 +25,11 @@ from tasks.store.sqlite import SQLiteStore
 
 FOLDER = Path(os.environ.get("OUTCOME_DIR", "/nonexistent"))
 STORE = os.environ.get("OUTCOME_STORE") or f"sqlite:///{FOLDER / 'results.sqlite'}"
-LANE = Lane(Queue("work"), Queue("work-dlq", max_message_bytes=1_048_576, retention_seconds=1_209_600))
+LANE = Lane(
+    Queue("work"),
+    Queue("work-dlq", max_message_bytes=1_048_576, retention_seconds=1_209_600),
+    invalid_input="fail" if os.environ.get("OUTCOME_INVALID_INPUT") == "fail" else "dead-letter",
+)
 
 app = Celery("outcome_app", task_cls="tasks.task:LaneTask")
 app.loader.override_backends = {
@@ -101,6 +106,17 @@ def slow(self: Any, seconds: float) -> str:
     note(f"slow {self.request.id}")
     time.sleep(seconds)
     return "slept"
+
+
+@app.task(bind=True)
+def fickle(self: Any) -> str:
+    """Fails where the worker is sick; the others take their time."""
+    host = str(self.request.hostname)
+    note(f"fickle {self.request.id} {host}")
+    if os.environ.get("OUTCOME_SICK"):
+        raise ConnectionError("the network is down")
+    time.sleep(0.05)
+    return host
 
 
 @app.task(bind=True)
