@@ -65,7 +65,7 @@ FATES: tuple[tuple[type[BaseException], Fate], ...] = (
     (AttemptsUsedUp, Fate.USED_UP),
 )
 # Of a dead letter, by the fate of the error that it failed with.
-CAUSES = {Fate.INVALID: Cause.INVALID_INPUT, Fate.CRASH: Cause.CRASH, Fate.UNSERVED: Cause.REJECTED}
+CAUSES = {Fate.INVALID: Cause.INVALID_INPUT, Fate.CRASH: Cause.CRASH, Fate.UNSERVED: Cause.UNKNOWN_TASK}
 
 
 def fate_of(error: BaseException, throws: tuple[type[BaseException], ...] = ()) -> Fate:

@@ -1,7 +1,8 @@
 """`celery -A tasks worker --health-port [HOST:]PORT`: what orchestrators ask a worker.
 
 /live     200 while the worker is to be kept: it has not been told to stop, and has a device
-/ready    200 from when its models are loaded and it receives until it is told to stop, else 503
+/ready    200 from when its models are loaded and it receives until it is told to stop, else 503; also 503, and why,
+          while it receives nothing from a lane of which too much failed, or nothing at all
 /metrics  totals of its models and devices, and their memory, in Prometheus's text format; names as in docs/metrics.md
 
 A thread of its own answers, also while models load. It needs no login and tells nothing of requests, and listens on
@@ -16,7 +17,8 @@ from celery import bootsteps
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker import state
 
-from tasks import serving
+from sqs.brake import BRAKE
+from tasks import letter_duties, serving
 from tasks.figures import WAITS
 
 REQUEST_SECONDS = 5.0  # a client that sends nothing is let go
@@ -35,6 +37,8 @@ RESTARTS = "device_restarts_total"
 MEMORY = "device_memory_bytes"
 MODEL_MEMORY = "model_memory_bytes"
 CEILINGS = "model_ceiling_tokens"
+LANE_STOPPED = "lane_stopped"
+BRAKED = "worker_braked"
 
 _Series = dict[tuple[tuple[str, str], ...], float]
 
@@ -55,7 +59,7 @@ def metrics() -> str:
             if total in (sums := {**stats["models"][model], **waits.get(model, {})})
         }
         lines += _family(name, {(("model", model),): value for model, value in values.items()})
-    return "".join(f"{line}\n" for line in [*lines, *_of_devices(stats["devices"])])
+    return "".join(f"{line}\n" for line in [*lines, *_of_devices(stats["devices"]), *_of_receiving()])
 
 
 def _of_devices(devices: dict[str, dict[str, Any]]) -> list[str]:
@@ -79,6 +83,23 @@ def _of_devices(devices: dict[str, dict[str, Any]]) -> list[str]:
         *_family(MODEL_MEMORY, of_models, "gauge"),
         *_family(CEILINGS, ceilings, "gauge"),
     ]
+
+
+def _of_receiving() -> list[str]:
+    """Which lanes are stopped here, and what keeps the worker from receiving anything."""
+    watch = letter_duties.watch()
+    stopped: _Series = {}
+    if watch is not None:
+        stopped = {(("lane", lane),): int(lane in watch.stopped) for lane in watch.lanes}
+    braked: _Series = {(("reason", reason),): 1 for reason in BRAKE.reasons}
+    return [*_family(LANE_STOPPED, stopped, "gauge"), *_family(BRAKED, braked, "gauge")]
+
+
+def halted() -> list[str]:
+    """Why this worker receives less than it should, a sentence each."""
+    watch = letter_duties.watch()
+    stops = watch.stopped.values() if watch is not None else ()
+    return [*BRAKE.reasons.values(), *(f"lane {stop.lane} is stopped: {stop.why}" for stop in stops)]
 
 
 def _family(name: str, values: _Series, kind: str = "counter") -> list[str]:
@@ -105,7 +126,9 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(503 if stopping else 200, "stopping\n" if stopping else "live\n")
         elif self.path == "/ready":
             ready = _receiving.is_set() and serving.engine() is not None and not stopping
-            self._answer(200 if ready else 503, "ready\n" if ready else "not ready\n")
+            why = halted() if ready else []
+            text = "ready" if ready and not why else "not ready"
+            self._answer(200 if ready and not why else 503, "".join(f"{line}\n" for line in (text, *why)))
         elif self.path == "/metrics":
             self._answer(200, metrics())
         else:

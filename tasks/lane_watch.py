@@ -55,6 +55,11 @@ class LaneWatch:
         self._wake = threading.Event()
 
     @property
+    def lanes(self) -> list[str]:
+        """The names of its lanes."""
+        return list(self._lanes)
+
+    @property
     def stopped(self) -> dict[str, Stop]:
         """The lanes that this worker does not consume."""
         return dict(self._stopped)

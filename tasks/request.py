@@ -103,6 +103,8 @@ class DeliveryRequest(Request):
         attempt = here()
         own = attempt if attempt is not None and attempt.start.task_id == self.id else None
         delivery = self.message.delivery_info or {}
+        arguments = isinstance(self.args, list | tuple) and isinstance(self.kwargs, dict)
+        model, revision = self.task.asked(self.args, self.kwargs) if arguments else (None, None)
         explain(
             self.message,
             Reason(
@@ -110,7 +112,8 @@ class DeliveryRequest(Request):
                 message=str(error),
                 attempts=own.count if own is not None else int(delivery.get("delivery_count", 1)),
                 worker=self.hostname,
-                model=self.kwargs.get("model") if isinstance(self.kwargs, dict) else None,
+                model=model,
+                revision=revision,
                 task_id=self.id,
                 cause=cause,
             ),

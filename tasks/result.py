@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from celery.app.task import Context
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult
 from celery.states import READY_STATES, REVOKED
@@ -32,7 +33,7 @@ class LaneResult(AsyncResult):
             return super().get(timeout=left, **options)
         except CeleryTimeoutError:
             self._expire()
-            return super().get(timeout=1.0, **options)
+            return super().get(timeout=None if timeout is None else timeout - left, **options)
 
     def _get_task_meta(self) -> Any:
         meta = super()._get_task_meta()
@@ -47,4 +48,5 @@ class LaneResult(AsyncResult):
     def _expire(self) -> None:
         """Store the outcome, so that a worker that comes later cannot store another. The first one stays."""
         error = RequestExpired("the deadline passed, and no worker had begun the request")
-        self.backend.store_result(self.id, error, REVOKED)
+        # Of what was sent then: a dead letter that was sent again has a deadline of its own.
+        self.backend.store_result(self.id, error, REVOKED, request=Context({"inference_generation": 0}))

@@ -78,6 +78,11 @@ class LaneTask(Task):
             result.deadline = time.time() + expires
         return result
 
+    def asked(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """Name and revision of the model that a request with these arguments asks, as far as they are known."""
+        name = kwargs.get("model")
+        return name if isinstance(name, str) else None, None
+
     def AsyncResult(self, task_id: str, **kwargs: Any) -> LaneResult:
         """The result of a request of this task, by its id."""
         return LaneResult(task_id, backend=self.backend, task_name=self.name, app=self.app, **kwargs)
@@ -146,6 +151,18 @@ class InferenceTask(LaneTask):
         """Run the task here and now; needs an engine in this process. Raises InvalidInput for wrong arguments."""
         check_arguments(self, args, kwargs)
         return self.run(*args, **kwargs)
+
+    def asked(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """See LaneTask; the revision is the catalogue's."""
+        try:
+            name = take_apart(self.run, args, kwargs).model
+        except (InvalidInput, TypeError):
+            return super().asked(args, kwargs)
+        try:
+            spec = self.spec(name)
+        except UnknownModel:
+            return name if isinstance(name, str) else None, None
+        return spec.name, spec.revision
 
     def spec(self, model: str | None) -> ModelSpec:
         """The spec of the model that was asked for, or the kind's default.

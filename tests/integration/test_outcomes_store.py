@@ -6,8 +6,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.chaos.test_attempts_under_kills import Rig, eventually, rig
+from tests.chaos.test_attempts_under_kills import rig
 from tests.support import outcome_app as program
+from tests.support.outcome_rig import Rig, eventually
 
 __all__ = ["rig"]
 

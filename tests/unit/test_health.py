@@ -1,5 +1,6 @@
 """What orchestrators ask a worker, answered over HTTP; the engine's stats are made up."""
 
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,9 +14,13 @@ import click
 import pytest
 from celery.worker import state
 
-from tasks import health, serving
+from sqs.brake import BRAKE
+from sqs.lanes import LANES
+from tasks import health, letter_duties, serving
+from tasks.dead_letter_limit import DeadLetterLimit
 from tasks.figures import WAITS
 from tasks.health_address import Address
+from tasks.lane_watch import LaneWatch
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 STATS: dict[str, Any] = {
@@ -80,8 +85,35 @@ def test_metrics_have_the_documented_names(url: str, monkeypatch: pytest.MonkeyP
     assert 'model_memory_bytes{device="cpu",model="sm\\"all",kind="weights"} 90\n' in text
     assert 'model_ceiling_tokens{device="cpu",model="sm\\"all",least_tokens="64"} 2048\n' in text
     documented = DOCUMENT.read_text(encoding="utf-8")
-    for name in (*health.TOTALS.values(), health.RESTARTS, health.MEMORY, health.MODEL_MEMORY, health.CEILINGS):
+    own = (health.LANE_STOPPED, health.BRAKED)
+    for name in (*health.TOTALS.values(), health.RESTARTS, health.MEMORY, health.MODEL_MEMORY, health.CEILINGS, *own):
         assert f"`{name}`" in documented
+
+
+def test_who_takes_nothing_from_a_lane_or_nothing_at_all_is_not_ready_and_says_why(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "_engine", SimpleNamespace(stats=lambda: STATS))
+    health._note_ready()
+    limits: dict[str, Any] = {
+        lane.name: DeadLetterLimit(share=0.5, least=2, an_hour=9, clock=time.time) for lane in LANES
+    }
+    halt: list[str] = []
+    watch = LaneWatch(LANES, limits, None, name="w", halt=halt.append, go_on=halt.remove)
+    monkeypatch.setattr(letter_duties, "_watch", watch)
+    assert get(f"{url}/ready") == (200, "ready\n")
+    assert 'lane_stopped{lane="inference"} 0\n' in get(f"{url}/metrics")[1]
+    for _ in range(2):
+        watch.note("inference", dead=True)
+    why = "lane inference is stopped: 2 of the last 2 requests became dead letters\n"
+    assert get(f"{url}/ready") == (503, f"not ready\n{why}")
+    assert 'lane_stopped{lane="inference"} 1\n' in get(f"{url}/metrics")[1]
+    BRAKE.hold("host", "this host is at fault")
+    try:
+        assert get(f"{url}/ready") == (503, f"not ready\nthis host is at fault\n{why}")
+        assert 'worker_braked{reason="host"} 1\n' in get(f"{url}/metrics")[1]
+    finally:
+        BRAKE.let_go("host")
 
 
 @pytest.mark.parametrize(("given", "host", "port"), [("80", "127.0.0.1", 80), ("0.0.0.0:1", "0.0.0.0", 1)])

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from celery import Celery
+from celery.app.task import Context
+from celery.exceptions import TimeoutError as CeleryTimeoutError
 
 from sqs.lanes import INFERENCE, Lane, Queue
 from tasks.errors import RequestExpired
@@ -58,6 +60,17 @@ def test_who_waits_for_a_request_that_nobody_began_is_told_that_it_expired(backe
     assert result.state == "REVOKED"
     backend.store_result("one", "late", "SUCCESS")
     assert LaneResult("one", backend=backend, app=backend.app).state == "REVOKED", "there is one outcome"
+
+
+def test_the_deadline_of_what_was_sent_first_does_not_end_what_was_sent_again(backend: SQLiteBackend) -> None:
+    backend.store_result("one", ValueError("bad"), "FAILURE")
+    backend.store.open_generations([("one", 1)])
+    result = result_of(backend, 1.0)
+    assert result.state == "PENDING"
+    with pytest.raises(CeleryTimeoutError):
+        result.get(timeout=0.05)
+    backend.store_result("one", 5, "SUCCESS", request=Context({"inference_generation": 1}))
+    assert result.get(timeout=60) == 5
 
 
 def test_the_state_alone_says_it_too_and_an_outcome_that_is_there_stays(backend: SQLiteBackend) -> None:

@@ -1,0 +1,96 @@
+"""Outcomes that hang on which models a worker has: a real worker, whose device processes only pretend to have them."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from demo.stack import Stack
+from models.errors import InputFailed, InvalidInput
+from sqs.client import make_client
+from sqs.dead_letters import Cause, Reason, peek
+from sqs.lanes import INFERENCE
+from tasks import app, infer
+from tasks.serving import NotServedHere
+from tests.support.client import client_of
+from tests.support.fake_engine import write_catalogue
+
+SECONDS = 60
+WINDOW_SECONDS = 6
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+OTHERS = f"""
+[pinned]
+task = "feature-extraction"
+source = "some-organisation/some-model"
+revision = "{REVISION}"
+
+[elsewhere]
+task = "feature-extraction"
+source = "./elsewhere"
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("models")
+    catalogue = write_catalogue(folder)
+    catalogue.write_text(catalogue.read_text() + OTHERS)
+    settings = {
+        "CELERY_LEASE_SECONDS": "5",
+        "CELERY_MODELS": "fake,pinned",
+        "CELERY_VERSION_WINDOW_SECONDS": str(WINDOW_SECONDS),
+        "CELERY_STATE": str(folder / "state"),
+    }
+    with Stack(folder / "stack", catalogue=catalogue, **settings) as stack, client_of(stack):
+        stack.start_server()
+        stack.start_worker("worker", "--include", "tests.support.fake_engine")
+        yield stack
+
+
+def reason_of(stack: Stack, task_id: str) -> Reason:
+    client = make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
+    until = time.monotonic() + SECONDS
+    while True:
+        for letter in peek(client, INFERENCE, 100):
+            if letter.reason is not None and letter.reason.task_id == task_id:
+                return letter.reason
+        assert time.monotonic() < until, "it has no dead letter"
+        time.sleep(0.1)
+
+
+def test_a_letter_tells_the_revision_of_the_model_that_was_asked(stack: Stack) -> None:
+    pinned, folder = infer.delay("pinned", "faulty"), infer.delay("fake", "faulty")
+    misfit = app.send_task("tasks.infer", args=["pinned", 5])
+    for result in (pinned, folder, misfit):
+        with pytest.raises(InvalidInput):
+            result.get(timeout=SECONDS)
+    assert isinstance(pinned.result, InputFailed)
+    of_pinned, of_folder, of_misfit = (reason_of(stack, result.id) for result in (pinned, folder, misfit))
+    assert (of_pinned.model, of_pinned.revision, of_pinned.attempts) == ("pinned", REVISION, 1)
+    assert (of_folder.model, of_folder.revision) == ("fake", None), "a folder has none"
+    assert (of_misfit.model, of_misfit.revision) == ("pinned", REVISION)
+
+
+def test_what_no_worker_of_the_lane_serves_is_left_to_others_and_fails_after_the_window(stack: Stack) -> None:
+    unserved = infer.delay("elsewhere", "a text")
+    unknown = [
+        app.send_task("tasks.infer", args=["of-tomorrow", "a text"]),
+        app.send_task("tasks.infer", args=["fake", "a text"], kwargs={"option_of_tomorrow": 5}),
+    ]
+    began = time.monotonic()
+    states: list[Any] = []
+    while len(states) < 3 and time.monotonic() < began + SECONDS:
+        states = [result for result in (unserved, *unknown) if result.state == "RETRY"]
+        time.sleep(0.05)
+    assert len(states) == 3, "each is to be seen waiting"
+    with pytest.raises(NotServedHere, match='does not serve "elsewhere"'):
+        unserved.get(timeout=SECONDS)
+    assert time.monotonic() - began > WINDOW_SECONDS - 2
+    for result in unknown:
+        with pytest.raises(InvalidInput, match=r"of.tomorrow"):
+            result.get(timeout=SECONDS)
+    reasons = [reason_of(stack, result.id) for result in (unserved, *unknown)]
+    assert [reason.cause for reason in reasons] == [Cause.UNKNOWN_TASK, Cause.INVALID_INPUT, Cause.INVALID_INPUT]
+    assert [reason.attempts for reason in reasons] == [0, 0, 0], "none was begun"
+    assert [reason.model for reason in reasons] == ["elsewhere", "of-tomorrow", "fake"]
