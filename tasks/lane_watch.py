@@ -14,7 +14,7 @@ from celery.utils.log import get_logger
 from sqs.lanes import Lane
 from sqs.letter_index import LetterIndex, Stop
 from tasks.dead_letter_limit import HOUR_SECONDS, DeadLetterLimit
-from tasks.retention import losing
+from tasks.retention import losing, oldest_waiting
 
 logger = get_logger(__name__)
 
@@ -104,13 +104,13 @@ class LaneWatch:
     def _say(self, stop: Stop) -> None:
         self._said_at[stop.lane] = self._clock()
         logger.error(
-            "lane %s is stopped: %s (found by %s). Its messages wait. Mend the cause, then take it up again with"
-            " `celery -A tasks lanes resume %s` or a restart. Requests that came when it stopped: %s",
+            "lane %s is stopped: %s (found by %s). Mend the cause, then take it up again with"
+            " `celery -A tasks lanes resume %s` or a restart. Its messages wait: %s",
             stop.lane,
             stop.why,
             stop.by,
             stop.lane,
-            losing(self._lanes[stop.lane], stop.since),
+            losing(self._lanes[stop.lane], oldest_waiting(self._lanes[stop.lane], stop.since)),
         )
 
     def round(self) -> None:

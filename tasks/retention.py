@@ -20,6 +20,7 @@ SAY_SECONDS = 60.0
 
 _lock = threading.Lock()
 _said_at: dict[str, float] = {}
+_sent_at: dict[str, float] = {}  # by lane, of the request that was received last
 
 
 def deadline_seconds(lane: Lane, own_seconds: float | None = None, due_in_seconds: float = 0.0) -> float:
@@ -58,8 +59,16 @@ def losing(lane: Lane, oldest_sent_at: float) -> str:
     return f"they expire from {expires:%Y-%m-%d %H:%M} UTC on, and SQS drops them from {begins:%Y-%m-%d %H:%M} UTC on"
 
 
+def oldest_waiting(lane: Lane, now: float) -> float:
+    """When the oldest of the lane's messages was sent, as far as this process can know: about when that one was that it
+    received last, else now."""
+    return min(now, _sent_at.get(lane.name, now))
+
+
 def warn_of(lane: Lane, sent_at: float) -> None:
-    """Warn of a lane by the age of one of its requests, at most once a minute."""
+    """Warn of a lane by the age of one of its requests, at most once a minute; and remember it."""
+    if sent_at > 0:
+        _sent_at[lane.name] = sent_at
     warning = warning_of(lane, sent_at)
     if warning is None:
         return

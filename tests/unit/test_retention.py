@@ -11,7 +11,7 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from sqs.lanes import INFERENCE, Lane, Queue
 from tasks.errors import RequestExpired
 from tasks.result import GRACE_SECONDS, LaneResult
-from tasks.retention import deadline_seconds, losing, warning_of
+from tasks.retention import deadline_seconds, losing, oldest_waiting, warn_of, warning_of
 from tasks.store.backend import SQLiteBackend
 
 DAY = 86_400
@@ -50,6 +50,16 @@ def test_warnings_begin_at_half_the_retention_and_say_when_messages_are_lost() -
     assert losing(lane(DAY), sent_at) == (
         "they expire from 2027-01-16 07:00 UTC on, and SQS drops them from 2027-01-16 08:00 UTC on"
     )
+
+
+def test_a_stopped_lane_loses_first_what_is_about_as_old_as_what_was_received_last() -> None:
+    other = Lane(Queue("own", retention_seconds=DAY), Queue("own-dlq"))
+    now = time.time()
+    assert oldest_waiting(other, now) == now
+    warn_of(other, now - 5_000)
+    warn_of(other, 0.0)
+    assert oldest_waiting(other, now) == now - 5_000
+    assert losing(other, oldest_waiting(other, now)) == losing(other, now - 5_000)
 
 
 def test_who_waits_for_a_request_that_nobody_began_is_told_that_it_expired(backend: SQLiteBackend) -> None:
