@@ -65,9 +65,8 @@ class LaneTask(Task):
         options.setdefault("argsrepr", shown(args or (), keep))
         options.setdefault("kwargsrepr", shown(kwargs or {}, keep))
         if options.get("expires") is None and self.expires is None:
-            options["expires"] = deadline_seconds(
-                lane_named(conf, _queue_name(options.get("queue") or getattr(self, "queue", None)))
-            )
+            named = options.get("queue") or getattr(self, "queue", None) or conf.task_default_queue
+            options["expires"] = deadline_seconds(lane_named(conf, _queue_name(named)))
         expires = options.get("expires") or self.expires
         send = super().apply_async
         if dedup_key is None:

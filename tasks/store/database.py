@@ -77,6 +77,11 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             return
 
 
+def _without_cursor(result: Any) -> Any:
+    """A cursor that another thread lets go of resets its statement, which this thread may be using again by then."""
+    return None if isinstance(result, sqlite3.Cursor) else result
+
+
 def _unavailable(path: Path, error: Exception) -> Exception:
     """What callers are told: statements that are wrong stay as they are, trouble with the file becomes one class."""
     if isinstance(error, sqlite3.OperationalError | OSError) or type(error) is sqlite3.DatabaseError:
@@ -198,7 +203,7 @@ class Writer:
     def _commit(self, connection: sqlite3.Connection, operations: list[Write]) -> list[Any]:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            results = [operation(connection) for operation in operations]
+            results = [_without_cursor(operation(connection)) for operation in operations]
             if time.monotonic() - self._swept_at > SWEEP_SECONDS:
                 sweep(connection, time.time())
                 self._swept_at = time.monotonic()

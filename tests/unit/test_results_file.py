@@ -86,3 +86,10 @@ def test_one_wrong_write_does_not_cost_its_neighbours_theirs(tmp_path: Path) -> 
     errors = [type(future.exception(timeout=60)) for future in futures]
     assert errors == [type(None), sqlite3.IntegrityError, type(None), sqlite3.IntegrityError, type(None)]
     assert database.read("SELECT name FROM leases ORDER BY name") == [("a",), ("b",), ("c",)]
+
+
+def test_no_cursor_leaves_the_thread_that_writes(tmp_path: Path) -> None:
+    """SQLite answered "API misuse" now and then: a cursor was let go of where its result had been waited for."""
+    database = Database(tmp_path / "results.sqlite")
+    assert database.write(lambda connection: connection.execute("SELECT 1")) is None
+    assert database.write(lambda connection: connection.execute("SELECT 1").fetchone()) == (1,)
