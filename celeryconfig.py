@@ -26,6 +26,9 @@ CELERY_LEASE_SECONDS (30)
 CELERY_BROADCAST (celery-broadcast)
     How the names of the queues of Celery's events and remote control begin; deployments of one AWS account that
     shall not see each other need different ones. `off`: no events, no remote control, and no such queues.
+CELERY_CLAIM_CHECK (with a broker on this machine the folder var/claims, else off)
+    Where requests are kept that do not fit into a message: `s3://BUCKET/PREFIX`, or `file:///FOLDER` for the processes
+    of one host. `off`: nowhere, and they are refused. Senders and workers need the same.
 CELERY_VERSION_WINDOW_SECONDS (1800)
     For how long after it was sent a task, model or option that this worker does not know is left to newer workers,
     before it fails, 0 to 43200.
@@ -69,6 +72,8 @@ from kombu import Queue as _Queue
 from sqs import limits as _limits
 from sqs.broadcast.names import MAX_PREFIX_CHARACTERS as _MAX_PREFIX_CHARACTERS
 from sqs.broadcast.names import is_prefix as _is_prefix
+from sqs.claim_stores import store_at as _store_at
+from sqs.errors import OptionError as _OptionError
 from sqs.lanes import GENERAL as _GENERAL
 from sqs.lanes import LANES as _LANES
 
@@ -206,6 +211,26 @@ def _broadcast() -> str | None:
     return value
 
 
+def _claim_check() -> str | None:
+    value = _variable("CELERY_CLAIM_CHECK", "")
+    if not value:
+        return (_ROOT / "var" / "claims").as_uri() if _is_local(broker_url) else None
+    if value.lower() == "off":
+        return None
+    try:
+        _store_at(value)
+    except _OptionError:
+        raise SettingError(
+            "CELERY_CLAIM_CHECK", value, "it must be off, s3://BUCKET/PREFIX or file:///FOLDER"
+        ) from None
+    return value
+
+
+def _is_local(url: str) -> bool:
+    """Whether an endpoint is on loopback, where the embedded server is, and nobody else who would make its queues."""
+    return _urlsplit(url).hostname in _LOOPBACK
+
+
 def _version_window_seconds() -> int:
     value = _variable("CELERY_VERSION_WINDOW_SECONDS", "1800")
     if not value.isdecimal() or int(value) > _limits.MAX_VISIBILITY_SECONDS:
@@ -272,8 +297,8 @@ broker_transport_options = {
     "wait_time_seconds": 10,
     "broadcast_prefix": _broadcast(),
     "version_window_seconds": _version_window_seconds(),
-    # An endpoint on loopback is the embedded server: nobody else would create its queues.
-    "create_missing_lanes": _urlsplit(broker_url).hostname in _LOOPBACK,
+    "claim_check": _claim_check(),
+    "create_missing_lanes": _is_local(broker_url),
 }
 broker_connection_retry_on_startup = True
 

@@ -63,7 +63,7 @@ def _number(spec: ModelSpec, options: Mapping[str, Any], name: str) -> int:
 
 
 def _as_sent(spec: ModelSpec, rows: list[Any], options: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Inputs and options as JSON makes them, once they are seen to fit a message."""
+    """Inputs and options as JSON makes them, once they are seen to be no more than a request may be."""
     size = _characters([rows, options])
     if size <= spec.max_request_bytes:
         try:
@@ -73,7 +73,7 @@ def _as_sent(spec: ModelSpec, rows: list[Any], options: dict[str, Any]) -> tuple
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidInput.because("inputs", f"cannot be written as JSON: {error}") from None
     if size > spec.max_request_bytes:
-        raise InvalidInput.too_large("inputs", size, spec.max_request_bytes, "bytes in one message")
+        raise InvalidInput.too_large("inputs", size, spec.max_request_bytes, "bytes in a message")
     plain: list[Any] = json.loads(body)
     return plain[0], plain[1]
 

@@ -181,7 +181,7 @@ class Channel(virtual.Channel):
             self.connection.note_failure()
             raise
         lane = lane_of(queue, self.options.lanes)
-        return Sender(self.account, queue, url, lane)
+        return Sender(self.account, queue, url, lane, self.options.claims)
 
     def create_publish_batch(self, max_size: int) -> PublishBatch:
         """kombu's `Producer.batch()`: ten messages or 1 MiB a call, several calls at once."""

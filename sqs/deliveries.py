@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from kombu.message import Message
 
+    from sqs.claim_check import Claim
     from sqs.dead_letters import Reason
 
 _numbers = itertools.count(1)
@@ -36,6 +37,7 @@ class Delivery:
     lost: bool = False
     wanted_back: bool = False
     done: bool = False  # SQS may forget the message: it was deleted, or is to be by who received it
+    claim: "Claim | None" = None  # whose payload is held here
     on_lost: "list[Callable[[Delivery], None]]" = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -96,6 +96,11 @@ def decode(text: str) -> dict[str, Any]:
     return envelope
 
 
+def with_payload(envelope: dict[str, Any], payload: str) -> dict[str, Any]:
+    """A decoded envelope whose packed payload was kept elsewhere. Raises UndecodableError."""
+    return envelope | {"body": _unpack_body(payload, envelope["properties"].get("body_encoding"))}
+
+
 def parsed(text: str) -> dict[str, Any]:
     """The JSON object that an SQS body is, in plain text or in base64; raises UndecodableError."""
     stripped = text.lstrip()

@@ -8,12 +8,14 @@ SqsError
 ├── NoRegionError          nobody says which AWS region is meant
 ├── BroadcastOffError      events and remote control are switched off
 ├── NotAskedError          SQS did not take a command for workers; whoever gave it decides whether to try again
+├── ClaimStoreError        the store of payloads that fit into no message cannot be used now, or not by us
 ├── MessageTooLargeError   the caller's fault: says the encoded size and the limit
 ├── DelayRefusedError      the caller's fault: FIFO queues take no delay for one message
 ├── UndecodableError       a body that is no kombu envelope, or no task; its message becomes a dead letter
+│   └── ClaimGoneError     its payload was kept elsewhere, and is there no more
 └── OptionError            a transport option that does not exist or cannot be
 
-The first seven are kombu OperationalErrors, which is what `delay()` promises to raise. Only the first is
+The first eight are kombu OperationalErrors, which is what `delay()` promises to raise. Only the first is
 worth a retry, so it alone is in the transport's list of recoverable errors.
 """
 
@@ -159,6 +161,22 @@ class DelayRefusedError(SqsError, ValueError):
 
 class UndecodableError(SqsError, ValueError):
     """A message that no worker can read."""
+
+
+class ClaimGoneError(UndecodableError):
+    """The claimed payload is not in the store."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the claimed payload {key} is not in the store any more")
+        self.key = key
+
+
+class ClaimStoreError(SqsError, OperationalError):
+    """The store of the claim check did not do what it was asked to; `store` is its URL."""
+
+    def __init__(self, store: str, cause: str) -> None:
+        super().__init__(f"the claim-check store {store}: {cause}")
+        self.store, self.cause = store, cause
 
 
 class OptionError(SqsError, ValueError):

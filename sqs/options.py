@@ -10,6 +10,8 @@ from typing import Any
 from sqs import limits
 from sqs.backoff import RELEASE_CAP_SECONDS
 from sqs.broadcast.names import MAX_PREFIX_CHARACTERS, is_prefix
+from sqs.claim_check import ClaimCheck
+from sqs.claim_stores import store_at
 from sqs.errors import OptionError
 from sqs.lanes import LANES, Lane
 
@@ -52,6 +54,7 @@ class Options:
     worker_name: str | None = None
     broadcast_prefix: str | None = None
     delete_messages: bool = True
+    claim_check: str | None = None
 
     def __post_init__(self) -> None:
         _within("lease_seconds", self.lease_seconds, 2, limits.MAX_VISIBILITY_SECONDS)
@@ -68,9 +71,16 @@ class Options:
                 f"transport option broadcast_prefix is {self.broadcast_prefix!r}; allowed are 1 to "
                 f"{MAX_PREFIX_CHARACTERS} letters, digits, hyphens and underscores"
             )
+        if self.claim_check is not None:
+            store_at(self.claim_check)
         _within("version_window_seconds", self.version_window_seconds, 0, limits.MAX_VISIBILITY_SECONDS)
         for queue, weight in self.weights.items():
             _within(f"weights[{queue!r}]", weight, 0.001, 1_000)
+
+    @property
+    def claims(self) -> ClaimCheck | None:
+        """What keeps payloads that fit into no message; None: nothing does."""
+        return None if self.claim_check is None else ClaimCheck(store_at(self.claim_check))
 
 
 def _within(name: str, value: Any, least: float, most: float) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from sqs import delays, limits
 from sqs.account import Account
 from sqs.burying import message_bytes
+from sqs.claim_check import ClaimCheck
 from sqs.envelope import encode, pack_body, unescape
 from sqs.errors import (
     DelayRefusedError,
@@ -30,17 +31,21 @@ _ATTRIBUTES = "message_attributes"
 class Sender:
     """Sends to one queue. Thread-safe, blocks, raises errors of `sqs.errors`."""
 
-    def __init__(self, account: Account, queue: str, url: str, lane: Lane | None) -> None:
+    def __init__(
+        self, account: Account, queue: str, url: str, lane: Lane | None, claims: ClaimCheck | None = None
+    ) -> None:
         self.account = account
         self.queue = queue
         self.url = url
+        self._claims = claims
         declared = lane and (lane.queue if lane.queue.name == queue else lane.dead_letter_queue)
         self.limit_bytes = declared.max_message_bytes if declared else limits.MAX_MESSAGE_BYTES
 
     def parameters(self, message: dict[str, Any]) -> dict[str, Any]:
         """SendMessage's parameters, without the URL, for a kombu message.
 
-        Raises MessageTooLargeError, DelayRefusedError or UndecodableError.
+        A payload that does not fit is put into the claim-check store first, where there is one. Raises
+        MessageTooLargeError, DelayRefusedError, UndecodableError or ClaimStoreError.
         """
         headers, properties = message["headers"], dict(message["properties"])
         fifo = self.queue.endswith(".fifo")
@@ -54,8 +59,12 @@ class Sender:
         body, properties["body_encoding"] = pack_body(message["body"])
         if message.get("content-type") == "application/json" and properties["body_encoding"] == "utf-8":
             body = unescape(body)
-        text = encode(message | {"body": body, "properties": properties})
+        packed = message | {"body": body, "properties": properties}
+        text = encode(packed)
         size = message_bytes(text, attributes)
+        if size > self.limit_bytes and self._claims is not None:
+            text = encode(self._claims.check_in(packed, self.queue))
+            size = message_bytes(text, attributes)
         if size > self.limit_bytes:
             raise MessageTooLargeError(self.queue, size, self.limit_bytes)
         parameters: dict[str, Any] = {"MessageBody": text}

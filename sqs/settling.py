@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,7 @@ class _Entry:
     not_before: float = 0.0
     tries: int = 0  # calls that failed as a whole
     refusals: int = 0  # of this entry in calls that did not
+    done: bool = False  # nothing of the message lives on
     alone: bool = False
 
 
@@ -55,6 +57,7 @@ class Settler:
     """Settles the deliveries of one channel. Thread-safe; its daemon threads start when there is work.
 
     Without `delete_messages` what would be deleted is only marked as done: who received it deletes it.
+    `on_done` is called, in one of them, when SQS has deleted a message whose work is done; it may block for a moment.
     """
 
     def __init__(
@@ -66,7 +69,9 @@ class Settler:
         delete_linger_seconds: float,
         release_cap_seconds: float,
         delete_messages: bool = True,
+        on_done: Callable[[Delivery], None] | None = None,
     ) -> None:
+        self._on_done = on_done
         self._account = account
         self._keeper = keeper
         self._lanes = lanes
@@ -89,7 +94,7 @@ class Settler:
 
     def delete(self, delivery: Delivery) -> None:
         """The work is done and its outcome stored."""
-        self._put(DELETE, delivery.queue_url, _Entry(delivery))
+        self._put(DELETE, delivery.queue_url, _Entry(delivery, done=True))
 
     def release(self, delivery: Delivery, seconds: int | None = None) -> None:
         """Make the message visible again after so many seconds; by default what was asked for, or backoff.
@@ -253,6 +258,8 @@ class Settler:
             failure = failed.get(index)
             if failure is None:
                 self._end(entry, operation)
+                if entry.done and operation == DELETE and self._on_done is not None:
+                    self._on_done(entry.delivery)
                 continue
             entry.refusals += 1
             entry.alone = True

@@ -23,6 +23,8 @@ version_window_seconds  for how long after it was sent what the worker does not 
                         it becomes a dead letter; default 0
 weights                 {queue: weight} for sharing slots among queues; default: the lane's, 1 where none is declared
 worker_name             named in the reasons of dead letters
+claim_check             where payloads are kept that do not fit into a message: `file:///FOLDER` or `s3://BUCKET/PREFIX`;
+                        default: nowhere, they are refused
 broadcast_prefix        how the names of the queues of Celery's events and remote control begin; default: none, both
                         are off, and no queue is listed or made for them
 delete_messages         False: who received a message for us deletes it, as Lambda's event source does; default True

@@ -15,6 +15,7 @@ import pulumi_aws as aws
 from deploy.infra.queues import LaneQueues
 from deploy.infra.storage import INDEXES
 
+CLAIMS_PREFIX = "claims"  # of the objects in the bucket that messages claim
 _SEND = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:SendMessage"]
 _CONSUME = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
 _LOOK = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes"]
@@ -39,6 +40,15 @@ _RESULTS = [
 _STORE = [*_RESULTS, "dynamodb:Query", "dynamodb:DescribeTable"]
 
 
+_OBJECT_ACTIONS = {
+    # A worker sends, too: links and retries. It removes what was done.
+    "producer": ["s3:PutObject"],
+    "worker": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+    "function": ["s3:GetObject", "s3:PutObject"],
+    "operator": ["s3:GetObject"],
+}
+
+
 class Role(Enum):
     """Who calls. `FUNCTION` is the one that consumes the Lambda lane. `OPERATOR` is Flower, and the commands of people
     on call: it redrives and drops dead letters.
@@ -51,10 +61,20 @@ class Role(Enum):
 
 
 def statements(
-    role: Role, *, queues: Any, consumed: Any, dead_letter_queues: Any, broadcast: Any, table: Any, indexes: Any
+    role: Role,
+    *,
+    queues: Any,
+    consumed: Any,
+    dead_letter_queues: Any,
+    broadcast: Any,
+    table: Any,
+    indexes: Any,
+    objects: Any,
+    bucket: Any,
 ) -> list[dict[str, Any]]:
     """The policy's statements; each argument is an ARN or a list of ARNs, `indexes` those of the table. `consumed` are
-    those that the role takes from, `dead_letter_queues` those that it buries in, or works on.
+    those that the role takes from, `dead_letter_queues` those that it buries in, or works on. `objects` are those of
+    the claim check.
     """
     allowed: list[tuple[str, list[str], Any]]
     if role is Role.PRODUCER:
@@ -85,6 +105,10 @@ def statements(
             ("Results", _STORE, table),
             ("Letters", ["dynamodb:Query"], indexes),
         ]
+    allowed.append(("Claims", _OBJECT_ACTIONS[role.value], objects))
+    if role is not Role.PRODUCER:
+        # Without it S3 answers 403 for an object that is gone, as if it were there.
+        allowed.append(("ClaimIsGone", ["s3:ListBucket"], bucket))
     rows: list[dict[str, Any]] = [_statement(*row) for row in allowed]
     if role in (Role.WORKER, Role.OPERATOR):
         rows += [_statement("Broadcast", _BROADCAST, broadcast), _statement("FindBroadcast", ["sqs:ListQueues"], "*")]
@@ -138,6 +162,8 @@ class Access(pulumi.ComponentResource):
                 broadcast=here.apply(lambda prefix: f"{prefix}:{broadcast_prefix}-*"),
                 table=table_arn,
                 indexes=[pulumi.Output.concat(table_arn, f"/index/{index}") for index in INDEXES],
+                objects=pulumi.Output.concat(bucket_arn, f"/{CLAIMS_PREFIX}/*"),
+                bucket=bucket_arn,
             )
             if endpoints and role in (Role.WORKER, Role.FUNCTION):
                 names = here.apply(

@@ -33,6 +33,7 @@ class GpuFleet(pulumi.ComponentResource):
         *,
         worker_policy_arn: pulumi.Input[str],
         result_backend: pulumi.Input[str],
+        claim_check: pulumi.Input[str],
         tags: dict[str, str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -40,7 +41,8 @@ class GpuFleet(pulumi.ComponentResource):
         self._name, self._fleet, self._tags = name, fleet, tags
         self._child = pulumi.ResourceOptions(parent=self)
         profile = self._profile(worker_policy_arn)
-        template = self._template(profile, result_backend, region=lanes[0].queue.arn.apply(_region))
+        region = lanes[0].queue.arn.apply(_region)
+        template = self._template(profile, pulumi.Output.all(result_backend, claim_check, region))
         self.group = self._group(template)
         self._allow_protection()
         BacklogScaling(name, self.group, lanes, fleet, opts=self._child)
@@ -100,9 +102,7 @@ class GpuFleet(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _template(
-        self, profile: aws.iam.InstanceProfile, result_backend: pulumi.Input[str], *, region: pulumi.Input[str]
-    ) -> aws.ec2.LaunchTemplate:
+    def _template(self, profile: aws.iam.InstanceProfile, known: pulumi.Output[list[str]]) -> aws.ec2.LaunchTemplate:
         return aws.ec2.LaunchTemplate(
             f"{self._name}-host",
             aws.ec2.LaunchTemplateArgs(
@@ -128,11 +128,12 @@ class GpuFleet(pulumi.ComponentResource):
                 ],
                 monitoring=aws.ec2.LaunchTemplateMonitoringArgs(enabled=True),
                 update_default_version=True,
-                user_data=pulumi.Output.all(result_backend, region).apply(
+                user_data=known.apply(
                     lambda known: user_data(
                         image=self._fleet.worker_image,
                         result_backend=known[0],
-                        region=known[1],
+                        claim_check=known[1],
+                        region=known[2],
                         units=Path(__file__).parent.parent / "systemd",
                     )
                 ),

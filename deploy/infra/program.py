@@ -4,7 +4,7 @@ from typing import Any
 
 import pulumi
 
-from deploy.infra.access import Access, Role
+from deploy.infra.access import CLAIMS_PREFIX, Access, Role
 from deploy.infra.alarms import LaneAlarms, NobodyWorks
 from deploy.infra.fleet import GpuFleet
 from deploy.infra.function import Function
@@ -39,6 +39,7 @@ def declare(settings: Settings) -> dict[str, pulumi.Output[Any]]:
     NobodyWorks(NAME, workers, topics=topics)
     main = next(lane for lane in lanes if lane.lane.name == INFERENCE.name)
     backend = pulumi.Output.concat("dynamodb://@/", storage.table.name)
+    claims = pulumi.Output.concat("s3://", storage.bucket.bucket, f"/{CLAIMS_PREFIX}")
     exports: dict[str, pulumi.Output[Any]] = {
         "ml_inference_queue_arn": main.queue.arn,
         "ml_inference_queue_url": main.queue.url,
@@ -47,6 +48,7 @@ def declare(settings: Settings) -> dict[str, pulumi.Output[Any]]:
         "queue_urls": pulumi.Output.all(**{lane.lane.name: lane.queue.url for lane in lanes}),
         "result_backend": backend,
         "objects_bucket": storage.bucket.bucket,
+        "claim_check": claims,
         **{f"{role.value}_policy_arn": access.policies[role].arn for role in Role},
     }
     if settings.fleet is not None:
@@ -56,6 +58,7 @@ def declare(settings: Settings) -> dict[str, pulumi.Output[Any]]:
             workers,
             worker_policy_arn=access.policies[Role.WORKER].arn,
             result_backend=backend,
+            claim_check=claims,
             tags=tags,
         )
         exports["fleet_group"] = fleet.group.name

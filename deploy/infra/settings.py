@@ -65,7 +65,7 @@ class Queues(_Part):
     time_limit_seconds: int = Field(default=20, ge=1, le=limits.MAX_VISIBILITY_SECONDS)
     max_receive_count: int = Field(default=INFERENCE.max_receive_count, ge=1, le=limits.MAX_RECEIVE_COUNT)
     kms_key_arn: Arn | None = None
-    object_days: int = Field(default=14, ge=1, le=3_650)
+    object_days: int = Field(default=30, ge=1, le=3_650)
     alarm_topic_arn: Arn | None = None
     oldest_age_alarm_seconds: int = Field(default=900, ge=60, le=limits.MAX_RETENTION_SECONDS)
 
@@ -80,6 +80,12 @@ class Queues(_Part):
             raise ValueError(
                 f"dead_letter_retention_seconds is {self.dead_letter_retention_seconds}, not above retention_seconds "
                 f"({self.retention_seconds}): a dead letter keeps its first enqueue time, and would vanish unread"
+            )
+        # A message waits for as long as its lane keeps it, and a letter that is sent back begins anew.
+        if self.object_days * 86_400 <= self.retention_seconds + self.dead_letter_retention_seconds:
+            raise ValueError(
+                f"object_days is {self.object_days}, not above retention_seconds and dead_letter_retention_seconds "
+                "together: a message that is redriven late would find its payload gone"
             )
         return self
 

@@ -8,7 +8,7 @@ UNITS = ("celery-inference-container.service",)
 ENVIRONMENT_FILE = "/etc/celery-inference/environment"
 
 
-def user_data(*, image: str, result_backend: str, region: str, units: Path) -> str:
+def user_data(*, image: str, result_backend: str, claim_check: str, region: str, units: Path) -> str:
     """Writes the systemd units of `units` and their environment, and starts them. Expects Docker and NVIDIA's runtime.
 
     The document is JSON, which is YAML: nothing in a value can break out of it.
@@ -18,6 +18,7 @@ def user_data(*, image: str, result_backend: str, region: str, units: Path) -> s
         "AWS_DEFAULT_REGION": region,
         "CELERY_BROKER_URL": "sqs://",
         "CELERY_RESULT_BACKEND": result_backend,
+        "CELERY_CLAIM_CHECK": claim_check,
         "CELERY_HOST": "ec2",
     }
     files = [

@@ -10,8 +10,9 @@ from models.engine import Engine
 from models.errors import ModelsError
 from models.inputs import check, is_many
 from sqs import envelope
+from sqs.claim_stores import redeemed
 from sqs.dead_letters import DeadLetter
-from sqs.errors import UndecodableError
+from sqs.errors import ClaimStoreError, UndecodableError
 from sqs.protocol import check_payload
 from tasks.commands.dlq_selection import as_json_option, lane_option, queue_of, the_letter, troubles
 from tasks.engines import devices
@@ -58,13 +59,14 @@ def _request(app: Any, letter: DeadLetter) -> tuple[Any, list[Any], dict[str, An
     """The task of a letter, its arguments and its keywords; a sentence when they cannot be had."""
     try:
         message = envelope.decode(letter.body)
+        message = redeemed(message, app.conf.broker_transport_options.get("claim_check"))
         name = message["headers"].get("task")
         if message.get("content-type") != "application/json" or message["headers"].get("compression"):
             raise UndecodableError("its arguments are not plain JSON")
         payload = json.loads(message["body"])
         check_payload(message["headers"], payload)
         args, kwargs = payload[0], payload[1]
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError, ClaimStoreError) as error:
         raise click.ClickException(f"it cannot be read: {error}") from error
     app.loader.import_default_modules()
     task = app.tasks.get(name)

@@ -166,7 +166,7 @@ def test_the_bucket_is_private_and_forgets(stack: RecordedStack) -> None:
     block = stack.of("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock")["ml-inference-objects"]
     assert all(value is True for key, value in block.items() if key != "bucket")
     rules = stack.of("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration")["ml-inference-objects"]
-    assert rules["rules"][0]["expiration"]["days"] == 14
+    assert rules["rules"][0]["expiration"]["days"] == 30
 
 
 def test_without_a_fleet_there_is_none() -> None:

@@ -54,19 +54,19 @@ def test_a_bad_text_is_refused_with_field_and_limit(value: object, sentence: str
         inputs.check(TEXT, value)
 
 
-def test_a_request_as_a_whole_must_fit_a_message() -> None:
-    one = spec("image-classification")
+def test_a_request_as_a_whole_must_fit_its_limit() -> None:
+    one = spec("image-classification", max_request_bytes=240_000)
     for count in (1, 10):
         image = PNG + bytes(200_000 // count)
-        with pytest.raises(InvalidInput, match=r"inputs has 2\d\d,\d\d\d bytes in one message; at most 240,000"):
+        with pytest.raises(InvalidInput, match=r"inputs has 2\d\d,\d\d\d bytes in a message; at most 240,000"):
             inputs.check(one, [image] * count)
     inputs.check(one, PNG + bytes(170_000))
 
 
 def test_what_json_makes_longer_counts_as_it_is_sent() -> None:
-    one = spec("text-classification", max_characters=70_000)
+    one = spec("text-classification", max_characters=70_000, max_request_bytes=240_000)
     inputs.check(one, "ü" * 65_000)
-    with pytest.raises(InvalidInput, match="bytes in one message"):
+    with pytest.raises(InvalidInput, match="bytes in a message"):
         inputs.check(one, '"' * 65_000)
 
 
