@@ -25,6 +25,7 @@ class Stack:
         self.environment = {
             "CELERY_BROKER_URL": f"sqs://local:local@127.0.0.1:{self.port}//",
             "CELERY_RESULT_BACKEND": f"sqlite:///{folder / 'results.sqlite'}",
+            "CELERY_CLAIM_CHECK": (folder.resolve() / "claims").as_uri(),
             **({"CELERY_CATALOGUE": str(catalogue)} if catalogue else {}),
             **settings,
         }

@@ -1,5 +1,6 @@
 """Requests of every kind go through SQS to a worker with real models, and each ends as it should."""
 
+import io
 import math
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from celery import chord, group
+from PIL import Image
 
 from demo.processes import ROOT
 from demo.stack import Stack
@@ -76,6 +78,19 @@ def test_a_cat_is_seen_in_the_photograph() -> None:
     assert len(labels) == 3
     assert "cat" in labels[0]["label"].lower()
     assert labels[0]["score"] > labels[1]["score"]
+
+
+def test_a_photograph_larger_than_a_message_is_seen_as_well(real_stack: Stack) -> None:
+    (photograph,) = [data for name, data in list(photographs())[:3] if name == "cat"]
+    large = io.BytesIO()
+    Image.open(io.BytesIO(photograph)).resize((900, 900)).save(large, "PNG")
+    assert len(large.getvalue()) > 2 * INFERENCE.queue.max_message_bytes
+    (labels,) = image_classification.delay([large.getvalue()], top_k=3).get(timeout=SECONDS)
+    assert "cat" in labels[0]["label"].lower()
+    until, claims = time.monotonic() + SECONDS, real_stack.folder / "claims"
+    while list(claims.iterdir()):
+        assert time.monotonic() < until, "the claimed payload is still there"
+        time.sleep(0.05)
 
 
 def test_generated_text_obeys_its_options_and_is_greedy_by_default() -> None:
