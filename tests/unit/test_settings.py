@@ -28,6 +28,7 @@ def test_an_empty_environment_means_one_machine_with_the_embedded_server(monkeyp
     assert settings["broker_url"] == "sqs://local:local@127.0.0.1:9324//"
     assert str(settings["result_backend"]).startswith("sqlite:///")
     assert settings["broker_transport_options"]["create_missing_lanes"] is True  # type: ignore[index]
+    assert settings["broker_transport_options"]["claim_check"] == (ROOT / "var" / "claims").as_uri()  # type: ignore[index]
 
 
 def test_aws_is_one_variable_away_and_its_queues_are_not_created_by_themselves(
@@ -36,6 +37,9 @@ def test_aws_is_one_variable_away_and_its_queues_are_not_created_by_themselves(
     settings = read(monkeypatch, CELERY_BROKER_URL="sqs://")
     assert settings["broker_url"] == "sqs://"
     assert settings["broker_transport_options"]["create_missing_lanes"] is False  # type: ignore[index]
+    assert settings["broker_transport_options"]["claim_check"] is None  # type: ignore[index]
+    with_claims = read(monkeypatch, CELERY_BROKER_URL="sqs://", CELERY_CLAIM_CHECK="s3://bucket/claims")
+    assert with_claims["broker_transport_options"]["claim_check"] == "s3://bucket/claims"  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +61,8 @@ def test_aws_is_one_variable_away_and_its_queues_are_not_created_by_themselves(
         ("CELERY_DEVICES", "cpu:³", "cpu:N"),
         ("CELERY_LEASE_SECONDS", "4", "from 5"),
         ("CELERY_LEASE_SECONDS", "1e9", "from 5"),
+        ("CELERY_CLAIM_CHECK", "http://host/claims", "s3://BUCKET/PREFIX"),
+        ("CELERY_CLAIM_CHECK", "file://relative/claims", "file:///FOLDER"),
         ("CELERY_HOST", "gcp", "ec2, ecs or kubernetes"),
         ("CELERY_HOST", "ecs", "ECS_AGENT_URI is not set"),
         ("CELERY_HOST", "kubernetes", "KUBERNETES_SERVICE_HOST is not set"),
