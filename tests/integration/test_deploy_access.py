@@ -19,17 +19,21 @@ from moto.server import ThreadedMotoServer
 
 from demo.processes import Process
 from demo.stack import Stack
+from deploy.infra.access import CLAIMS_PREFIX
 from tests.support.moto_bridge import Bridge
 from tests.support.recorded_stack import REGION, record
 
 SECONDS = 90
+BUCKET = "objects-of-the-test"
 BATCHED = {"sqs:SendMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"}
 PRODUCER = """
 from celery.exceptions import TimeoutError
 from tasks import infer
 good = infer.delay("fragile", "A parcel is late.")
 bad = infer.delay("fragile", "please divide by zero")
-print(len(good.get(timeout=90)))
+# Four bytes a character, and one token each run of them.
+large = infer.delay("fragile", ["\U0001f600" * 3_000] * 32)
+print(len(good.get(timeout=90)), len(large.get(timeout=90)))
 try:
     bad.get(timeout=90)
 except TimeoutError:
@@ -98,6 +102,17 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     server.stop()
 
 
+def s3_environment(user: dict[str, str], endpoint: str) -> dict[str, str]:
+    """What finds the claim check's bucket, as that user."""
+    key, secret = user["CELERY_BROKER_URL"].removeprefix("sqs://").partition("@")[0].split(":")
+    return {
+        "AWS_ENDPOINT_URL_S3": endpoint,
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": unquote(secret),
+        "CELERY_CLAIM_CHECK": f"s3://{BUCKET}/{CLAIMS_PREFIX}",
+    }
+
+
 @pytest.fixture
 def stack(tmp_path: Path, catalogue_of_one: Path) -> Iterator[Stack]:
     with Stack(tmp_path / "stack", catalogue=catalogue_of_one, CELERY_LEASE_SECONDS="5") as stack:
@@ -124,18 +139,19 @@ def test_producer_and_worker_need_no_more_than_their_policies_and_a_poison_messa
     poison = account.bridge.client("sqs").get_queue_url(QueueName="inference")["QueueUrl"]
     account.bridge.client("sqs").send_message(QueueUrl=poison, MessageBody="\u2603 no message of Celery's")
     key, secret = everything["CELERY_BROKER_URL"].removeprefix("sqs://").partition("@")[0].split(":")
+    account.bridge.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     account.enforce()
     account.bridge = Bridge(account.endpoint, aws_access_key_id=key, aws_secret_access_key=unquote(secret))
 
-    stack.environment |= worker
+    stack.environment |= worker | s3_environment(worker, account.endpoint)
     process = stack.start_worker()
-    environment = stack.environment | producer
+    environment = stack.environment | producer | s3_environment(producer, account.endpoint)
     sender = Process("producer", [sys.executable, "-c", PRODUCER], stack.folder / "producer.log", environment)
     try:
         assert sender.wait(SECONDS) == 0, sender.text()
     finally:
         sender.stop()
-    assert sender.text().split() == ["384", "DeviceCrash"]
+    assert sender.text().split() == ["384", "32", "DeviceCrash"]
 
     url = account.bridge.client("sqs").get_queue_url(QueueName="inference-dlq")["QueueUrl"]
     until = time.monotonic() + SECONDS
@@ -146,6 +162,8 @@ def test_producer_and_worker_need_no_more_than_their_policies_and_a_poison_messa
             letter["MessageAttributes"]["celery-inference.reason"]["StringValue"] for letter in letters(account, url)
         }
     assert {json.loads(reason)["error_type"] for reason in seen} == {"DeviceCrash", "UndecodableMessage"}
+    while account.bridge.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents"):
+        assert time.monotonic() < until, "the claimed payload is still there"
     listed: list[dict[str, Any]] = []
     while len(listed) < 2:  # the worker notes its letters a moment after it has sent them
         assert time.monotonic() < until, process.text()

@@ -162,6 +162,25 @@ def test_who_forwards_may_invoke_the_named_endpoints_and_nobody_else_may() -> No
         assert "sagemaker:" not in policies[f"ml-inference-{role}"]["policy"]
 
 
+@pytest.mark.parametrize(
+    ("role", "actions"),
+    [
+        ("producer", ["s3:PutObject"]),
+        ("worker", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]),
+        ("operator", ["s3:GetObject"]),
+    ],
+)
+def test_each_role_may_do_what_it_needs_with_claimed_payloads_and_with_nothing_else_in_the_bucket(
+    stack: RecordedStack, role: str, actions: list[str]
+) -> None:
+    policy = json.loads(stack.of("aws:iam/policy:Policy")[f"ml-inference-{role}"]["policy"])
+    about_s3 = {one["Sid"]: one for one in policy["Statement"] if any("s3:" in action for action in one["Action"])}
+    assert about_s3["Claims"]["Action"] == actions
+    assert about_s3["Claims"]["Resource"].endswith("/claims/*")
+    assert about_s3.get("ClaimIsGone", {}).get("Action", []) == ([] if role == "producer" else ["s3:ListBucket"])
+    assert len(about_s3) == (1 if role == "producer" else 2)
+
+
 def test_the_bucket_is_private_and_forgets(stack: RecordedStack) -> None:
     block = stack.of("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock")["ml-inference-objects"]
     assert all(value is True for key, value in block.items() if key != "bucket")
