@@ -9,12 +9,10 @@ from typing import Any
 from sqs import arrivals, delays, deliveries, envelope
 from sqs.account import Account
 from sqs.broadcast.inbox import Ready
-from sqs.claim_check import Claim, Room
 from sqs.copies import fresh, postponed
 from sqs.dead_letters import Reason
 from sqs.deliveries import Delivery
 from sqs.errors import ClaimStoreError, SqsError
-from sqs.faultlog import FaultLog
 from sqs.lanes import lane_of
 from sqs.leases import LeaseKeeper, lease_end
 from sqs.message import Message
@@ -22,6 +20,7 @@ from sqs.options import Options
 from sqs.ordering import GroupOrder
 from sqs.protocol import check_headers
 from sqs.receiving import SYSTEM_ATTRIBUTES, Receiver
+from sqs.redeeming import Redeeming
 from sqs.settling import Settler
 from sqs.stopping import STOPPER
 
@@ -53,6 +52,7 @@ class Consuming:
             lease_seconds=options.lease_seconds,
             cap_seconds=max(options.lease_cap_seconds, options.lease_seconds),
         )
+        self._payloads = Redeeming(options.claims, lambda: self.stopping)
         self._settler = Settler(
             account,
             self._keeper,
@@ -60,11 +60,8 @@ class Consuming:
             delete_linger_seconds=options.delete_linger_seconds,
             release_cap_seconds=options.release_cap_seconds,
             delete_messages=options.delete_messages,
-            on_done=self._remove_payload,
+            on_done=self._payloads.remove,
         )
-        self._claims = options.claims
-        self._room = Room()
-        self._faults = FaultLog()
         self._receiver = Receiver(
             account,
             options,
@@ -125,7 +122,7 @@ class Consuming:
                     if self._order.may_start(message):
                         self._ready.put((self, message))
                     continue
-            self._let_go(delivery)
+            self._payloads.let_go(delivery)
             self._settler.release(delivery, 0)
 
     def _read(self, delivery: Delivery) -> Message | None:
@@ -138,48 +135,17 @@ class Consuming:
             if left > delays.HOLD_SECONDS and not delivery.queue.endswith(".fifo"):
                 self._settler.postpone(delivery, postponed(delivery, left))
                 return None
-            claim = Claim.of(content["properties"])
-            if claim is not None:
-                content = self._redeemed(delivery, content, claim)
-            return Message(delivery, content, self._channel)
-        except ClaimStoreError as exc:
-            # Others may reach the store, or have room.
-            self._faults.failed("redeeming claims", exc, "their messages are released")
-            self._let_go(delivery)
+            return Message(delivery, self._payloads.redeemed(delivery, content), self._channel)
+        except ClaimStoreError:  # others may reach the store
+            self._payloads.let_go(delivery)
             self._give_back(delivery, None)
             return None
         except Exception as exc:
-            self._let_go(delivery)
+            self._payloads.let_go(delivery)
             delivery.reason = Reason("UndecodableMessage", str(exc), attempts=0, worker=self._options.worker_name)
             logger.warning("message %s on %s cannot be read: %s", delivery.message_id, delivery.queue, exc)
             self._settler.bury(delivery)
             return None
-
-    def _redeemed(self, delivery: Delivery, content: dict[str, Any], claim: Claim) -> dict[str, Any]:
-        """The envelope with its payload; waits for room, which keeps this receiver from receiving more."""
-        if self._claims is None:
-            raise ClaimStoreError("(none)", "a message has a claim, and no store is configured here")
-        if not self._room.take(claim.size_bytes, given_up=lambda: self.stopping):
-            raise ClaimStoreError("(any)", "the process stops")
-        delivery.claim = claim
-        redeemed = envelope.with_payload(content, self._claims.redeem(claim))
-        self._faults.succeeded("redeeming claims")
-        return redeemed
-
-    def _let_go(self, delivery: Delivery) -> None:
-        """The delivery's payload is held no more."""
-        if delivery.claim is not None:
-            self._room.leave(delivery.claim.size_bytes)
-
-    # In the settler's threads.
-
-    def _remove_payload(self, delivery: Delivery) -> None:
-        if delivery.claim is None or self._claims is None:
-            return
-        try:
-            self._claims.remove(delivery.claim)
-        except ClaimStoreError as exc:
-            self._faults.failed("removing payloads", exc, "they are left to their store's own limit")
 
     # In the consuming thread.
 
@@ -241,7 +207,7 @@ class Consuming:
             if message is None:
                 return None
             if no_ack:
-                self._let_go(delivery)
+                self._payloads.let_go(delivery)
                 self._settler.delete(delivery)
                 return message
             message.handed_over = True
@@ -307,7 +273,7 @@ class Consuming:
                 self._emptied.notify_all()
         if message is not None:
             self._receiver.free_slot(message.delivery.queue)
-            self._let_go(message.delivery)
+            self._payloads.let_go(message.delivery)
         return message
 
     def _forget(self, message: Message) -> None:
