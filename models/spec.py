@@ -28,7 +28,7 @@ class ModelSpec:
     """One model. `source` is an absolute folder, or a Hugging Face id whose `revision` is 40 hex digits.
 
     Limits of one request: `max_inputs`; `max_request_bytes` for all inputs together with the options, as JSON inside
-    a message's JSON (the default leaves room for the envelope in 262,144 bytes); `max_pairs` for its texts times its
+    a message's JSON (what does not fit into a message is sent by claim check); `max_pairs` for its texts times its
     labels; `max_result_bytes` for its result as JSON.
     Limits of one input: `max_characters`, `max_bytes` (media are counted after base64 decoding), `max_tokens`
     once tokenized, `max_pixels` of an image or a frame, `max_seconds` of sound, `max_beam_tokens` for beams times
@@ -57,7 +57,7 @@ class ModelSpec:
     lane: str | None = None
     deadline_seconds: float | None = None
     max_inputs: int = 64
-    max_request_bytes: int = 240_000
+    max_request_bytes: int = 32_000_000
     max_pairs: int = 1024
     max_result_bytes: int = 16_000_000
     max_characters: int = 20_000

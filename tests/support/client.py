@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from celery import Celery
 
@@ -14,6 +15,8 @@ def client_of(stack: Stack) -> Iterator[Celery]:
     """`tasks.app` as a process would have it that started with the stack's environment."""
     named = {
         "broker_url": stack.environment["CELERY_BROKER_URL"],
+        "broker_transport_options": app.conf.broker_transport_options
+        | {"claim_check": stack.environment["CELERY_CLAIM_CHECK"]},
         "result_backend": stack.environment["CELERY_RESULT_BACKEND"],
         "inference_catalogue": stack.environment.get("CELERY_CATALOGUE", app.conf.inference_catalogue),
     }
@@ -25,7 +28,7 @@ def client_of(stack: Stack) -> Iterator[Celery]:
         _set(before)
 
 
-def _set(settings: dict[str, str]) -> None:
+def _set(settings: dict[str, Any]) -> None:
     app.pool.force_close_all()
     app._after_fork()
     app.conf.update(settings)
