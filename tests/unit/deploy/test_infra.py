@@ -224,7 +224,7 @@ def test_the_function_takes_from_its_lane_alone_and_buries_in_its_letters_alone(
     assert [arn.rpartition(":")[2] for arn in may["Bury"]["Resource"]] == [LAMBDA.dead_letter_queue.name]
     for sid in ("Send", "Bury"):
         assert not taking & set(may[sid]["Action"])
-    assert set(may) == {"Consume", "Send", "Bury", "Results", "Letters"}
+    assert set(may) == {"Consume", "Send", "Bury", "Results", "Letters", "Claims", "ClaimIsGone"}
     worker = json.loads(stack.of("aws:iam/policy:Policy")["ml-inference-worker"]["policy"])
     (consumed,) = (statement for statement in worker["Statement"] if statement["Sid"] == "Consume")
     assert LAMBDA.name not in [arn.rpartition(":")[2] for arn in consumed["Resource"]]
