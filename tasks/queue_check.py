@@ -32,6 +32,7 @@ class QueueCheck(bootsteps.Step):
         account, options = transport.account, transport.options
         lanes = [lane for name in worker.app.amqp.queues.consume_from if (lane := lane_of(name, options.lanes))]
         try:
+            _make_others(account, options, lanes)
             differences = _differences(account, options, lanes)
         except (BotoCoreError, ClientError, UnavailableError) as error:
             logger.warning("the queues cannot be checked, the worker waits for SQS: %s", error)
@@ -44,6 +45,16 @@ class QueueCheck(bootsteps.Step):
             raise SystemExit(f"celery-inference: {fatal[0]}{more}")
         for difference in differences:
             logger.warning("%s", difference)
+
+
+def _make_others(account: Account, options: Options, lanes: list[Lane]) -> None:
+    """On a machine of its own, where lanes make themselves, also those that no worker takes from: Flower and `dlq` ask
+    for all of them.
+    """
+    if options.create_missing_lanes:
+        for lane in options.lanes:
+            if lane not in lanes:
+                queue_url(account, options, lane.name)
 
 
 def _differences(account: Account, options: Options, lanes: list[Lane]) -> list[Difference]:

@@ -7,7 +7,7 @@ import psutil
 from demo.stack import Stack
 from sqs.client import make_client
 from sqs.depths import read_depths
-from sqs.lanes import GENERAL, INFERENCE
+from sqs.lanes import GENERAL, INFERENCE, LANES
 from tasks import feature_extraction
 from tests.support.client import client_of
 
@@ -28,6 +28,8 @@ def test_a_worker_of_the_general_lane_alone_loads_nothing_and_serves_it(tmp_path
         assert app.send_task("celery.accumulate", (1, 2), queue=GENERAL.name).get(timeout=30) == [1, 2]
         client = make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
         assert read_depths(client, [INFERENCE])[0].visible == 1
+        # On a machine of its own a worker makes all lanes, for Flower and `dlq` ask for each.
+        assert len(read_depths(client, LANES)) == 2 * len(LANES)
         # An operator can still send it to a lane of requests, which it then leaves to others.
         app.control.add_consumer(INFERENCE.name, reply=True)
         worker.wait_until(lambda text: "is left to other workers" in text, 30.0)
