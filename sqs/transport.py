@@ -135,18 +135,23 @@ class Transport(virtual.Transport):
         """Hand one message to its consumer; blocks for at most `timeout` seconds, then raises socket.timeout."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if self._stopping():
-                left = 0.0
-            try:
-                item = self.ready.get(timeout=left)
-            except queue.Empty:
-                raise TimeoutError from None
+            item = self._next(deadline)
             if item is None:
                 continue
             source, message = item
             if source.hand_over(message, self._callbacks.get(message.delivery.queue)):
                 return
+
+    def _next(self, deadline: float | None) -> tuple[Any, Any] | None:
+        """What is ready; None to look again. Waits until the deadline, and not at all in a process that stops."""
+        try:
+            return self.ready.get_nowait()
+        except queue.Empty:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            return self.ready.get(timeout=0.0 if self._stopping() else left)
+        except queue.Empty:
+            raise TimeoutError from None
 
     def _stopping(self) -> bool:
         """Whether the process was told to stop, and has nothing to wait for; raises what ends a consumer."""
