@@ -15,8 +15,8 @@ from celery.worker.consumer.events import Events
 from sqs.broadcast.member import Member
 from sqs.errors import DeniedError, NoRegionError, QueueMissingError
 from tasks import figures
-from tasks.remote import obey_tombstones
 from tasks.results_unshown import leave_unshown
+from tasks.tombstones import obey_tombstones
 from tasks.tracebacks import share_code
 from tasks.unknown import UnknownTasks
 

@@ -22,6 +22,7 @@ from tasks.links import name_children, send_children
 from tasks.serving import NotServedHere
 from tasks.store.access import store_of
 from tasks.store.protocol import StoreUnavailable
+from tasks.tombstones import take_unread
 
 logger = get_task_logger(__name__)
 
@@ -100,6 +101,8 @@ class Delivery:
         if request.expires and datetime.fromisoformat(str(request.expires)).timestamp() < time.time():
             raise RequestExpired("the deadline passed before a worker could begin the request")
         if not attempt.has_history:
+            if take_unread(request.id) and attempt.store is not None and attempt.store.cancelled([request.id]):
+                raise RequestCancelled("the request was cancelled")
             return
         if attempt.store is not None:
             reached = attempt.store.generations([request.id]).get(request.id, 0)

@@ -1,19 +1,14 @@
-"""What a worker does at remote commands where Celery's own answer would be wrong here; and tombstones at receive."""
+"""What a worker does at remote commands where Celery's own answer would be wrong here."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
-from celery import Celery
 from celery.utils.functional import maybe_list
 from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.control import control_command, ok
 
-from sqs import arrivals
-from sqs.message import Message
 from tasks import figures, serving
-from tasks.store.access import store_of
-from tasks.store.protocol import StoreUnavailable
 
 logger = get_logger(__name__)
 
@@ -58,19 +53,3 @@ def cancel(task_ids: Collection[str]) -> str:
     said = "; ".join(f"{what}: {', '.join(sorted(ids))}" for what, ids in parts.items() if ids)
     logger.info("revoked: %s", said or "nothing")
     return said or "nothing to revoke"
-
-
-def obey_tombstones(app: Celery) -> None:
-    """From now on, in this process: what was revoked is known before it is handed over, by one read a receive."""
-
-    def look(messages: Sequence[Message]) -> None:
-        store = store_of(app)
-        ids = {str(task_id) for message in messages if (task_id := message.headers.get("id"))}
-        if store is None or not ids:
-            return
-        try:
-            state.revoked.update(store.cancelled(ids))
-        except StoreUnavailable as error:
-            logger.warning("whether %d requests were revoked cannot be read, and they go on: %s", len(ids), error)
-
-    arrivals.LOOKS.append(look)

@@ -23,7 +23,10 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def test_a_store_that_hangs_stops_no_task_that_needs_none(rig: Rig) -> None:
-    """Expired and unknown tasks wait for their store in threads of their own, and keep their messages meanwhile."""
+    """Expired and unknown tasks wait for their store in threads of their own, and keep their messages meanwhile.
+
+    Nor does it say what was revoked: that is not waited for.
+    """
     rig.worker(concurrency=12, backend=f"hanging://{rig.folder}", lease_seconds=3)
     past = datetime.now(UTC) - timedelta(seconds=60)
     with rig.app() as app:
@@ -41,6 +44,24 @@ def test_a_store_that_hangs_stops_no_task_that_needs_none(rig: Rig) -> None:
     stored = sorted(rig.notes("stored"))
     assert stored == sorted([f"{each} REVOKED" for each in expired] + [f"{each} FAILURE" for each in unknown])
     rig.until(lambda: rig.depth(dead=True).visible == len(unknown))
+
+
+def test_what_a_store_says_of_revokes_while_its_outcomes_hang_is_obeyed_and_stops_no_other_task(rig: Rig) -> None:
+    revoked = [f"revoked{number}" for number in range(6)]
+    (rig.folder / "tombstones").write_text(" ".join(revoked))
+    rig.worker(concurrency=12, backend=f"hanging://{rig.folder}")
+    with rig.app():
+        for task_id in revoked:
+            program.note.apply_async((task_id,), task_id=task_id, ignore_result=False)
+        rig.until(lambda: rig.depth().in_flight == len(revoked))
+        for number in range(20):
+            program.note.delay(f"n{number}")
+        rig.until(lambda: len(rig.notes()) == 20)
+    assert rig.depth().in_flight == len(revoked)
+    (rig.folder / "store").touch()
+    rig.until(rig.empty)
+    assert sorted(rig.notes("stored")) == [f"{task_id} REVOKED" for task_id in revoked]
+    assert not set(rig.notes("started")) & set(revoked)
 
 
 def test_a_worker_whose_store_hangs_ends_when_it_is_told_to_and_releases(rig: Rig) -> None:

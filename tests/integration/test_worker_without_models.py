@@ -1,5 +1,7 @@
 """A worker that takes from no lane of requests needs no model, and leaves requests that reach it all the same."""
 
+import sqlite3
+import time
 from pathlib import Path
 
 import psutil
@@ -35,3 +37,33 @@ def test_a_worker_of_the_general_lane_alone_loads_nothing_and_serves_it(tmp_path
         worker.wait_until(lambda text: "is left to other workers" in text, 30.0)
         assert request.state == "RETRY"
         worker.stop()
+
+
+def test_outcomes_of_revoked_requests_wait_for_their_store_beside_the_thread_that_consumes(
+    tmp_path: Path, catalogue_of_one: Path
+) -> None:
+    with Stack(tmp_path / "stack", catalogue=catalogue_of_one) as stack, client_of(stack) as app:
+        stack.start_server()
+        stack.start_worker("general", "-Q", GENERAL.name)
+        revoked = [f"revoked{number}" for number in range(GENERAL.own_slots)]
+        app.control.revoke(revoked)
+        file = stack.environment["CELERY_RESULT_BACKEND"].removeprefix("sqlite:///")
+        writer = sqlite3.connect(file, isolation_level=None)
+        writer.execute("BEGIN IMMEDIATE")  # from here on each write to the store hangs
+        for task_id in revoked:
+            app.send_task("celery.accumulate", (1,), task_id=task_id, queue=GENERAL.name)
+        client = make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
+        until = time.monotonic() + 20
+        while read_depths(client, [GENERAL])[0].in_flight < len(revoked):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        # The thread that consumes is the one that answers.
+        (answer,) = app.control.ping(timeout=15, limit=1)
+        assert next(iter(answer.values())) == {"ok": "pong"}
+        assert read_depths(client, [GENERAL])[0].in_flight == len(revoked)
+        writer.execute("ROLLBACK")
+        writer.close()
+        while read_depths(client, [GENERAL])[0].total:
+            assert time.monotonic() < until + 40
+            time.sleep(0.05)
+        assert {app.AsyncResult(task_id).state for task_id in revoked} == {"REVOKED"}
