@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 SOURCES := celeryconfig.py flowerconfig.py sqs models tasks monitor demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test format browser scanners clean
+.PHONY: help setup demo check test soak format browser scanners clean
 
 help: ## What can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -38,6 +38,9 @@ check: setup ## Format, lint, types and import contracts
 # one file stay together, because they share servers and workers, and the long ones come first, in the order of folders.
 test: check browser scanners ## All of it: `check`, then every test
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+soak: setup ## Ten minutes of the transport under faults and kills, every message accounted for
+	$(BIN)/python -m tests.support.transport_soak --minutes 10 --kill-every-seconds 150
 
 format: setup ## Put the sources in shape
 	$(BIN)/ruff format .

@@ -12,6 +12,7 @@ from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.consumer.events import Events
 
+import tasks.remote  # noqa: F401 - its commands take the place of Celery's
 from sqs.broadcast.member import Member
 from sqs.errors import DeniedError, NoRegionError, QueueMissingError
 from tasks import figures

@@ -19,7 +19,7 @@ from tasks.store.protocol import StoreUnavailable
 
 logger = get_logger(__name__)
 
-WAIT_SECONDS = 1.0
+WAIT_SECONDS = 0.25  # less than a worker that stops waits for late answers: sqs.receiving.LATE_ANSWER_SECONDS
 
 Read = Callable[[Collection[str]], Collection[str]]  # of request ids, those that were revoked; may block
 

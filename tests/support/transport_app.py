@@ -61,7 +61,10 @@ class RigTask(Task):  # type: ignore[misc]
 
 
 app = Celery("transport_app", task_cls=RigTask)
-app.loader.override_backends = {"hanging": "tests.support.hanging_store:HangingStore"}
+app.loader.override_backends = {
+    "hanging": "tests.support.hanging_store:HangingStore",
+    "sqlite": "tasks.store.backend:SQLiteBackend",
+}
 app.conf.update(
     broker_url=os.environ.get("TRANSPORT_BROKER", "sqs://key:secret@127.0.0.1:9324//"),
     broker_transport_options=options(),
