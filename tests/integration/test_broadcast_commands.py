@@ -211,7 +211,7 @@ def test_switched_off_nothing_is_listed_or_made(fresh: Rig) -> None:
         with pytest.raises(BroadcastOffError, match="CELERY_BROADCAST"):
             app.control.inspect(timeout=1).ping()
     assert calls(fresh)["ListQueues"] == 0
-    assert calls(fresh)["CreateQueue"] == 2, "the lane"
+    assert calls(fresh)["CreateQueue"] == 2 * len(fresh.lanes), "the lanes and no others"
     off = celery_command(fresh, "inspect", "ping", prefix="off")
     output, _ = off.communicate(timeout=60)
     assert off.returncode != 0
