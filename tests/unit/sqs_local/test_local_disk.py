@@ -134,6 +134,31 @@ def test_a_delete_does_not_wait_for_the_sync_of_a_later_send(
     assert parsed(sending.written)[0] == 200
 
 
+def test_a_receive_waits_for_the_disk_only_where_its_message_does(
+    server: InProcessServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.call("CreateQueue", QueueName="q")
+    send(server, "on disk")
+    asked = request("ReceiveMessage", json.dumps({"QueueUrl": URL}).encode())
+    sent = request("SendMessage", json.dumps({"QueueUrl": URL, "MessageBody": "not yet"}).encode())
+    (sender, _), (first, old), (second, new) = server.connect(), server.connect(), server.connect()
+    out_at_sync: list[bool] = []
+
+    async def together() -> None:
+        monkeypatch.setattr(
+            journal, "_sync_data", lambda fd: out_at_sync.extend((bool(old.written), bool(new.written)))
+        )
+        for connection, data in ((sender, sent), (first, asked), (second, asked)):
+            feed(connection, data)
+        for _ in range(MAX_TURNS + 5):
+            await asyncio.sleep(0)
+
+    server.loop.run_until_complete(together())
+    assert out_at_sync == [True, False]
+    bodies = [parsed(wire.written)[1]["Messages"][0]["Body"] for wire in (old, new)]
+    assert bodies == ["on disk", "not yet"]
+
+
 def test_a_disk_that_fails_ends_the_server_with_an_error(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
