@@ -24,6 +24,7 @@ class Function(pulumi.ComponentResource):
         *,
         policy_arn: pulumi.Input[str],
         result_backend: pulumi.Input[str],
+        claim_check: pulumi.Input[str],
         topics: Sequence[str],
         tags: dict[str, str],
         opts: pulumi.ResourceOptions | None = None,
@@ -37,7 +38,13 @@ class Function(pulumi.ComponentResource):
             opts=self._child,
         )
         self.role = self._role(policy_arn)
-        self.function = self._function(result_backend)
+        self.function = self._function(
+            {
+                "CELERY_BROKER_URL": "sqs://",
+                "CELERY_RESULT_BACKEND": result_backend,
+                "CELERY_CLAIM_CHECK": claim_check,
+            }
+        )
         # ReportBatchItemFailures: without it one failed message brings all of its event back.
         aws.lambda_.EventSourceMapping(
             f"{name}-lane",
@@ -89,7 +96,7 @@ class Function(pulumi.ComponentResource):
         )
         return role
 
-    def _function(self, result_backend: pulumi.Input[str]) -> aws.lambda_.Function:
+    def _function(self, environment: dict[str, pulumi.Input[str]]) -> aws.lambda_.Function:
         return aws.lambda_.Function(
             self._name,
             aws.lambda_.FunctionArgs(
@@ -100,9 +107,7 @@ class Function(pulumi.ComponentResource):
                 timeout=self._settings.timeout_seconds,
                 memory_size=self._settings.memory_mib,
                 architectures=["x86_64"],
-                environment=aws.lambda_.FunctionEnvironmentArgs(
-                    variables={"CELERY_BROKER_URL": "sqs://", "CELERY_RESULT_BACKEND": result_backend}
-                ),
+                environment=aws.lambda_.FunctionEnvironmentArgs(variables=environment),
                 logging_config=aws.lambda_.FunctionLoggingConfigArgs(log_format="Text", log_group=self._log.name),
                 tags=self._tags,
             ),

@@ -69,6 +69,7 @@ def declare(settings: Settings) -> dict[str, pulumi.Output[Any]]:
             next(lane for lane in lanes if lane.lane.name == LAMBDA.name),
             policy_arn=access.policies[Role.FUNCTION].arn,
             result_backend=backend,
+            claim_check=claims,
             topics=topics,
             tags=tags,
         )

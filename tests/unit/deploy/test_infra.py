@@ -209,6 +209,9 @@ def test_the_lane_of_a_function_fits_its_timeout() -> None:
 
 
 def test_one_failed_message_brings_back_no_other(stack: RecordedStack) -> None:
+    variables = stack.of("aws:lambda/function:Function")["ml-inference"]["environment"]["variables"]
+    assert variables["CELERY_RESULT_BACKEND"] == stack.exports["result_backend"]
+    assert variables["CELERY_CLAIM_CHECK"] == stack.exports["claim_check"]
     mapping = stack.of("aws:lambda/eventSourceMapping:EventSourceMapping")["ml-inference-lane"]
     assert mapping["functionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["eventSourceArn"].endswith(f":{LAMBDA.name}")
