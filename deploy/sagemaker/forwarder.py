@@ -69,11 +69,11 @@ class Forwarder:
         try:
             answers = forwarding.run(inputs, message["options"])
         except EndpointFailed as error:
-            self._end({"failed": f"endpoint {self._spec.endpoint}: {error}", "run": number})
+            self._end({"failed": f"endpoint {self._spec.endpoint}: {error}", "runs": [number]})
         except BatchSuspected as error:
-            self._end({"poisoned": str(error), "run": number})
+            self._end({"poisoned": str(error), "runs": [number]})
         except Exception as error:
-            self._end({"failed": f"the forwarder failed: {type(error).__name__}: {error}", "run": number})
+            self._end({"failed": f"the forwarder failed: {type(error).__name__}: {error}", "runs": [number]})
         else:
             # Of the endpoint's time, which several batches share.
             seconds = (time.monotonic() - began) / self._spec.endpoint_batches

@@ -14,7 +14,9 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 SCREENSHOTS = ROOT / "var" / "screenshots"
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1280,1010"
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1280,1010 "
+    # Flower's pages scroll smoothly, and what is clicked meanwhile has gone elsewhere.
+    "--force-prefers-reduced-motion"
 )
 
 
