@@ -49,12 +49,13 @@ class QueueCheck(bootsteps.Step):
 
 def _make_others(account: Account, options: Options, lanes: list[Lane]) -> None:
     """On a machine of its own, where lanes make themselves, also those that no worker takes from: Flower and `dlq` ask
-    for all of them.
+    for all of them. One that cannot be made is no reason not to work on the others.
     """
     if options.create_missing_lanes:
         for lane in options.lanes:
             if lane not in lanes:
-                queue_url(account, options, lane.name)
+                with suppress(SqsError):
+                    queue_url(account, options, lane.name)
 
 
 def _differences(account: Account, options: Options, lanes: list[Lane]) -> list[Difference]:
