@@ -140,6 +140,8 @@ def test_a_second_signal_ends_at_once_and_releases(fresh: Rig) -> None:
 
 
 def test_ten_slots_ask_for_ten_and_deletes_go_by_ten(fresh: Rig) -> None:
+    for lane in fresh.lanes:
+        queues.create(fresh.client, lane)
     with fresh.app() as app, app.producer_or_acquire() as producer, producer.batch():
         for _ in range(400):
             program.noop.apply_async(producer=producer, retry=False)
