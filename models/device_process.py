@@ -15,17 +15,14 @@ on the parent's death.
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import os
 import queue
-import socket
-import sys
 import threading
 from typing import TYPE_CHECKING
 
 from models.frames import Frames, Message
-from models.process import ToParent, die_with, leave_ending_to_the_parent
+from models.process import ToParent, meet_the_parent
 
 if TYPE_CHECKING:
     from models.loader import Loader
@@ -35,13 +32,7 @@ _log = logging.getLogger("models.device")
 
 def main() -> None:
     """Serve until stopped. Ends by os._exit: nothing here outlives a request, and CUDA's own exit may hang."""
-    link = Frames(socket.socket(fileno=int(sys.argv[1])))
-    die_with(int(sys.argv[2]))
-    faulthandler.enable()
-    leave_ending_to_the_parent()
-    setup = link.receive()
-    if setup is None:
-        os._exit(0)
+    link, setup = meet_the_parent()
     logging.basicConfig(level=setup["log_level"], handlers=[ToParent(link)])
     _environment(setup)
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from typing import Any
 
-from models.frames import Frames
+from models.frames import Frames, Message
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def leave_ending_to_the_parent() -> None:
+def meet_the_parent() -> tuple[Frames, Message]:
+    """The link to the parent, and the first message, which says what to set up.
+
+    The first argument of the command line is its file descriptor, the second the parent's process id. Ends the process
+    where the parent has nothing to say any more.
+    """
+    link = Frames(socket.socket(fileno=int(sys.argv[1])))
+    die_with(int(sys.argv[2]))
+    faulthandler.enable()
+    _leave_ending_to_the_parent()
+    setup = link.receive()
+    if setup is None:
+        os._exit(0)
+    return link, setup
+
+
+def _leave_ending_to_the_parent() -> None:
     """Ignore what Ctrl-C and `kill` send to the whole process group."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)

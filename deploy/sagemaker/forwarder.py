@@ -4,11 +4,8 @@ It says and hears what `models.device_process` does, and in place of a device ha
 batches at once. Loading is one example that the endpoint answers; while it does not, its model is out.
 """
 
-import faulthandler
 import logging
 import os
-import socket
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +15,7 @@ from deploy.sagemaker.forwarding import BatchSuspected, EndpointFailed, Forwardi
 from deploy.sagemaker.runtime import Refused, endpoint_of
 from models.errors import ModelLoadError
 from models.frames import Frames, Message
-from models.process import ToParent, die_with, leave_ending_to_the_parent
+from models.process import ToParent, meet_the_parent
 from models.spec import ModelSpec
 
 
@@ -89,13 +86,7 @@ class Forwarder:
 
 def main() -> None:
     """Serve until stopped."""
-    link = Frames(socket.socket(fileno=int(sys.argv[1])))
-    die_with(int(sys.argv[2]))
-    faulthandler.enable()
-    leave_ending_to_the_parent()
-    setup = link.receive()
-    if setup is None:
-        os._exit(0)
+    link, setup = meet_the_parent()
     logging.basicConfig(level=max(setup["log_level"], logging.WARNING), handlers=[ToParent(link)])
     forwarder = Forwarder(link, ModelSpec.from_json(setup["specs"][0]))
     if not forwarder.load() and setup["first"]:
