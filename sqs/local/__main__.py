@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
 
-from sqs.local.server import Options, StartError, say, serve
+from sqs.local.server import Options, StartError, run, say
 
 DEFAULT_PORT = 9324
 MAX_PORT = 65535
@@ -32,7 +31,7 @@ def main() -> int:
     data = None if given.memory else given.data
     options = Options(given.host, given.port, data, given.region, given.stop_with_stdin)
     try:
-        return asyncio.run(serve(options))
+        return run(options)
     except KeyboardInterrupt:
         return 0  # while it was still reading its journal
     except StartError as error:

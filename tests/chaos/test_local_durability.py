@@ -6,7 +6,6 @@ and a kill can also meet one that still reads its journal. `SQS_LOCAL_KILLS` is 
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import multiprocessing
@@ -23,7 +22,7 @@ from typing import Any
 import pytest
 
 from sqs.local.process import LocalServer
-from sqs.local.server import Options, serve
+from sqs.local.server import Options, run
 
 KILLS = int(os.environ.get("SQS_LOCAL_KILLS", "200"))
 EARLY_KILLS = 0.1  # of all: the server may not be listening yet
@@ -35,7 +34,7 @@ _forkserver.set_forkserver_preload(["sqs.local.server"])
 
 
 def run_server(port: int, data: Path) -> None:
-    asyncio.run(serve(Options("127.0.0.1", port, data, "us-east-1", stop_with_stdin=False)))
+    run(Options("127.0.0.1", port, data, "us-east-1", stop_with_stdin=False))
 
 
 class KilledServer:

@@ -1,0 +1,110 @@
+"""uvloop where it is installed, asyncio elsewhere: the same server on both."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from in_process import parsed, request
+
+ROOT = Path(__file__).resolve().parents[3]
+URL = "http://sqs/000000000000/q"
+POLL_SECONDS = 20
+
+
+@dataclass
+class Server:
+    child: subprocess.Popen[str]
+    port: int
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    def call(self, operation: str, **fields: object) -> dict:
+        with closing(self.connect()) as sock:
+            status, answer = exchange(sock, operation, **fields)
+        assert status == 200, answer
+        return answer
+
+
+def exchange(sock: socket.socket, operation: str, **fields: object) -> tuple[int, dict]:
+    sock.sendall(request(operation, json.dumps(fields).encode()))
+    return answer_of(sock)
+
+
+def answer_of(sock: socket.socket) -> tuple[int, dict]:
+    """Small enough to come in one piece over the loopback."""
+    return parsed(sock.recv(65536))
+
+
+@contextmanager
+def started(data: Path) -> Iterator[Server]:
+    command = [sys.executable, "-m", "sqs.local", "--port", "0", "--data", str(data), "--stop-with-stdin"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
+        try:
+            yield Server(child, int(child.stdout.readline().split()[3].rstrip(",").rpartition(":")[2]))
+        finally:
+            child.kill()
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def loop(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "asyncio":
+        absent = tmp_path / "absent"
+        absent.mkdir()
+        (absent / "uvloop.py").write_text("raise ImportError('as if it were not installed')\n")
+        monkeypatch.setenv("PYTHONPATH", str(absent))
+    return request.param
+
+
+def test_both_loops_serve_keep_and_stop_alike(loop: str, tmp_path: Path) -> None:
+    with started(tmp_path / "data") as server:
+        assert ("uvloop" in Path(f"/proc/{server.child.pid}/maps").read_text()) == (loop == "uvloop")
+        server.call("CreateQueue", QueueName="q")
+        sent = server.call("SendMessage", QueueUrl=URL, MessageBody="kept")
+        with closing(server.connect()) as half, closing(server.connect()) as poll:
+            half.sendall(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf")
+            (message,) = server.call("ReceiveMessage", QueueUrl=URL, VisibilityTimeout=600)["Messages"]
+            assert message["MessageId"] == sent["MessageId"]
+            wait = json.dumps({"QueueUrl": URL, "WaitTimeSeconds": POLL_SECONDS}).encode()
+            poll.sendall(request("ReceiveMessage", wait))
+            sent = server.call("SendMessage", QueueUrl=URL, MessageBody="woke the poll")
+            assert answer_of(poll)[1]["Messages"][0]["MessageId"] == sent["MessageId"]
+            poll.sendall(request("ReceiveMessage", wait))
+            time.sleep(0.2)
+            signalled = time.monotonic()
+            server.child.terminate()
+            assert answer_of(poll) == (200, {})
+            assert server.child.wait(10) == 0
+            assert time.monotonic() - signalled < 1
+            assert half.recv(100) == b""
+        assert server.child.stdout.read() == "sqs.local: stopped\n"
+        assert server.child.stderr.read() == ""
+    with started(tmp_path / "data") as server:
+        counts = server.call("GetQueueAttributes", QueueUrl=URL, AttributeNames=["All"])["Attributes"]
+        assert counts["ApproximateNumberOfMessagesNotVisible"] == "2"
+        server.child.stdin.close()
+        assert server.child.wait(10) == 0
+
+
+def test_a_poller_that_hangs_up_eats_no_message_on_either_loop(loop: str, tmp_path: Path) -> None:
+    wait = json.dumps({"QueueUrl": URL, "WaitTimeSeconds": POLL_SECONDS}).encode()
+    with started(tmp_path / "data") as server:
+        server.call("CreateQueue", QueueName="q")
+        for _ in range(30):
+            with closing(server.connect()) as poll:
+                poll.sendall(request("ReceiveMessage", wait))
+            sent = server.call("SendMessage", QueueUrl=URL, MessageBody="not eaten")
+            fields = {"QueueUrl": URL, "AttributeNames": ["All"]}
+            (message,) = server.call("ReceiveMessage", **fields)["Messages"]
+            assert message["MessageId"] == sent["MessageId"]
+            assert message["Attributes"]["ApproximateReceiveCount"] == "1"
