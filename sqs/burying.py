@@ -87,7 +87,16 @@ def listen(listener: Callable[[DeadLetter], None]) -> None:
 
 def note_buried(parameters: dict[str, Any], message_id: str) -> None:
     """Tell the listeners of a letter that was sent with these parameters and has this message id."""
-    letter = letter_sent(parameters["MessageBody"], parameters.get("MessageAttributes", {}), message_id)
+    _note(letter_sent(parameters["MessageBody"], parameters.get("MessageAttributes", {}), message_id))
+
+
+def note_left(delivery: "Delivery") -> None:
+    """Tell the listeners of a letter that cannot carry its reason: SQS itself moves it at its next receive."""
+    letter = letter_sent(delivery.body, delivery.attributes, delivery.message_id)
+    _note(dataclasses.replace(letter, reason=_complete(delivery), deliveries=delivery.count, sent_at=delivery.sent_at))
+
+
+def _note(letter: DeadLetter) -> None:
     for listener in _listeners:
         try:
             listener(letter)

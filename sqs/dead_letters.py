@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 REASON_ATTRIBUTE = "celery-inference.reason"
-REASON_LIMIT_BYTES = 3_072  # of the JSON; with name and type well inside the 4 KiB kept free for it
+REASON_ROOM_BYTES = 4_096  # of a dead-letter queue's limit, kept free beside what senders may put into a message
+REASON_LIMIT_BYTES = 3_072  # of the JSON; with name and type well inside that room
 _FAR = 2**40  # beyond any honest count or time
 PEEK_SECONDS = 5  # how long a message that is looked at stays invisible if it cannot be given back
 

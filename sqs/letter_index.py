@@ -42,7 +42,8 @@ class Entry:
     """What the index knows of one letter; times in seconds since the epoch.
 
     `id` names the letter in commands and pages: the task's id and a few digits of what the message is, or, for what
-    is no task, SQS's id of the message that failed. `buried` says that the letter carries our attribute.
+    is no task, SQS's id of the message that failed. `buried` says that a worker has given the reason, mostly in an
+    attribute of the letter.
     """
 
     id: str

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from sqs import limits
+from sqs.dead_letters import REASON_ROOM_BYTES
 from sqs.errors import DENIED_CODES, MISSING_CODES
 from sqs.lanes import Lane, Queue
 
@@ -158,7 +159,7 @@ def _check_pair(lane: Lane, main: dict[str, str], dead: dict[str, str], differen
         declared = f"more than the queue's {main.get('MessageRetentionPeriod')} s"
         differences.append(Difference(name, "retention", declared, f"{retention} s", remedy))
     size = int(dead.get("MaximumMessageSize", 0))
-    if size < min(int(main.get("MaximumMessageSize", 0)) + 4_096, limits.MAX_MESSAGE_BYTES):
+    if size < min(int(main.get("MaximumMessageSize", 0)) + REASON_ROOM_BYTES, limits.MAX_MESSAGE_BYTES):
         remedy = "raise it by 4 KiB: the reason rides beside the body"
         declared = f"more than the queue's {main.get('MaximumMessageSize')} bytes"
         differences.append(Difference(name, "size limit", declared, f"{size} bytes", remedy))

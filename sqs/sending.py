@@ -3,13 +3,14 @@
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqs import delays, limits
 from sqs.account import Account
 from sqs.burying import message_bytes
 from sqs.claim_check import ClaimCheck
+from sqs.dead_letters import REASON_ROOM_BYTES
 from sqs.envelope import encode, pack_body, unescape
 from sqs.errors import (
     DelayRefusedError,
@@ -28,6 +29,18 @@ _DEDUPLICATION = "MessageDeduplicationId"
 _ATTRIBUTES = "message_attributes"
 
 
+def inline_limit_bytes(queue: str, lane: Lane | None) -> int:
+    """The largest message that is sent to a queue of this lane, or of none: what the queue takes, and so much less than
+    the dead-letter queue takes that a reason fits beside it.
+    """
+    if lane is None:
+        return limits.MAX_MESSAGE_BYTES - REASON_ROOM_BYTES
+    if lane.queue.name != queue:
+        return lane.dead_letter_queue.max_message_bytes
+    room = max(limits.MIN_MESSAGE_SIZE_SETTING_BYTES, lane.dead_letter_queue.max_message_bytes - REASON_ROOM_BYTES)
+    return min(lane.queue.max_message_bytes, room)
+
+
 class Sender:
     """Sends to one queue. Thread-safe, blocks, raises errors of `sqs.errors`."""
 
@@ -38,8 +51,7 @@ class Sender:
         self.queue = queue
         self.url = url
         self._claims = claims
-        declared = lane and (lane.queue if lane.queue.name == queue else lane.dead_letter_queue)
-        self.limit_bytes = declared.max_message_bytes if declared else limits.MAX_MESSAGE_BYTES
+        self.limit_bytes = inline_limit_bytes(queue, lane)
 
     def parameters(self, message: dict[str, Any]) -> dict[str, Any]:
         """SendMessage's parameters, without the URL, for a kombu message.
@@ -91,17 +103,25 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """A message of a bulk send that SQS did not accept; `index` is its place in what was given."""
+    """A message of a bulk send that SQS did not accept; `index` is its place in what was given.
+
+    Of a `Producer.batch()` that is its place among all that was published there; `queue` is where it was to go, and
+    `task_id` what kombu calls its correlation id.
+    """
 
     index: int
     error: SqsError
+    queue: str = ""
+    task_id: str | None = None
 
 
 class BulkSendError(UnavailableError):
     """Some messages of a bulk send were not accepted; `failures` names each, all others were."""
 
-    def __init__(self, queue: str, failures: list[NotSent], total: int) -> None:
-        super().__init__("SendMessageBatch", queue, f"{len(failures)} of {total} messages were not accepted")
+    def __init__(self, failures: list[NotSent], total: int) -> None:
+        queues = ", ".join(sorted({failure.queue for failure in failures}))
+        cause = f"{len(failures)} of {total} messages were not accepted, the first because of {failures[0].error}"
+        super().__init__("SendMessageBatch", queues, cause)
         self.failures = failures
 
 
@@ -163,35 +183,55 @@ def _entry_error(queue: str, failed: dict[str, Any]) -> SqsError:
     return RefusedError("SendMessageBatch", queue, code, text)
 
 
+@dataclass(slots=True)
+class _Gathered:
+    """What is to be sent to one queue: parameters, and of each its place in the session and its task's id."""
+
+    sender: Sender
+    parameters: list[dict[str, Any]] = field(default_factory=list)
+    names: list[tuple[int, str | None]] = field(default_factory=list)
+
+    def send(self) -> list[NotSent]:
+        """Send all; what was not accepted."""
+        failures = send_many(self.sender, self.parameters)
+        return [
+            NotSent(self.names[each.index][0], each.error, self.sender.queue, self.names[each.index][1])
+            for each in failures
+        ]
+
+
 class PublishBatch:
     """A batch session of kombu's `Producer.batch()`. One thread's."""
 
     def __init__(self, channel: Any, max_size: int) -> None:
         self.channel = channel
         self._max_size = max_size
-        self._pending: dict[str, tuple[Sender, list[dict[str, Any]]]] = {}
+        self._pending: dict[str, _Gathered] = {}
         self._count = 0
+        self._published = 0
 
     def publish(self, message: dict[str, Any], exchange: str = "", routing_key: str = "", **_: Any) -> None:
         """Gather one message; sends what is gathered when that is enough. Refuses at once what is too large."""
         self.channel._inplace_augment_message(message, exchange, routing_key)
         queues = self.channel._lookup(exchange, routing_key) if exchange else [routing_key]
+        place, self._published = self._published, self._published + 1
         for queue in queues:
             if queue not in self._pending:
-                self._pending[queue] = (self.channel.sender(queue), [])
-            sender, parameters = self._pending[queue]
-            parameters.append(sender.parameters(message))
+                self._pending[queue] = _Gathered(self.channel.sender(queue))
+            gathered = self._pending[queue]
+            gathered.parameters.append(gathered.sender.parameters(message))
+            gathered.names.append((place, message["properties"].get("correlation_id")))
             self._count += 1
         if self._count >= self._max_size:
             self.flush()
 
     def flush(self) -> None:
-        """Send what is gathered; raises BulkSendError that names each message that was not accepted."""
-        pending, self._pending, self._count = self._pending, {}, 0
-        for queue, (sender, parameters) in pending.items():
-            failures = send_many(sender, parameters)
-            if failures:
-                raise BulkSendError(queue, failures, len(parameters))
+        """Send what is gathered, to every queue; raises BulkSendError that names each message that was not accepted."""
+        pending, total = self._pending, self._count
+        self.discard()
+        failures = [failure for gathered in pending.values() for failure in gathered.send()]
+        if failures:
+            raise BulkSendError(sorted(failures, key=lambda failure: failure.index), total)
 
     def discard(self) -> None:
         """Forget what is gathered."""

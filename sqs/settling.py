@@ -16,7 +16,7 @@ from typing import Any
 from sqs import limits
 from sqs.account import Account
 from sqs.backoff import full_jitter, release_delay
-from sqs.burying import bury_parameters, note_buried
+from sqs.burying import bury_parameters, note_buried, note_left
 from sqs.deliveries import Delivery
 from sqs.errors import RefusedError, SqsError, is_passing
 from sqs.faultlog import FaultLog
@@ -278,7 +278,7 @@ class Settler:
         try:
             parameters = entry.parameters or self._bury_parameters(delivery)
             if parameters is None:
-                return [(RELEASE, self._released(entry))]
+                return [(RELEASE, self._left_to_sqs(delivery))]
             answer = self._account.call(COPY, delivery.queue, self._account.client.send_message, **parameters)
         except RefusedError as exc:
             self._faults.failed(subject, exc, "left to the redrive of SQS")
@@ -292,21 +292,36 @@ class Settler:
             note_buried(parameters, answer.get("MessageId", ""))
         return [(DELETE, _Entry(delivery))]
 
-    def _bury_parameters(self, delivery: Delivery) -> dict[str, Any] | None:
+    def _lane_of(self, delivery: Delivery) -> Lane | None:
+        """The lane on whose queue it came, if one is declared."""
         lane = lane_of(delivery.queue, self._lanes)
-        if lane is None or lane.dead_letter_queue.name == delivery.queue:
-            self._faults.failed(f"burying from {delivery.queue}", "no lane with a dead-letter queue is declared for it")
+        return lane if lane is not None and lane.queue.name == delivery.queue else None
+
+    def _bury_parameters(self, delivery: Delivery) -> dict[str, Any] | None:
+        """SendMessage's parameters for its dead letter; None where only SQS can make one of it."""
+        lane = self._lane_of(delivery)
+        if lane is None:
             return None
         dead = lane.dead_letter_queue
         parameters = bury_parameters(delivery, dead.name, dead.max_message_bytes)
-        if parameters is None:
+        return None if parameters is None else parameters | {"QueueUrl": self._account.queue_url(dead.name)}
+
+    def _left_to_sqs(self, delivery: Delivery) -> _Entry:
+        """The release of what cannot carry its reason: at once, because only more receives bring it to its queue of
+        dead letters. Before the one at which SQS moves it, its reason is noted.
+        """
+        lane = self._lane_of(delivery)
+        if lane is None:
+            self._faults.failed(f"burying from {delivery.queue}", "no lane with a dead-letter queue is declared for it")
+            return self._released(_Entry(delivery))
+        if delivery.count >= lane.max_receive_count:
             logger.warning(
                 "message %s on %s cannot carry a reason; left to the redrive of SQS",
                 delivery.message_id,
                 delivery.queue,
             )
-            return None
-        return parameters | {"QueueUrl": self._account.queue_url(dead.name)}
+            note_left(delivery)
+        return _Entry(delivery)
 
     def _released(self, entry: _Entry) -> _Entry:
         return _Entry(entry.delivery, seconds=release_delay(entry.delivery.count, self._release_cap_seconds))

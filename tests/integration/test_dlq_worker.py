@@ -100,6 +100,23 @@ def test_what_sqs_moved_unstarted_is_brought_back_and_done(queue: DeadLetterQueu
     until(lambda: queue.count().total == 0, "the message is still there")
 
 
+def test_what_cannot_carry_its_reason_is_noted_with_it(queue: DeadLetterQueue) -> None:
+    account = queue.account
+    full: Any = {f"a{number}": {"DataType": "String", "StringValue": "x"} for number in range(10)}
+    sent = account.client.send_message(
+        QueueUrl=account.queue_url(GENERAL.name), MessageBody="ten attributes", MessageAttributes=full
+    )
+    (entry,) = until(lambda: queue.index.find(sent["MessageId"]), "the worker notes no letter")
+    assert (entry.cause, entry.error_type) == ("unreadable", "UndecodableMessage")
+    assert entry.error == "the body is neither JSON nor base64 of it"
+    assert entry.worker is None or "worker@" in entry.worker
+    until(lambda: queue.count().visible == 1, "SQS has not moved it")
+    time.sleep(2.5)  # two sweeps, which find it known
+    assert queue.index.find(sent["MessageId"]) == [entry]
+    queue.drop(Selection(lane=GENERAL.name))
+    assert queue.count().total == 0
+
+
 def test_a_bad_deploy_does_not_empty_the_lane_into_its_dead_letter_queue(
     queue: DeadLetterQueue, stack: Stack, mended: Path
 ) -> None:

@@ -97,6 +97,11 @@ def envelope(**changes: Any) -> dict[str, Any]:
     return whole | changes
 
 
+def noise(size: int) -> str:
+    signs = string.printable.replace("\x0b", "").replace("\x0c", "").replace("\r", "")
+    return "".join(random.Random(size).choices(signs, k=size))
+
+
 def with_headers(**changes: Any) -> str:
     whole = envelope()
     return json.dumps(whole | {"headers": whole["headers"] | changes})
@@ -147,7 +152,11 @@ BAD = {
     "an SNS notification": json.dumps({"Type": "Notification", "MessageId": "x", "Message": "hi"}),
     "deep nesting": "[" * 30_000,
     "deep nesting inside": json.dumps(envelope(body="[" * 30_000)),
-    "noise": "".join(random.Random(2).choices(string.printable.replace("\x0b", "").replace("\x0c", ""), k=200_000)),
+    "msgpack": json.dumps(envelope(**{
+        "body": "k5Chd4CA", "content-type": "application/x-msgpack", "content-encoding": "binary",
+        "properties": {"body_encoding": "base64", "delivery_info": {}},
+    })),
+    "noise": noise(200_000),
 }  # fmt: skip
 
 
@@ -175,13 +184,17 @@ def test_bad_bytes_end_in_the_dlq_with_a_reason_and_the_worker_lives(rig: Rig) -
 
 def test_what_cannot_carry_a_reason_is_left_to_the_redrive_of_sqs(rig: Rig) -> None:
     rig.client.set_queue_attributes(QueueUrl=queue_url(rig), Attributes={"MaximumMessageSize": "1048576"})
-    rig.worker(release_cap_seconds=0.0)
+    rig.worker()
     full = {f"a{number}": {"DataType": "String", "StringValue": "x"} for number in range(10)}
-    large = "x" * 1_048_576
+    large = noise(1_048_576)
+    fits = noise(1_048_576 - 4_096)
     rig.client.send_message(QueueUrl=queue_url(rig), MessageBody="ten attributes", MessageAttributes=full)
     rig.client.send_message(QueueUrl=queue_url(rig), MessageBody=large)
-    rig.until(lambda: rig.depth(dead=True).visible == 2)
+    rig.client.send_message(QueueUrl=queue_url(rig), MessageBody=fits)
+    rig.until(lambda: rig.depth(dead=True).visible == 3)
     letters = {letter.body: letter for letter in dead_letters.peek(rig.client, rig.lane)}
     assert letters["ten attributes"].attributes == full
     assert letters["ten attributes"].reason is None
     assert letters[large].reason is None
+    assert letters[fits].reason is not None
+    assert rig.log().count("cannot carry a reason") == 2

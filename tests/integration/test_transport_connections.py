@@ -15,8 +15,11 @@ from kombu import Connection, Consumer, Producer, Queue
 from sqs import dead_letters, queues
 from sqs.calls import CALLS
 from sqs.deliveries import HELD, call_when_lost, find
-from sqs.errors import OptionError
+from sqs.errors import MessageTooLargeError, OptionError, RefusedError
+from sqs.lanes import Lane
+from sqs.lanes import Queue as Declared
 from sqs.sending import BulkSendError
+from tests.support import transport_app as program
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.transport_rig import Rig, rig_in
 
@@ -230,6 +233,40 @@ def test_a_bulk_send_names_each_message_that_was_not_accepted(rig: Rig) -> None:
     accepted = rig.depth().visible
     assert len(raised.value.failures) == 10
     assert accepted == 20
+
+
+def test_a_bulk_send_to_two_queues_names_what_one_refused_and_fills_the_other(rig: Rig) -> None:
+    other = program.lane("bulk")
+    queues.create(rig.client, other)
+    url = rig.client.get_queue_url(QueueName="work")["QueueUrl"]
+    rig.client.set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": "1024"})
+    with connect(rig, lanes=(rig.lane, other)) as connection:
+        producer = Producer(connection)
+        batch = producer.batch()
+        batch.__enter__()
+        for number in range(15):
+            text = "x" * 5_000 if number in (4, 8) else "short"
+            producer.publish(text, routing_key=("work", "bulk")[number % 2], correlation_id=f"t{number}")
+        with pytest.raises(BulkSendError) as raised:
+            batch.__exit__(None, None, None)
+    failures = raised.value.failures
+    assert [(each.index, each.queue, each.task_id) for each in failures] == [(4, "work", "t4"), (8, "work", "t8")]
+    assert all(isinstance(each.error, RefusedError) for each in failures)
+    assert "2 of 15 messages were not accepted" in str(raised.value)
+    assert (rig.depth().visible, rig.depth(lane=other).visible) == (6, 7)
+
+
+def test_what_is_sent_leaves_room_for_a_reason_in_the_dead_letter_queue(rig: Rig) -> None:
+    largest = 1_048_576
+    large = Lane(Declared("large", max_message_bytes=largest), Declared("large-dlq", max_message_bytes=largest))
+    queues.create(rig.client, large)
+    with connect(rig, lanes=(large,)) as connection:
+        producer = Producer(connection)
+        producer.publish("x" * (largest - 6_000), routing_key="large")
+        with pytest.raises(MessageTooLargeError) as raised:
+            producer.publish("x" * (largest - 4_096), routing_key="large")
+    assert raised.value.limit_bytes == largest - 4_096
+    assert rig.depth(lane=large).visible == 1
 
 
 def test_the_raw_body_is_not_carried_a_second_time(rig: Rig) -> None:
