@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqs import limits
 from sqs.client import READ_TIMEOUT_SECONDS, make_client
-from sqs.errors import classify, is_credentials
+from sqs.errors import UnavailableError, classify, is_credentials
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
@@ -84,11 +84,14 @@ class Account:
     def call(self, operation: str, queue: str, function: Callable[..., Any], **parameters: Any) -> Any:
         """Call a client's method; raises errors of `sqs.errors` only, naming the operation and queue."""
         try:
-            return function(**parameters)
+            answer = function(**parameters)
         except Exception as exc:
             if is_credentials(exc):
                 self._look_for_new_credentials()
             raise classify(exc, operation, queue) from exc
+        if isinstance(answer, dict) and not _is_whole(operation, answer, parameters):
+            raise UnavailableError(operation, queue, "half an answer, which does not say what became of it")
+        return answer
 
     def _look_for_new_credentials(self) -> None:
         """Drop the clients, so that the next ones read environment and files again."""
@@ -109,6 +112,17 @@ class Account:
     def forget_queue(self, queue: str) -> None:
         """Ask for this queue's URL again next time."""
         self._urls.pop(queue, None)
+
+
+# What an answer always has. botocore takes one that was cut off for an empty one, and says nothing.
+_ALWAYS = {"SendMessage": "MessageId", "GetQueueUrl": "QueueUrl", "CreateQueue": "QueueUrl"}
+
+
+def _is_whole(operation: str, answer: dict[str, Any], parameters: dict[str, Any]) -> bool:
+    """Whether an answer says what it must: of a batch, what became of each entry."""
+    if operation.endswith("Batch"):
+        return len(answer.get("Successful", ())) + len(answer.get("Failed", ())) >= len(parameters["Entries"])
+    return operation not in _ALWAYS or _ALWAYS[operation] in answer
 
 
 class _Accounts:

@@ -279,7 +279,7 @@ class Consuming:
     def _forget(self, message: Message) -> None:
         """Its lease was lost while it waited: it is another's now."""
         if self._pop(message.delivery.tag) is not None:
-            self._keeper.drop(message.delivery)
+            self._keeper.give_up(message.delivery)
 
     # Stopping.
 

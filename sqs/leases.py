@@ -9,6 +9,7 @@ import logging
 import math
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,27 @@ logger = logging.getLogger(__name__)
 # The answer of a receive, or our look at the clock, may be this late; a lease ends earlier by it.
 MARGIN_SECONDS = 1.0
 RETRY_SECONDS = 1.0  # after a renewal that failed; two thirds of a lease are left then
+
+
+class LostLeases:
+    """How many leases this process has lost, by queue, since its start. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def note(self, queue: str) -> None:
+        """One more."""
+        with self._lock:
+            self._counts[queue] += 1
+
+    def counts(self) -> dict[str, int]:
+        """So far."""
+        with self._lock:
+            return dict(self._counts)
+
+
+LOST = LostLeases()
 
 
 def lease_end(lease_seconds: float, now: float | None = None) -> float:
@@ -51,7 +73,6 @@ class LeaseKeeper:
         self._entries: dict[str, _Entry] = {}
         self._thread: threading.Thread | None = None
         self._closed = False
-        self.lost_count = 0
 
     def keep(self, deliveries: list[Delivery]) -> None:
         """Renew these from now on."""
@@ -81,6 +102,14 @@ class LeaseKeeper:
             self._entries.pop(delivery.tag, None)
         HELD.remove(delivery)
         return True
+
+    def give_up(self, delivery: Delivery) -> None:
+        """Stop renewing: its lease has ended, and it is another's now."""
+        with self._changed:
+            entry = self._entries.get(delivery.tag)
+        if entry is not None:
+            self._lose(entry, "it ended while the message waited")
+        self.drop(delivery)
 
     def close(self) -> None:
         """End the thread; what is still kept ends with its lease."""
@@ -194,7 +223,7 @@ class LeaseKeeper:
             if delivery.lost:
                 return
             delivery.lost = True
-            self.lost_count += 1
+            LOST.note(delivery.queue)
             callbacks = list(delivery.on_lost)
         logger.warning("lost the lease of message %s on %s: %s", delivery.message_id, delivery.queue, why)
         for callback in callbacks:

@@ -14,7 +14,7 @@ from sqs.protocol import check_payload
 from sqs.version_window import seconds_until_known
 
 # How kombu marks values that JSON has no type for, and how that can be written with escapes.
-_MARKS = (b"__type__", b"\\u005")
+_TYPE_MARK, _ESCAPED_MARK = b"__type__", b"\\u005"
 
 
 class Message(kombu_message.Message):
@@ -75,7 +75,8 @@ class Message(kombu_message.Message):
             self.content_type == "application/json"
             and (self.accept is None or self.content_type in self.accept)
             and isinstance(self.body, bytes)
-            and not any(mark in self.body for mark in _MARKS)
+            and _TYPE_MARK not in self.body
+            and _ESCAPED_MARK not in self.body
         )
 
     def _unreadable(self, exc: Exception) -> None:

@@ -16,6 +16,7 @@ from celery.worker.request import Request
 from models.engine import Engine
 from models.errors import ModelsError
 from sqs.lanes import LANES
+from sqs.leases import LOST
 from tasks import service, serving
 from tasks.engines import build
 from tasks.store.results import ENDING, PATIENCE
@@ -141,6 +142,7 @@ class EnginePool(TaskPool):
         if self.engine is not None:
             info["engine"] = self.engine.stats()
         info["dropped"] = serving.dropped()
+        info["lost_leases"] = LOST.counts()
         return info
 
 

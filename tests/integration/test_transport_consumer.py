@@ -46,6 +46,53 @@ def test_a_store_that_hangs_stops_no_task_that_needs_none(rig: Rig) -> None:
     rig.until(lambda: rig.depth(dead=True).visible == len(unknown))
 
 
+HANGING = (
+    "DeleteMessageBatch",
+    "ChangeMessageVisibilityBatch",
+    "SendMessage",
+    "SendMessageBatch",
+    "GetQueueUrl",
+    "GetQueueAttributes",
+)
+
+
+def test_calls_and_a_store_that_hang_keep_the_consuming_thread_from_nothing(rig: Rig) -> None:
+    """Every call but the receive hangs, for 5 s each, and so does the store; each kind of message is at hand."""
+    past = datetime.now(UTC) - timedelta(seconds=60)
+    with FaultProxy(rig.port) as proxy:
+        rig.worker(
+            concurrency=40,
+            port=proxy.port,
+            backend=f"hanging://{rig.folder}",
+            watched=True,
+            call_timeout_seconds=5.0,
+            lease_seconds=30,
+        )
+        with rig.app() as app:
+            program.note.delay("first")
+            rig.until(lambda: len(rig.notes()) == 1)
+            before = proxy.requests.copy()
+            for operation in HANGING:
+                proxy.fail(operation, Fault("hang"))
+            for number in range(3):
+                program.add.apply_async((1, 2), expires=past)
+                program.fail.delay(f"bad{number}")
+                program.release_until.delay(f"again{number}", 9)
+                app.send_task("nobody.knows.it", queue="work")
+                url = rig.client.get_queue_url(QueueName="work")["QueueUrl"]
+                rig.client.send_message(QueueUrl=url, MessageBody="noise")
+                program.note.apply_async((f"soon{number}",), countdown=1)
+            for number in range(60):
+                program.note.delay(f"n{number}")
+            rig.until(lambda: sum(line.startswith(("n", "soon")) for line in rig.notes()) == 63)
+        assert sum(proxy.requests[operation] - before[operation] for operation in HANGING) >= 4
+        proxy.heal()
+        (rig.folder / "store").touch()
+    longest = float(rig.notes("busy")[-1])
+    print(f"the consuming thread was kept for {longest * 1000:.1f} ms at most")
+    assert longest < 1.0  # a bound against one hang, which lasts five times as long
+
+
 def test_what_a_store_says_of_revokes_while_its_outcomes_hang_is_obeyed_and_stops_no_other_task(rig: Rig) -> None:
     revoked = [f"revoked{number}" for number in range(6)]
     (rig.folder / "tombstones").write_text(" ".join(revoked))

@@ -10,7 +10,7 @@ import pytest
 
 from sqs import dead_letters, depths, queues
 from tests.support import transport_app as program
-from tests.support.fault_proxy import FaultProxy
+from tests.support.fault_proxy import ANY, Fault, FaultProxy
 from tests.support.transport_rig import Rig, rig_in
 
 
@@ -92,15 +92,16 @@ def test_after_kill_9_messages_are_visible_within_one_lease(fresh: Rig) -> None:
     assert time.monotonic() - killed_at < 3 + 2.0  # the lease, and slack for this machine
 
 
-def test_sigterm_finishes_what_runs_and_gives_back_the_rest(fresh: Rig) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 1)])  # Celery's own
+def test_a_signal_finishes_what_runs_and_gives_back_the_rest(fresh: Rig, number: signal.Signals, status: int) -> None:
     worker = fresh.worker(concurrency=2)
     with fresh.app():
-        for number in range(6):
-            program.note.delay(f"s{number}", 2.0)
+        for index in range(6):
+            program.note.delay(f"s{index}", 2.0)
         fresh.until(lambda: len(fresh.notes("started")) == 2)
-    worker.send_signal(signal.SIGTERM)
+    worker.send_signal(number)
     fresh.until(lambda: fresh.depth().visible == 4, 2.0)
-    assert worker.wait(30) == 0
+    assert worker.wait(30) == status
     assert len(fresh.notes()) == 2
     depth = fresh.depth()
     assert (depth.visible, depth.in_flight) == (4, 0)
@@ -152,6 +153,33 @@ def test_ten_slots_ask_for_ten_and_deletes_go_by_ten(fresh: Rig) -> None:
     assert receives <= 400 / 7
     assert deletes <= 400 / 4
     assert proxy.requests["ListQueues"] == proxy.requests["CreateQueue"] == 0
+
+
+def test_an_idle_worker_polls_in_full_and_the_poll_that_waits_brings_the_message(fresh: Rig) -> None:
+    with FaultProxy(fresh.port) as proxy:
+        fresh.worker(port=proxy.port, wait_time_seconds=20)
+        with fresh.app():
+            for number in range(5):
+                fresh.until(lambda: fresh.depth().total == 0)
+                time.sleep(0.3)
+                program.note.delay(f"n{number}")
+                fresh.until(lambda: len(fresh.notes()) > number, 10)  # noqa: B023 - called at once
+        # One poll waits from the start, and one more after each message and after each slot that came free.
+        assert proxy.requests["ReceiveMessage"] <= 1 + 2 * 5
+
+
+def test_a_slow_sqs_is_no_fault(fresh: Rig) -> None:
+    with FaultProxy(fresh.port) as proxy:
+        proxy.fail(ANY, Fault(latency_seconds=0.3))
+        worker = fresh.worker(port=proxy.port, concurrency=20)
+        with fresh.app():
+            for number in range(40):
+                program.note.delay(f"n{number}")
+        fresh.until(lambda: len(fresh.notes()) == 40)
+        fresh.until(fresh.empty)
+        assert fresh.stop(worker) == 0
+    assert all(line.split()[1] == "1" for line in fresh.notes())
+    assert "failed" not in fresh.log()
 
 
 def test_never_more_in_flight_than_slots(fresh: Rig) -> None:

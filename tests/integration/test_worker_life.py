@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from demo.stack import Stack
 from models.errors import InvalidInput
 from sqs.client import make_client
 from sqs.depths import Depth, read_depths
-from sqs.lanes import INFERENCE
+from sqs.lanes import GENERAL, INFERENCE, Lane
 from tasks import app, feature_extraction, infer
 from tests.support.client import client_of
 
@@ -36,9 +36,14 @@ def eventually(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def lane(stack: Stack) -> Depth:
+def depths_of(stack: Stack, lane: Lane) -> Sequence[Depth]:
+    """The lane's queue's and its dead-letter queue's."""
     client = make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
-    return read_depths(client, [INFERENCE])[0]
+    return read_depths(client, [lane])
+
+
+def lane(stack: Stack) -> Depth:
+    return depths_of(stack, INFERENCE)[0]
 
 
 def start_worker(stack: Stack, *options: str, **environment: str) -> Process:
@@ -55,19 +60,36 @@ def test_sigterm_while_models_load_ends_the_worker_and_its_device_process(stack:
     assert " ready." not in worker.text()
 
 
-@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGQUIT])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(signal.SIGTERM, signal.SIGTERM), (signal.SIGTERM, signal.SIGQUIT), (signal.SIGINT, signal.SIGINT)],
+)
 def test_a_second_signal_ends_a_worker_that_is_busy_and_releases_what_it_holds(
-    stack: Stack, second: signal.Signals
+    stack: Stack, first: signal.Signals, second: signal.Signals
 ) -> None:
     worker = stack.start_worker()
     held = [feature_extraction.delay("please hang for ever") for _ in range(3)]
     eventually(lambda: lane(stack).in_flight == len(held), "the worker takes no requests")
-    os.kill(worker.pid, signal.SIGTERM)
+    os.kill(worker.pid, first)
     time.sleep(1.0)
     os.kill(worker.pid, second)
     worker.wait(20)
     assert "Traceback" not in worker.text()
     assert lane(stack).visible == len(held)
+
+
+def test_what_outlasts_the_time_to_finish_is_released_and_the_worker_ends(stack: Stack) -> None:
+    worker = stack.start_worker("worker", "-I", "tests.support.failing_tasks")
+    hanging = [feature_extraction.delay("please hang for ever") for _ in range(2)]
+    sleepy = app.send_task("tests.sleepy", args=[300.0])
+    eventually(
+        lambda: (lane(stack).in_flight, depths_of(stack, GENERAL)[0].in_flight) == (2, 1),
+        "the worker takes no requests",
+    )
+    os.kill(worker.pid, signal.SIGTERM)
+    worker.wait(45)  # 15 s for what runs, and 10 for a thread that cannot be ended
+    assert (lane(stack).visible, depths_of(stack, GENERAL)[0].visible) == (2, 1)
+    assert {result.state for result in [*hanging, sleepy]} <= {"PENDING", "RETRY"}
 
 
 def test_a_store_that_cannot_be_written_is_waited_for_and_nothing_is_lost(stack: Stack) -> None:

@@ -4,6 +4,7 @@ A file named by LETTERS_MENDED is the deploy that mends them.
 """
 
 import os
+import time
 from pathlib import Path
 
 from celery.exceptions import Reject
@@ -21,3 +22,9 @@ def fragile(number: int) -> int:
     if not mended():
         raise Reject("the deploy is bad", requeue=False)
     return number
+
+
+@app.task(name="tests.sleepy")
+def sleepy(seconds: float) -> None:
+    """Not to be ended: a thread that sleeps."""
+    time.sleep(seconds)

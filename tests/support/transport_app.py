@@ -83,6 +83,8 @@ app.conf.update(
 )
 if not STOCK:
     app.conf.broker_transport = "sqs.transport:Transport"
+    if os.environ.get("TRANSPORT_WATCHED") == "1":
+        app.conf.broker_transport = f"{__name__}:WatchedTransport"
     app.conf.worker_consumer = "tasks.consumer:Consumer"
     app.steps["worker"].add("tasks.queue_check:QueueCheck")
 
@@ -90,6 +92,22 @@ if not STOCK:
 @worker_shutting_down.connect
 def _stop(how: str, **_: Any) -> None:
     transport.stop_receiving() if how == "Warm" else transport.release_everything(5)
+
+
+class WatchedTransport(transport.Transport):
+    """Leaves a mark whenever the consuming thread was kept from its idle wait for longer than ever before, seconds."""
+
+    _since: float | None = None
+    _longest = 0.0
+
+    def _next(self, deadline: float | None) -> tuple[Any, Any] | None:
+        if self._since is not None and (busy := time.monotonic() - self._since) > self._longest:
+            self._longest = busy
+            mark("busy", f"{busy:.4f}")
+        try:
+            return super()._next(deadline)
+        finally:
+            self._since = time.monotonic()
 
 
 class Pool(TaskPool):  # type: ignore[misc]

@@ -51,9 +51,10 @@ class Rig:
         loglevel: str = "info",
         queues: str = "work",
         backend: str = "",
+        watched: bool = False,
         **options: Any,
     ) -> subprocess.Popen[bytes]:
-        """Start a worker; returns when it says that it is ready."""
+        """Start a worker; returns when it says that it is ready. A watched one marks how long its consumer was kept."""
         log = self.folder / f"worker-{len(self.workers)}.log"
         environment = os.environ | {
             "TRANSPORT_BROKER": f"sqs://key:secret@127.0.0.1:{port or self.port}//",
@@ -61,6 +62,7 @@ class Rig:
             "TRANSPORT_DIR": str(self.folder),
             "TRANSPORT_BACKEND": backend,
             "TRANSPORT_STOCK": "1" if stock else "0",
+            "TRANSPORT_WATCHED": "1" if watched else "0",
         }
         command = [sys.executable, "-m", "celery", "-A", "tests.support.transport_app", "worker"]
         command += [] if pool is None else ["-P", pool]

@@ -12,7 +12,7 @@ from sqs import settling
 from sqs.account import Account, Endpoint
 from sqs.deliveries import HELD, Delivery, find
 from sqs.lanes import Lane, Queue
-from sqs.leases import LeaseKeeper
+from sqs.leases import LOST, LeaseKeeper
 from sqs.settling import Settler
 
 LANE = Lane(Queue("work"), Queue("work-dlq", max_message_bytes=1_048_576))
@@ -38,7 +38,8 @@ class ScriptedClient:
                 raise failure
             if failure is not None:
                 failed.append({"Id": entry["Id"], **failure})
-        return {"Failed": failed}
+        refused = {failure["Id"] for failure in failed}
+        return {"Successful": [{"Id": each["Id"]} for each in entries if each["Id"] not in refused], "Failed": failed}
 
     def delete_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:
         return self._batch("delete", Entries)
@@ -234,6 +235,7 @@ def test_renewals_go_ten_a_call_and_stop_at_the_cap(client: ScriptedClient) -> N
 def test_a_renewal_that_sqs_refuses_is_a_lost_lease(client: ScriptedClient) -> None:
     refusal = {"Code": "ReceiptHandleIsInvalid", "SenderFault": True}
     client.fail = lambda operation, receipt: refusal if receipt == "r1" else None
+    before = LOST.counts().get("work", 0)
     keeper = keeper_of(client, lease_seconds=2)
     lost: list[Delivery] = []
     deliveries = held(keeper, 3, 2.0)
@@ -244,6 +246,20 @@ def test_a_renewal_that_sqs_refuses_is_a_lost_lease(client: ScriptedClient) -> N
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert lost == [deliveries[1]]
-    assert keeper.lost_count == 1
+    assert LOST.counts()["work"] == before + 1
     assert [delivery.holds() for delivery in deliveries] == [True, False, True]
+    keeper.close()
+
+
+def test_one_whose_lease_ended_while_it_waited_is_lost_and_counted_once(client: ScriptedClient) -> None:
+    keeper = keeper_of(client)
+    lost: list[Delivery] = []
+    (delivery,) = held(keeper, 1, 0.0)
+    delivery.on_lost.append(lost.append)
+    before = LOST.counts().get("work", 0)
+    keeper.give_up(delivery)
+    keeper.give_up(delivery)
+    assert lost == [delivery]
+    assert LOST.counts()["work"] == before + 1
+    assert find(delivery.tag) is None
     keeper.close()
