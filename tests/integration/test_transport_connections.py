@@ -99,6 +99,18 @@ def test_closing_releases_what_is_held_and_ends_the_threads(rig: Rig) -> None:
     assert find(held[0]) is None
 
 
+def test_what_is_acknowledged_just_before_the_close_is_deleted(rig: Rig) -> None:
+    held: list[Any] = []
+    connection = connect(rig)
+    publish(connection, *"abc")
+    Consumer(connection, Queue("work"), on_message=held.append).consume()
+    drain(connection, lambda: len(held) == 3)
+    for message in held:
+        message.ack()
+    connection.release()  # the deletes wait for company for 50 ms yet
+    assert rig.depth().total == 0
+
+
 def test_cancelling_releases_what_waits_and_keeps_what_runs(rig: Rig) -> None:
     held: list[Any] = []
     with connect(rig) as connection:
