@@ -115,7 +115,12 @@ class Account:
 
 
 # What an answer always has. botocore takes one that was cut off for an empty one, and says nothing.
-_ALWAYS = {"SendMessage": "MessageId", "GetQueueUrl": "QueueUrl", "CreateQueue": "QueueUrl"}
+_ALWAYS = {
+    "SendMessage": "MessageId",
+    "GetQueueUrl": "QueueUrl",
+    "CreateQueue": "QueueUrl",
+    "GetQueueAttributes": "Attributes",
+}
 
 
 def _is_whole(operation: str, answer: dict[str, Any], parameters: dict[str, Any]) -> bool:

@@ -39,6 +39,21 @@ def test_tasks_run_results_come_back_and_the_queue_is_empty(fresh: Rig) -> None:
     assert "Traceback" not in fresh.log()
 
 
+@pytest.mark.parametrize("pool", ["prefork", "solo", "threads"])
+def test_celery_s_own_pools_work_over_it_too(fresh: Rig, pool: str) -> None:
+    worker = fresh.worker(pool=pool, concurrency=2)
+    with fresh.app():
+        assert program.add.delay(2, 3).get(timeout=30) == 5
+        for number in range(20):
+            program.note.delay(f"n{number}")
+        program.note.apply_async(("later",), countdown=1)
+        fresh.until(lambda: len(fresh.notes()) == 21)
+    fresh.until(fresh.empty)
+    assert all(line.split()[1] == "1" for line in fresh.notes())
+    assert fresh.stop(worker) == 0
+    assert "Traceback" not in fresh.log()
+
+
 def test_a_rejected_task_is_buried_byte_for_byte_with_its_reason(fresh: Rig) -> None:
     fresh.worker()
     attribute = {"origin": {"DataType": "String", "StringValue": "shop"}}
