@@ -26,6 +26,7 @@ from sqs.leases import LeaseKeeper
 logger = logging.getLogger(__name__)
 
 THREADS = 4
+COPIES_AT_ONCE = 2  # so that copies which hang leave threads for deletes and releases
 ENTRY_TRIES = 3  # of one entry that SQS refuses inside an accepted batch
 GIVE_UP_SECONDS = 300.0  # after so long without an answer a settlement is left to redelivery
 RELEASE_LINGER_SECONDS = 0.01
@@ -82,6 +83,7 @@ class Settler:
         self._work = threading.Condition()
         self._pending: dict[Key, deque[_Entry]] = {}
         self._count = 0  # pending or in a call
+        self._copying = 0  # threads that send a copy
         self._idle_threads = 0
         self._threads: list[threading.Thread] = []
         self._flushing = False
@@ -170,7 +172,8 @@ class Settler:
                     self._work.wait(taken)
                     self._idle_threads -= 1
                     taken = self._take()
-            (operation, url), entries = taken
+                (operation, url), entries = taken
+                self._copying += operation == COPY
             try:
                 again = self._settle(operation, url, entries)
             except Exception:
@@ -179,6 +182,7 @@ class Settler:
                 for entry in entries:
                     self._keeper.drop(entry.delivery)
             with self._work:
+                self._copying -= operation == COPY
                 self._count -= len(entries) - len(again)
                 for next_operation, entry in again:
                     self._append((next_operation, url), entry)
@@ -190,8 +194,8 @@ class Settler:
         now = time.monotonic()
         soonest: float | None = None
         for key, entries in self._pending.items():
-            if not entries:
-                continue
+            if not entries or (key[0] == COPY and self._copying >= COPIES_AT_ONCE):
+                continue  # who ends a copy takes the next
             first = entries[0]
             if first.not_before > now:
                 # Retries are rare: look behind them instead of keeping a heap.

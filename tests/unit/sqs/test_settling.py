@@ -25,6 +25,7 @@ class ScriptedClient:
         self.calls: list[tuple[str, list[str]]] = []
         self.fail: Callable[[str, str], dict[str, Any] | Exception | None] = lambda operation, receipt: None
         self.gate: threading.Event | None = None
+        self.send_gate: threading.Event | None = None
 
     def _batch(self, operation: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
         receipts = [entry["ReceiptHandle"] for entry in entries]
@@ -51,6 +52,15 @@ class ScriptedClient:
     ) -> dict[str, Any]:
         self.last_seconds = {entry["ReceiptHandle"]: entry["VisibilityTimeout"] for entry in Entries}
         return self._batch("visibility", Entries)
+
+    def get_queue_url(self, QueueName: str) -> dict[str, Any]:
+        return {"QueueUrl": QueueName}
+
+    def send_message(self, QueueUrl: str, MessageBody: str, **_: Any) -> dict[str, Any]:
+        self.calls.append(("send", [MessageBody]))
+        if self.send_gate is not None:
+            self.send_gate.wait(10)
+        return {"MessageId": "m"}
 
     def receipts(self, operation: str) -> list[str]:
         return [receipt for name, receipts in self.calls if name == operation for receipt in receipts]
@@ -170,6 +180,26 @@ def test_closing_is_bounded_when_sqs_hangs(client: ScriptedClient) -> None:
     assert not settler.close(0.3)
     assert time.monotonic() - started < 5
     client.gate.set()
+    keeper.close()
+
+
+def test_dead_letters_whose_send_hangs_hold_up_no_delete_and_no_release(client: ScriptedClient) -> None:
+    client.send_gate = threading.Event()
+    keeper = keeper_of(client)
+    settler = settler_of(client, keeper)
+    *dead, done, released = held(keeper, 12)
+    for delivery in dead:
+        settler.bury(delivery)
+    settler.delete(done)
+    settler.release(released, 0)
+    deadline = time.monotonic() + 5  # half of what each send hangs
+    while client.receipts("delete") != [done.receipt] or client.receipts("visibility") != [released.receipt]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    client.send_gate.set()
+    assert settler.close(10)
+    assert sorted(client.receipts("delete")) == sorted(each.receipt for each in [done, *dead])
+    assert len(client.receipts("send")) == len(dead)
     keeper.close()
 
 
