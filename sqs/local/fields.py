@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from math import inf
 from typing import Any, Final
 
 from sqs import limits
@@ -12,6 +13,7 @@ from sqs.local.errors import SqsError, in_batch, invalid, invalid_value, malform
 
 Params = Mapping[str, Any]
 
+_FLOATS_FROM: Final = 2.0**63  # integers that orjson reads as these
 _QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _FIFO_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,75}\.fifo")
 _BATCH_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -41,6 +43,8 @@ def whole(params: Params, name: str, low: int, high: int) -> int | None:
     value = params.get(name)
     if value is None:
         return None
+    if isinstance(value, float) and _FLOATS_FROM <= abs(value) < inf:
+        raise invalid_value(value, name, f"Must be between {low} and {high}, if provided.")
     if isinstance(value, bool) or not isinstance(value, int):
         raise malformed(f"{name} must be an integer.")
     if not low <= value <= high:

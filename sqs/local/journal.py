@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import io
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,13 +19,14 @@ from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
 
+from sqs.local import codec
+
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
 ALLOCATION_BYTES: Final = 1024 * 1024
 ROOM_BYTES: Final = 128 * 1024  # for the lines of one request, besides what it carries itself
 # Linux has both; elsewhere a full disk is met at the sync, which ends the server.
 _allocate = getattr(os, "posix_fallocate", lambda fd, offset, length: os.ftruncate(fd, offset + length))
 _sync_data = getattr(os, "fdatasync", os.fsync)
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 Write = tuple["Segment", int, list[bytes]]
 
@@ -85,7 +85,7 @@ class Segment:
 
 
 def encoded(events: Any) -> bytes:
-    text = _encode(events).encode()
+    text = codec.encode(events)
     return b"%08x %b\n" % (crc32(text), text)
 
 
@@ -94,7 +94,7 @@ def decoded(line: bytes) -> list[Any] | None:
     text = line[9:-1]
     if line[-1:] != b"\n" or line[:9] != b"%08x " % crc32(text):
         return None
-    events: list[Any] = json.loads(text)
+    events: list[Any] = codec.decode(text)
     return events
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqs.local import fields
+from sqs.local import codec, fields
 from sqs.local.errors import SqsError, malformed
 from sqs.local.http import Request
 
 _HEADERS: Final = b"Content-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: %b\r\n"
 _TARGET: Final = "AmazonSQS."
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-_decode = json.JSONDecoder().raw_decode
-_WHITE: Final = " \t\r\n"
 
 
 def parsed(request: Request) -> tuple[str, dict[str, Any]]:
@@ -23,12 +19,9 @@ def parsed(request: Request) -> tuple[str, dict[str, Any]]:
     if not target.startswith(_TARGET):
         raise SqsError("InvalidAction", "The header X-Amz-Target must name an operation of AmazonSQS.")
     try:
-        text = request.body.decode().strip(_WHITE) or "{}"
-        params, end = _decode(text)
+        params = codec.decode(request.body) if request.body.strip() else {}
     except (ValueError, RecursionError):
         raise malformed("The request is not JSON.") from None
-    if end != len(text):
-        raise malformed("The request is more than JSON.")
     if not isinstance(params, dict):
         raise malformed("The request must be a JSON object.")
     if b"\\ud" in request.body or b"\\uD" in request.body:
@@ -38,11 +31,11 @@ def parsed(request: Request) -> tuple[str, dict[str, Any]]:
 
 def shown(answer: Mapping[str, Any], request_id: str) -> tuple[bytes, bytes]:
     """Headers and body."""
-    return _HEADERS % request_id.encode(), _encode(answer).encode()
+    return _HEADERS % request_id.encode(), codec.encode(answer)
 
 
 def shown_error(error: SqsError, request_id: str) -> tuple[bytes, bytes]:
     fault = "Receiver" if error.receiver_fault else "Sender"
     header = f"x-amzn-query-error: {error.query_code};{fault}\r\n".encode()
-    body = _encode({"__type": f"com.amazonaws.sqs#{error.shape}", "message": error.message}).encode()
+    body = codec.encode({"__type": f"com.amazonaws.sqs#{error.shape}", "message": error.message})
     return header + _HEADERS % request_id.encode(), body

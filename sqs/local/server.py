@@ -47,7 +47,7 @@ class _UntilEnd(asyncio.Protocol):
 
 
 def run(options: Options) -> int:
-    """`serve` on uvloop where it is installed (the extra `local`), which saves a third of a request's time, or asyncio.
+    """`serve` on uvloop where it is installed (the extra `local`), asyncio elsewhere.
 
     Raises StartError, and KeyboardInterrupt while the journal is still being read.
     """

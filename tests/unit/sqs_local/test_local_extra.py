@@ -1,4 +1,4 @@
-"""uvloop where it is installed, asyncio elsewhere: the same server on both."""
+"""With the extra `local`, uvloop and orjson, and without it: the same server."""
 
 from __future__ import annotations
 
@@ -56,19 +56,22 @@ def started(data: Path) -> Iterator[Server]:
             child.kill()
 
 
-@pytest.fixture(params=["uvloop", "asyncio"])
-def loop(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "asyncio":
+@pytest.fixture(params=["with the extra", "bare"])
+def fast(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether servers that the test starts have the extra."""
+    if request.param == "bare":
         absent = tmp_path / "absent"
         absent.mkdir()
-        (absent / "uvloop.py").write_text("raise ImportError('as if it were not installed')\n")
+        for package in ("uvloop", "orjson"):
+            (absent / f"{package}.py").write_text("raise ImportError('as if it were not installed')\n")
         monkeypatch.setenv("PYTHONPATH", str(absent))
-    return request.param
+    return request.param != "bare"
 
 
-def test_both_loops_serve_keep_and_stop_alike(loop: str, tmp_path: Path) -> None:
+def test_with_and_without_it_serves_keeps_and_stops_alike(fast: bool, tmp_path: Path) -> None:
     with started(tmp_path / "data") as server:
-        assert ("uvloop" in Path(f"/proc/{server.child.pid}/maps").read_text()) == (loop == "uvloop")
+        mapped = Path(f"/proc/{server.child.pid}/maps").read_text()
+        assert ("uvloop" in mapped, "orjson" in mapped) == (fast, fast)
         server.call("CreateQueue", QueueName="q")
         sent = server.call("SendMessage", QueueUrl=URL, MessageBody="kept")
         with closing(server.connect()) as half, closing(server.connect()) as poll:
@@ -89,6 +92,7 @@ def test_both_loops_serve_keep_and_stop_alike(loop: str, tmp_path: Path) -> None
             assert half.recv(100) == b""
         assert server.child.stdout.read() == "sqs.local: stopped\n"
         assert server.child.stderr.read() == ""
+    (tmp_path / "absent" / "orjson.py").unlink(missing_ok=True)  # a journal is read whichever has written it
     with started(tmp_path / "data") as server:
         counts = server.call("GetQueueAttributes", QueueUrl=URL, AttributeNames=["All"])["Attributes"]
         assert counts["ApproximateNumberOfMessagesNotVisible"] == "2"
@@ -96,7 +100,7 @@ def test_both_loops_serve_keep_and_stop_alike(loop: str, tmp_path: Path) -> None
         assert server.child.wait(10) == 0
 
 
-def test_a_poller_that_hangs_up_eats_no_message_on_either_loop(loop: str, tmp_path: Path) -> None:
+def test_a_poller_that_hangs_up_eats_no_message_with_or_without_it(fast: bool, tmp_path: Path) -> None:
     wait = json.dumps({"QueueUrl": URL, "WaitTimeSeconds": POLL_SECONDS}).encode()
     with started(tmp_path / "data") as server:
         server.call("CreateQueue", QueueName="q")
