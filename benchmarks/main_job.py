@@ -1,9 +1,9 @@
 """From queue to stored result: our worker, stock Celery prefork and an offline loop, interleaved in one run.
 
 The queue is filled before a worker starts, and throughput and CPU count from when it is ready to its last stored
-result. Stock Celery is measured with one prefork child that has all threads and with one a core, and its best setting
-is compared with. All three run the same model on the same texts; both workers use the same embedded server and the same
-kind of result store.
+result. Stock Celery is measured with children of all threads and with a child a core of one thread each, ours with one
+device process of all threads and with one a core of one thread each; the best of both are compared. All run the same
+model on the same texts; both workers use the same embedded server and the same kind of result store.
 
 `--layers 24` takes a model that costs four times as much instead of MiniLM, with random weights. `--spare` gives the
 model one core, and everything else the others. On a host with a GPU all three use it.
@@ -14,6 +14,7 @@ import json
 import os
 import random
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -176,14 +177,15 @@ def told_by_ours(worker: Process) -> dict[str, float]:
     }
 
 
-def ours(folder: Path, setting: Setting, inputs: list[str], one_by_one: int) -> dict[str, Any]:
-    """Our worker, with nothing set but where things are."""
+def ours(folder: Path, setting: Setting, inputs: list[str], one_by_one: int, processes: int) -> dict[str, Any]:
+    """Our worker, with nothing set but where things are, and how many device processes share the CPU where more do."""
     from tasks import feature_extraction
     from tests.support.client import client_of
 
     folder.mkdir(parents=True)
     (folder / "catalogue.toml").write_text(setting.catalogue)
     with Stack(folder, catalogue=folder / "catalogue.toml") as stack, client_of(stack):
+        stack.environment |= {"CELERY_DEVICES": "auto" if processes == 1 else f"cpu:{processes}"}
         stack.start_server()
         send, start = feature_extraction.delay, stack.start_worker
         return through_a_worker(stack, setting, send, start, inputs, one_by_one, told_by_ours)
@@ -240,7 +242,10 @@ def main() -> None:
     # Celery's default is a child a core, and torch's all threads in each; a thread each is the better setting.
     settings = [(cores, 1), *([(cores, cores)] if cores > 1 else [])]
     loops = [(cores, "ACTIVE"), (cores, "PASSIVE"), *([(1, "PASSIVE")] if cores > 1 else [])]
-    rounds: dict[str, list[Any]] = {f"offline {t} {w.lower()}": [] for t, w in loops} | {"ours": []}
+    rounds: dict[str, list[Any]] = {f"offline {t} {w.lower()}": [] for t, w in loops}
+    # One process with all threads is the default; on the CPU one a core, of a thread each, is its other setting.
+    shared = [1] if cores == 1 or shutil.which("nvidia-smi") else [1, cores]
+    rounds |= {f"ours {n}x{cores // n}": [] for n in shared}
     rounds |= {f"stock {c}x{t}": [] for c, t in settings}
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         model = MODEL
@@ -257,7 +262,10 @@ def main() -> None:
             few = inputs[: arguments.one_by_one]
             alone = offline(setting, few, cores, batch=1, wait="PASSIVE")["seconds"] if few else []
             for name, figures in (
-                ("ours", ours(base / "ours", setting, inputs, arguments.one_by_one)),
+                *(
+                    (f"ours {n}x{cores // n}", ours(base / f"ours-{n}", setting, inputs, arguments.one_by_one, n))
+                    for n in shared
+                ),
                 *(
                     (f"stock {c}x{t}", stock(base / f"stock-{c}x{t}", setting, inputs, arguments.one_by_one, c, t))
                     for c, t in settings
@@ -274,6 +282,7 @@ def main() -> None:
     rounds = {name: figures for name, figures in rounds.items() if figures}
     speed = {name: median(figures, "texts_per_second") for name, figures in rounds.items()}
     best = max((name for name in speed if name.startswith("stock")), key=speed.__getitem__, default="")
+    own = max((name for name in speed if name.startswith("ours")), key=speed.__getitem__)
     loop = max((name for name in speed if name.startswith("offline")), key=speed.__getitem__)
     report = {
         "question": "from queue to stored result, one text a request",
@@ -283,9 +292,10 @@ def main() -> None:
         "layers": arguments.layers,
         "batch": arguments.batch,
         "cores": {"model": cores, "everything else": len(setting.others)},
+        "names": "offline: threads, how they wait; ours: device processes x threads; stock: children x threads",
         "ratios": {
-            f"throughput, ours over {loop} (threads, how they wait)": speed["ours"] / speed[loop],
-            **({f"throughput, ours over {best} (children x threads)": speed["ours"] / speed[best]} if best else {}),
+            **{f"throughput, {name} over {loop}": speed[name] / speed[loop] for name in speed if name[:4] == "ours"},
+            **({f"throughput, {own} over {best}": speed[own] / speed[best]} if best else {}),
         },
         "medians": {name: {key: median(figures, key) for key in figures[0]} for name, figures in rounds.items()},
         "rounds": rounds,

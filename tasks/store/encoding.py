@@ -1,0 +1,48 @@
+"""States as JSON, of which an embedding's numbers are most: orjson writes those, where it is installed.
+
+384 numbers take kombu's encoder 0.28 ms and orjson 0.01 ms, of 2 ms that a request costs a worker's parent. Everything
+else is kombu's to write, which has its own ways for dates, UUIDs and whatever JSON lacks.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+_DEPTH: Final = 3  # lists in lists: a list of token-level states is what nests deepest
+
+
+def _writer() -> Callable[[Any], bytes] | None:
+    try:
+        import orjson
+    except ImportError:  # comes with the extra `worker`; applications store no results
+        return None
+    return orjson.dumps
+
+
+_dumps = _writer()
+
+
+def encoded(state: Mapping[str, Any], encode: Callable[[Any], str | bytes]) -> bytes:
+    """The state, which has members besides `result`, as UTF-8; `encode` writes what is not a list of floats."""
+    numbers = _numbers(state.get("result"))
+    if numbers is None:
+        return _bytes(encode(state))
+    rest = _bytes(encode({name: value for name, value in state.items() if name != "result"}))
+    return rest.removesuffix(b"}") + b', "result": ' + numbers + b"}"
+
+
+def _numbers(value: Any) -> bytes | None:
+    if _dumps is None or not _is_floats(value, _DEPTH):
+        return None
+    text = _dumps(value)
+    # What is not finite becomes null, where Python reads and writes NaN and Infinity.
+    return None if b"null" in text else text
+
+
+def _is_floats(value: Any, depth: int) -> bool:
+    if type(value) is not list or not value or not depth:
+        return False
+    return all(type(item) is float for item in value) or all(_is_floats(item, depth - 1) for item in value)
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else bytes(text)
