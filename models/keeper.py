@@ -65,7 +65,7 @@ class Keeper:
         self.at_device = AtDevice()
         self.models = frozenset(spec.name for spec in place.specs)
         self._specs = {spec.name: spec for spec in place.specs}
-        self._limits = {spec.name: limits_of(spec, place.device.kind) for spec in place.specs}
+        self._limits = {spec.name: limits_of(spec, place.device) for spec in place.specs}
         self._pace = {spec.name: Pace() for spec in place.specs}
         self._desk = desk
         self._care = care

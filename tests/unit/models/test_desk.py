@@ -30,7 +30,7 @@ class Bench:
         self.now = 100.0
         self.hungry = threading.Event()
         specs = specs or (spec(),)
-        self.limits = {one.name: limits_of(one, "cuda") for one in specs}
+        self.limits = {one.name: limits_of(one, Device("cuda:0", "cuda", 2)) for one in specs}
         self.desk = Desk(specs, max_bytes=max_bytes, clock=lambda: self.now)
 
     def submit(self, *texts: str, model: str = "m", deadline: float | None = None, **options: Any) -> Any:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from models.batching import Limits, Row
+from models.devices import Device
 from models.held import Held
 from models.kinds import KINDS, Option
-from models.rows import joins_as, rows_of, told
+from models.rows import joins_as, limits_of, rows_of, told
 from models.spec import ModelSpec
 
 WRITER = ModelSpec("w", "text-generation", "/w", continuous="on", options=KINDS["text-generation"].options)
@@ -61,3 +62,11 @@ def test_the_device_process_says_whether_lengths_must_be_equal_and_how_much_its_
     assert told(limits, {"equal_lengths": True, "cache_tokens": None}) == replace(limits, equal=True)
     assert told(limits, {"equal_lengths": False, "cache_tokens": 1024}).tokens == 1024
     assert told(limits, {"cache_tokens": 10**6}).tokens == 8192
+
+
+def test_one_thread_pads_least_and_a_gpu_most() -> None:
+    embedder = ModelSpec("e", "feature-extraction", "/e", options=KINDS["feature-extraction"].options)
+    devices = Device("cpu:0", "cpu", 1), Device("cpu", "cpu", 2), Device("cuda:0", "cuda", 1)
+    padding = [limits_of(embedder, device).pass_tokens for device in devices]
+    assert sorted(set(padding)) == padding
+    assert len({limits_of(WRITER, device).pass_tokens for device in devices}) == 1, "there steps cost, not the prompt"
