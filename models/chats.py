@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from models import claims
 from models.errors import InvalidInput
-from models.media.formats import as_base64
 from models.spec import ModelSpec
 
 _ROLES = ("system", "user", "assistant")
@@ -54,15 +54,15 @@ def _content(spec: ModelSpec, field: str, content: object, text: TextCheck) -> A
     return [_part(spec, f"{field}[{i}]", part, text) for i, part in enumerate(content)]
 
 
-def _part(spec: ModelSpec, field: str, part: object, text: TextCheck) -> dict[str, str]:
+def _part(spec: ModelSpec, field: str, part: object, text: TextCheck) -> dict[str, Any]:
     kind = part.get("type") if isinstance(part, dict) else None
     if not isinstance(part, dict) or kind not in ("text", "image") or set(part) != {"type", kind}:
         raise InvalidInput.because(
-            field, 'must be {"type": "text", "text": …} or {"type": "image", "image": bytes or base64}'
+            field, 'must be {"type": "text", "text": …} or {"type": "image", "image": bytes, base64 or a claim}'
         )
     if kind == "text":
         return {"type": "text", "text": text(spec, field, part["text"])}
-    return {"type": "image", "image": as_base64("image", field, part["image"], spec.max_bytes)}
+    return {"type": "image", "image": claims.medium("image", field, part["image"], spec.max_bytes)}
 
 
 def _check_size(spec: ModelSpec, field: str, checked: list[dict[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 | part       | what it is                                                              |
 |------------|-------------------------------------------------------------------------|
 | text       | a text that is not empty                                                |
-| image      | an image's bytes, or their base64                                       |
+| image      | an image's bytes, their base64, or a claim                              |
 | word_boxes | `[["word", [left, top, right, bottom]], …]`, numbers from 0 to 1000     |
 | table      | `{"column": ["cell", …], …}`, columns of one length                     |
 | json       | any JSON value of texts and numbers                                     |
@@ -17,8 +17,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from models import claims
 from models.errors import InvalidInput, shown, suggestion
-from models.media.formats import as_base64
 from models.spec import ModelSpec
 
 _MAX_CELLS = 10_000
@@ -51,7 +51,7 @@ def check(spec: ModelSpec, field: str, value: object, text: TextCheck) -> dict[s
 
 def _part(spec: ModelSpec, what: str, field: str, value: object, text: TextCheck) -> Any:
     if what == "image":
-        return as_base64("image", field, value, spec.max_bytes)
+        return claims.medium("image", field, value, spec.max_bytes)
     if what == "text":
         return text(spec, field, value)
     checked = {"word_boxes": _word_boxes, "table": _table, "json": _json}[what](field, value)

@@ -1,6 +1,7 @@
 """Checks a request against its model's spec, in the sender and again in the worker. No torch, no tokenizer.
 
-What it returns is JSON: texts stay texts, media become base64. Checking what it returned gives the same again.
+What it returns is JSON: texts stay texts, media become base64 or are claims (`models.claims`). Checking what it
+returned gives the same again.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from models import chats, fields
+from models import chats, claims, fields
 from models.errors import InvalidInput, UnknownOption
-from models.media.formats import as_base64
 from models.spec import ModelSpec
 
 _ARGUMENTS = ("inputs", "model")  # that callers misspell, and Celery then takes for options
@@ -64,12 +64,13 @@ def _number(spec: ModelSpec, options: Mapping[str, Any], name: str) -> int:
 
 def _as_sent(spec: ModelSpec, rows: list[Any], options: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """Inputs and options as JSON makes them, once they are seen to be no more than a request may be."""
-    size = _characters([rows, options])
+    elsewhere = claims.base64_bytes(claims.found(spec, rows))  # counts as if it stood here, for there it will
+    size = elsewhere + _characters([rows, options])
     if size <= spec.max_request_bytes:
         try:
             # Once for the message's body, once for the envelope that carries it as a text.
             body = json.dumps([rows, options], ensure_ascii=False, allow_nan=False)
-            size = len(json.dumps(body, ensure_ascii=False).encode())
+            size = elsewhere + len(json.dumps(body, ensure_ascii=False).encode())
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidInput.because("inputs", f"cannot be written as JSON: {error}") from None
     if size > spec.max_request_bytes:
@@ -134,8 +135,8 @@ def _chat_or_text(spec: ModelSpec, field: str, value: object) -> Any:
     return _text(spec, field, value)
 
 
-def _media(spec: ModelSpec, field: str, value: object) -> str:
-    return as_base64(spec.kind.media, field, value, spec.max_bytes)
+def _media(spec: ModelSpec, field: str, value: object) -> Any:
+    return claims.medium(spec.kind.media, field, value, spec.max_bytes)
 
 
 def _fields(spec: ModelSpec, field: str, value: object) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from models import inputs
+from models import claims, inputs
 from models.errors import CatalogueError, InvalidInput, suggestion
 from models.kinds import KINDS, NOT_SERVED, Option
 from models.spec import Faults, ModelSpec
@@ -207,7 +207,8 @@ class Table:
         if inputs.is_many(spec.example):
             raise self._wrong("example", "must be one input, not a list")
         try:
-            inputs.check(spec, spec.example, spec.example_options)
+            if claims.found(spec, inputs.check(spec, spec.example, spec.example_options)[0]):
+                raise self._wrong("example", "must hold its media, not a claim on them")
         except InvalidInput as error:
             raise self._wrong("example", str(error)) from None
 

@@ -1,13 +1,16 @@
-"""The claim check: a payload that does not fit into a message is kept in a store, and the message carries its claim.
+"""The claim check: what does not fit into a message is kept in a store, and the message carries its claim.
+
+That is a whole payload, which the transport swaps for its claim, or one input among others, which an application keeps
+once for many requests (`tasks/keeping.py`).
 
 The claim names an object of the store that is configured here, never a place: a key of hexadecimal digits, its size
 and its SHA-256. What a message says can therefore neither reach another store, nor another folder of this one, nor
-have other bytes taken for its own. A message with a claim keeps what others than its worker read of a payload: its
+have other bytes taken for its own. A message whose payload is claimed keeps what others than its worker read of it: its
 links and chord, and the model that it asks for.
 
-An object is removed when its message has been deleted because the work was done, and not before, so that a delivery
-that comes again finds it. A dead letter keeps it, copies share it, and what a killed worker leaves behind goes by age:
-see `sqs.claim_stores`.
+A payload is removed when its message has been deleted because the work was done, and not before, so that a delivery
+that comes again finds it. A dead letter keeps it, copies share it, and what a killed worker leaves behind goes by age,
+as inputs do: see `sqs.claim_stores`.
 """
 
 import hashlib
@@ -53,8 +56,11 @@ class Claim:
     def of(cls, properties: dict[str, Any]) -> "Claim | None":
         """The claim in an envelope's properties, if it has one. Raises UndecodableError for what is none."""
         given = properties.get(PROPERTY)
-        if given is None:
-            return None
+        return None if given is None else cls.read(given)
+
+    @classmethod
+    def read(cls, given: object) -> "Claim":
+        """The claim that somebody else wrote. Raises UndecodableError for what is none."""
         fields = given if isinstance(given, dict) else {}
         key, size, digest = fields.get("key"), fields.get("size_bytes"), fields.get("sha256")
         if (
@@ -66,9 +72,9 @@ class Claim:
             or not _DIGEST.fullmatch(digest)
             or size < 0
         ):
-            raise UndecodableError("the envelope's claim is none")
+            raise UndecodableError("the claim is none")
         if size > MAX_PAYLOAD_BYTES:
-            raise UndecodableError(f"the envelope claims {size:,} bytes; at most {MAX_PAYLOAD_BYTES:,} are taken")
+            raise UndecodableError(f"the claim is of {size:,} bytes; at most {MAX_PAYLOAD_BYTES:,} are taken")
         return cls(key, size, digest)
 
 
@@ -86,20 +92,29 @@ class ClaimCheck:
         payload = str(message["body"]).encode("utf-8", "surrogatepass")
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise MessageTooLargeError(queue, len(payload), MAX_PAYLOAD_BYTES)
-        claim = Claim(uuid.uuid4().hex, len(payload), hashlib.sha256(payload).hexdigest())
-        self._store.put(claim.key, payload)
+        claim = self.put(payload)
         properties = message["properties"] | {PROPERTY: asdict(claim)}
         return message | {"body": _remainder(message), "properties": properties}
 
     def redeem(self, claim: Claim) -> str:
         """The payload, as it was packed. Raises ClaimGoneError, UndecodableError and ClaimStoreError."""
-        payload = self._store.get(claim.key, claim.size_bytes)
-        if hashlib.sha256(payload).hexdigest() != claim.sha256:
+        return self.get(claim).decode("utf-8", "surrogatepass")
+
+    def put(self, data: bytes) -> Claim:
+        """Keep these bytes, under a key that nobody can guess. Raises ClaimStoreError."""
+        claim = Claim(uuid.uuid4().hex, len(data), hashlib.sha256(data).hexdigest())
+        self._store.put(claim.key, data)
+        return claim
+
+    def get(self, claim: Claim) -> bytes:
+        """What was kept, and nothing else. Raises ClaimGoneError, UndecodableError and ClaimStoreError."""
+        data = self._store.get(claim.key, claim.size_bytes)
+        if hashlib.sha256(data).hexdigest() != claim.sha256:
             raise UndecodableError(f"the claimed payload {claim.key} is not the one that was checked in")
-        return payload.decode("utf-8", "surrogatepass")
+        return data
 
     def remove(self, claim: Claim) -> None:
-        """Forget the payload. Raises ClaimStoreError."""
+        """Forget what was kept. Raises ClaimStoreError."""
         self._store.remove(claim.key)
 
 

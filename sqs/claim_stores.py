@@ -20,8 +20,10 @@ from sqs.envelope import with_payload
 from sqs.errors import ClaimGoneError, ClaimStoreError, OptionError
 
 READ_TIMEOUT_SECONDS = 30.0  # for the first byte of an answer, and between bytes
+READ_SECONDS = 120.0  # for all bytes of an answer, as looked at after each chunk
 KEEP_SECONDS = 30 * 86_400.0  # longer than a message and then its dead letter can be kept by SQS
 _PRUNE_SECONDS = 3_600.0
+_CHUNK_BYTES = 64 * 1024
 _GONE = {"NoSuchKey", "404", "NotFound"}
 
 
@@ -34,6 +36,13 @@ def store_at(url: str) -> ClaimStore:
     if parts.scheme == "s3" and parts.netloc:
         return S3Store(parts.netloc, parts.path.strip("/"))
     raise OptionError(f"claim check {url!r} is neither file:///FOLDER nor s3://BUCKET/PREFIX")
+
+
+def claims_at(url: str | None) -> ClaimCheck:
+    """The claim check of the store that a URL names. Raises ClaimStoreError for None, where none is configured."""
+    if url is None:
+        raise ClaimStoreError("(none)", "no store is configured here; CELERY_CLAIM_CHECK names one")
+    return ClaimCheck(store_at(url))
 
 
 class FolderStore:
@@ -110,12 +119,20 @@ class S3Store:
         """See ClaimStore. Reads no more than was claimed, whatever is there."""
         answer = self._call("get_object", key)
         try:
-            payload: bytes = answer["Body"].read(size_bytes + 1)
+            payload = self._read(answer["Body"], size_bytes + 1)
         except (BotoCoreError, OSError) as error:
             raise ClaimStoreError(self._url, f"GetObject: {type(error).__name__}: {error}") from error
         finally:
             answer["Body"].close()
         return payload
+
+    def _read(self, body: Any, most_bytes: int) -> bytes:
+        until, payload = time.monotonic() + READ_SECONDS, bytearray()
+        while chunk := body.read(min(_CHUNK_BYTES, most_bytes - len(payload))):
+            payload += chunk
+            if time.monotonic() > until:
+                raise ClaimStoreError(self._url, f"GetObject: no end of the object in {READ_SECONDS:g} s")
+        return bytes(payload)
 
     def remove(self, key: str) -> None:
         """See ClaimStore."""
@@ -152,9 +169,7 @@ def redeemed(envelope: dict[str, Any], url: str | None) -> dict[str, Any]:
     claim = Claim.of(envelope["properties"])
     if claim is None:
         return envelope
-    if url is None:
-        raise ClaimStoreError("(none)", "the message has a claim, and no store is configured here")
-    return with_payload(envelope, ClaimCheck(store_at(url)).redeem(claim))
+    return with_payload(envelope, claims_at(url).redeem(claim))
 
 
 # Sockets must not be shared between processes, nor locks that a thread of the parent holds.

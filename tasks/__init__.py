@@ -30,6 +30,7 @@ from tasks.inference import (
     zero_shot_image_classification,
     zero_shot_object_detection,
 )
+from tasks.keeping import forget, keep
 from tasks.made_with import made_with
 
 __all__ = [
@@ -41,11 +42,13 @@ __all__ = [
     "document_question_answering",
     "feature_extraction",
     "fill_mask",
+    "forget",
     "image_classification",
     "image_feature_extraction",
     "image_segmentation",
     "image_text_to_text",
     "infer",
+    "keep",
     "keypoint_matching",
     "made_with",
     "object_detection",

@@ -1,4 +1,4 @@
-"""Threads for what must not keep the consuming thread waiting: outcomes of requests that no pool thread runs.
+"""Threads for what others must not wait for without a bound; first of all outcomes that no pool thread stores.
 
 Celery stores the outcome of an expired, a revoked or an unknown task in the thread that consumes, where a store that
 hangs would stop the whole worker. Here such work waits in line for a few threads. How much can wait is bounded by the
@@ -21,7 +21,9 @@ Work = Callable[[], object]
 class Aside:
     """A few daemon threads, started when there is work: none of them keeps the process from ending."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, threads: int) -> None:
+        self._name = name
+        self._most = threads
         self._lock = threading.Lock()
         self._line: SimpleQueue[tuple[Work, Work]] = SimpleQueue()
         self._threads = 0
@@ -31,9 +33,9 @@ class Aside:
         """Do the work soon, in another thread; what it raises is logged, and `otherwise` is done. Does not block."""
         with self._lock:
             self._busy += 1
-            if self._threads < min(THREADS, self._busy):
+            if self._threads < min(self._most, self._busy):
                 self._threads += 1
-                threading.Thread(target=self._run, name=f"aside-{self._threads}", daemon=True).start()
+                threading.Thread(target=self._run, name=f"{self._name}-{self._threads}", daemon=True).start()
         self._line.put((work, otherwise))
 
     def _run(self) -> None:
@@ -52,4 +54,4 @@ class Aside:
                     self._busy -= 1
 
 
-ASIDE = Aside()
+ASIDE = Aside("aside", THREADS)

@@ -24,7 +24,7 @@ deleted on lanes with `invalid_input = "fail"` |
     │   ├── Cancelled                  CANCELLED
     │   │   └── RequestCancelled
     │   └── Transient                  TRANSIENT
-    │       ├── DeviceLost, ModelOut
+    │       ├── DeviceLost, ModelOut, ClaimStoreAway
     │       ├── EngineStopped          STOPPED
     │       └── NotServedHere          UNSERVED
     ├── AttemptsUsedUp                 USED_UP

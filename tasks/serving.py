@@ -23,7 +23,7 @@ MAX_WAIT_SECONDS = 3_600.0
 
 
 class NotServedHere(Transient):
-    """This worker has not loaded the model; another worker of the lane may have."""
+    """This worker has not loaded the model, or has no claim-check store; another worker of the lane may have."""
 
 
 _engine: Engine | None = None

@@ -16,6 +16,7 @@ from tasks import serving
 from tasks.arguments import take_apart
 from tasks.attempts import here, lane_named
 from tasks.catalogue import catalogue, lane_of
+from tasks.claimed import redeemed
 from tasks.delivery import Delivery, check_arguments
 from tasks.made_with import note
 from tasks.personal import shown
@@ -189,14 +190,15 @@ class InferenceTask(LaneTask):
         spec = self.spec(model)
         rows, checked = check(spec, inputs, options)
         note(self.request, serving.describe(spec.name))
-        results = serving.run(
-            spec.name,
-            rows,
-            checked,
-            request_id=self.request.id,
-            expires=self.request.expires,
-            delivery_tag=str((self.request.properties or {}).get("delivery_tag") or ""),
-        )
+        with redeemed(self._get_app().conf, self.request, spec, rows, checked) as whole:
+            results = serving.run(
+                spec.name,
+                whole,
+                checked,
+                request_id=self.request.id,
+                expires=self.request.expires,
+                delivery_tag=str((self.request.properties or {}).get("delivery_tag") or ""),
+            )
         return results if is_many(inputs) else results[0]
 
 

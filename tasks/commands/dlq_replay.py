@@ -14,6 +14,7 @@ from sqs.claim_stores import redeemed
 from sqs.dead_letters import DeadLetter
 from sqs.errors import ClaimStoreError, UndecodableError
 from sqs.protocol import check_payload
+from tasks.claimed import redeemed_now
 from tasks.commands.dlq_selection import as_json_option, lane_option, queue_of, the_letter, troubles
 from tasks.engines import devices
 from tasks.task import InferenceTask
@@ -83,6 +84,7 @@ def _infer(app: Any, task: InferenceTask, args: list[Any], kwargs: dict[str, Any
     inputs, options = bound["inputs"], bound.get("options") or {}
     spec = task.spec(bound.get("model"))
     rows, checked = check(spec, inputs, options)
+    rows = redeemed_now(app.conf, spec, rows, checked)
     engine = Engine([spec], devices(app.conf)[:1])
     try:
         engine.start(LOAD_SECONDS)

@@ -1,0 +1,106 @@
+"""Claims: what stands in a request for a medium whose bytes are kept elsewhere. No torch, and no store.
+
+    {"claim": {"key": 32 hexadecimal digits, "size_bytes": 1 or more, "sha256": 64 hexadecimal digits}}
+
+Such an object may stand wherever a medium's bytes may, and nowhere else; it says nothing of a place. Who keeps the
+bytes makes it, and puts them back before the engine sees the request, so that all that holds for bytes holds for them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from models.errors import InvalidInput, shown
+from models.media.formats import as_base64
+from models.spec import ModelSpec
+
+WORD = "claim"
+_FIELDS = {"key", "size_bytes", "sha256"}
+_KEY = re.compile(r"[0-9a-f]{32}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+Claimed = dict[str, Any]  # what stands under the word
+Identity = tuple[str, int, str]
+
+
+def medium(what: str, field: str, value: object, max_bytes: int) -> str | dict[str, Claimed]:
+    """A medium as a message carries it: base64, or a claim. Raises InvalidInput."""
+    if isinstance(value, dict):
+        return {WORD: checked(field, value, max_bytes)}
+    return as_base64(what, field, value, max_bytes)
+
+
+def checked(field: str, value: object, max_bytes: int) -> Claimed:
+    """The claim in an object that is meant as one. Raises InvalidInput."""
+    claim = value.get(WORD) if isinstance(value, dict) and set(value) == {WORD} else None
+    if not isinstance(claim, dict) or set(claim) != _FIELDS:
+        raise InvalidInput.because(field, f'must be bytes, their base64, or as keep() made it: {{"{WORD}": {{…}}}}')
+    key, size, digest = claim["key"], claim["size_bytes"], claim["sha256"]
+    if not isinstance(key, str) or not _KEY.fullmatch(key):
+        raise InvalidInput.because(field, f'has a {WORD} whose "key" is not 32 hexadecimal digits')
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise InvalidInput.because(field, f'has a {WORD} whose "sha256" is not 64 hexadecimal digits')
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise InvalidInput.because(field, f'has a {WORD} whose "size_bytes" is no whole number above 0')
+    if size > max_bytes:
+        problem = f"claims {shown(size)} bytes; at most {max_bytes:,} are allowed"
+        raise InvalidInput.because(field, problem, limit=max_bytes)
+    return {"key": str.__str__(key), "size_bytes": size, "sha256": str.__str__(digest)}
+
+
+def found(spec: ModelSpec, rows: list[Any]) -> list[tuple[str, Claimed]]:
+    """Each claim in inputs that `models.inputs.check` returned, with the field that it stands in."""
+    claims: list[tuple[str, Claimed]] = []
+    if spec.kind.media in ("text", "chat"):
+        return claims
+
+    def note(field: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            claims.append((field, value[WORD]))
+        return value
+
+    for i, row in enumerate(rows):
+        _each_medium(spec, f"inputs[{i}]" if len(rows) > 1 else "inputs", row, note)
+    return claims
+
+
+def identity(claim: Claimed) -> Identity:
+    """What two claims of the same bytes have in common; a key alone proves nothing of a digest."""
+    return claim["key"], claim["size_bytes"], claim["sha256"]
+
+
+def with_bytes(spec: ModelSpec, rows: list[Any], kept: Mapping[Identity, bytes]) -> list[Any]:
+    """The inputs with the bytes of each claim in its place. They are to be checked again: nobody has seen them yet."""
+
+    def swap(_: str, value: Any) -> Any:
+        return kept[identity(value[WORD])] if isinstance(value, dict) else value
+
+    return [_each_medium(spec, "", row, swap) for row in rows]
+
+
+def base64_bytes(claims: list[tuple[str, Claimed]]) -> int:
+    """How many bytes they come to when they are there, as base64."""
+    return sum(4 * ((claim["size_bytes"] + 2) // 3) for _, claim in claims)
+
+
+def _each_medium(spec: ModelSpec, field: str, row: Any, change: Callable[[str, Any], Any]) -> Any:
+    """A checked input with `change` made to each place where it has a medium; its texts and other parts stay."""
+    kind = spec.kind
+    if kind.media in ("image", "audio", "video"):
+        return change(field, row)
+    if kind.media != "fields":
+        return row
+    if isinstance(row, list):
+        return [{**message, "content": _parts(f"{field}[{i}]", message, change)} for i, message in enumerate(row)]
+    media = {name.rstrip("?") for name, what in kind.fields.items() if what == "image"}
+    return {name: change(f"{field} {name}", part) if name in media else part for name, part in row.items()}
+
+
+def _parts(field: str, message: Mapping[str, Any], change: Callable[[str, Any], Any]) -> list[Any]:
+    """The parts of a message of a chat that may hold images."""
+    return [
+        {**part, "image": change(f"{field}[{i}]", part["image"])} if part["type"] == "image" else part
+        for i, part in enumerate(message["content"])
+    ]
