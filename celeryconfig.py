@@ -27,8 +27,9 @@ CELERY_BROADCAST (celery-broadcast)
     How the names of the queues of Celery's events and remote control begin; deployments of one AWS account that
     shall not see each other need different ones. `off`: no events, no remote control, and no such queues.
 CELERY_CLAIM_CHECK (with a broker on this machine the folder var/claims, else off)
-    Where requests are kept that do not fit into a message: `s3://BUCKET/PREFIX`, or `file:///FOLDER` for the processes
-    of one host. `off`: nowhere, and they are refused. Senders and workers need the same.
+    Where inputs are kept for many requests, and requests that do not fit into a message: `s3://BUCKET/PREFIX`, or
+    `file:///FOLDER` for the processes of one host. `off`: nowhere, and they are refused. Senders and workers need the
+    same.
 CELERY_VERSION_WINDOW_SECONDS (1800)
     For how long after it was sent a task, model or option that this worker does not know is left to newer workers,
     before it fails, 0 to 43200.

@@ -26,7 +26,8 @@ def check(spec: ModelSpec, field: str, messages: list[Any], text: TextCheck) -> 
     """The chat as JSON values. `text` checks a text. Raises InvalidInput.
 
     A content is a text, and for kinds that see images a list of `{"type": "text", "text"}` and `{"type": "image",
-    "image"}`: exactly these, because processors open what stands under other names ("url", "path").
+    "image"}`, which is bytes, base64 or a claim: exactly these, because processors open what stands under other names
+    ("url", "path").
     """
     if not messages:
         raise InvalidInput.because(field, "is an empty chat")

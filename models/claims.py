@@ -27,7 +27,7 @@ Identity = tuple[str, int, str]
 
 def medium(what: str, field: str, value: object, max_bytes: int) -> str | dict[str, Claimed]:
     """A medium as a message carries it: base64, or a claim. Raises InvalidInput."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and WORD in value:
         return {WORD: checked(field, value, max_bytes)}
     return as_base64(what, field, value, max_bytes)
 
@@ -36,7 +36,7 @@ def checked(field: str, value: object, max_bytes: int) -> Claimed:
     """The claim in an object that is meant as one. Raises InvalidInput."""
     claim = value.get(WORD) if isinstance(value, dict) and set(value) == {WORD} else None
     if not isinstance(claim, dict) or set(claim) != _FIELDS:
-        raise InvalidInput.because(field, f'must be bytes, their base64, or as keep() made it: {{"{WORD}": {{…}}}}')
+        raise InvalidInput.because(field, f'must be as keep() made it: {{"{WORD}": {{"key", "size_bytes", "sha256"}}}}')
     key, size, digest = claim["key"], claim["size_bytes"], claim["sha256"]
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise InvalidInput.because(field, f'has a {WORD} whose "key" is not 32 hexadecimal digits')

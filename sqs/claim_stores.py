@@ -74,7 +74,9 @@ class FolderStore:
             descriptor = os.open(self._folder / key, os.O_RDONLY | os.O_NOFOLLOW)
             with open(descriptor, "rb") as file:
                 payload = file.read(size_bytes + 1)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not self._folder.is_dir():  # a disk that is not mounted has lost nothing
+                raise ClaimStoreError(str(self._folder), "the folder is not there") from error
             raise ClaimGoneError(key) from None
         except OSError as error:
             raise ClaimStoreError(str(self._folder), f"{type(error).__name__}: {error.strerror}") from error

@@ -19,7 +19,8 @@ from tasks.celery import app
 def keep(data: bytes | bytearray | memoryview) -> dict[str, Any]:
     """Put a file's bytes into the claim-check store; what is returned may stand for them in requests of any task.
 
-    It is plain JSON, and good on every host with the same store, until `forget` or the store's own limit: 30 days.
+    It is plain JSON, and good on every host with the same store, until `forget` or the store's own limit of age, mostly
+    30 days (`sqs.claim_stores`).
     Blocks for a call of the store.
 
     Raises:

@@ -41,8 +41,9 @@ _STORE = [*_RESULTS, "dynamodb:Query", "dynamodb:DescribeTable"]
 
 
 _OBJECT_ACTIONS = {
-    # A worker sends, too: links and retries. It removes what was done.
-    "producer": ["s3:PutObject"],
+    # A producer may forget the inputs that it keeps before their age does. A worker sends, too: links and retries. It
+    # removes what was done.
+    "producer": ["s3:PutObject", "s3:DeleteObject"],
     "worker": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
     "function": ["s3:GetObject", "s3:PutObject"],
     "operator": ["s3:GetObject"],

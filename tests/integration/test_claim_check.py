@@ -4,77 +4,28 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from kombu.exceptions import OperationalError
-from moto.server import ThreadedMotoServer
 
 from sqs import claim_check, claim_stores, dead_letters, queues
 from sqs.errors import ClaimStoreError, MessageTooLargeError, OptionError
 from tests.support import transport_app as program
+from tests.support.kept import Kept, bucket, folder_in
 from tests.support.transport_rig import Rig, rig_in
 
 LARGE = "größe 😀 " * 40_000  # 520,000 bytes, where the queue takes 262,144
 
 
-@dataclass
-class Kept:
-    """A store as a test sees it from outside."""
-
-    url: str
-    folder: Path | None = None
-    s3: Any = None
-
-    def keys(self) -> list[str]:
-        if self.folder is not None:
-            return sorted(file.name for file in self.folder.glob("*")) if self.folder.exists() else []
-        return [found["Key"] for found in self.s3.list_objects_v2(Bucket="claims").get("Contents", [])]
-
-    def overwrite(self, key: str, payload: bytes) -> None:
-        if self.folder is not None:
-            (self.folder / key).write_bytes(payload)
-        else:
-            self.s3.put_object(Bucket="claims", Key=key, Body=payload)
-
-    def forget(self, key: str) -> None:
-        if self.folder is not None:
-            (self.folder / key).unlink()
-        else:
-            self.s3.delete_object(Bucket="claims", Key=key)
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture(params=["folder", "s3"])
-def kept(request: pytest.FixtureRequest, tmp_path: Path, moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
     if request.param == "folder":
-        yield Kept((tmp_path / "claims").as_uri(), folder=tmp_path / "claims")
+        yield folder_in(tmp_path)
         return
-    for name, value in (
-        ("AWS_ENDPOINT_URL_S3", moto),
-        ("AWS_ACCESS_KEY_ID", "any"),
-        ("AWS_SECRET_ACCESS_KEY", "any"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-    ):
-        monkeypatch.setenv(name, value)
-    claim_stores.store_at.cache_clear()
-    s3 = boto3.client("s3")
-    s3.create_bucket(Bucket="claims")
-    yield Kept("s3://claims/requests", s3=s3)
-    for found in s3.list_objects_v2(Bucket="claims").get("Contents", []):
-        s3.delete_object(Bucket="claims", Key=found["Key"])
-    claim_stores.store_at.cache_clear()
+    with bucket() as kept:
+        yield kept
 
 
 @pytest.fixture

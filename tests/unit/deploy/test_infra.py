@@ -165,7 +165,7 @@ def test_who_forwards_may_invoke_the_named_endpoints_and_nobody_else_may() -> No
 @pytest.mark.parametrize(
     ("role", "actions"),
     [
-        ("producer", ["s3:PutObject"]),
+        ("producer", ["s3:PutObject", "s3:DeleteObject"]),
         ("worker", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]),
         ("operator", ["s3:GetObject"]),
     ],
