@@ -1,76 +1,64 @@
 """A worker's side of claims: a request's media are taken from the claim-check store before the engine sees it.
 
-The pool's thread that has the request waits for them, and never the one that consumes. What the store says is one of
-three things: the caller's fault (what is claimed is gone, or is something else), nobody's (the store cannot be reached
-now), or another worker's matter (there is no store here). Until all media are there no attempt has begun.
+The pool's thread that has the request waits for them, and never the one that consumes. Until all media are there no
+attempt has begun.
 """
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from typing import Any
 
-from celery.exceptions import Reject
 from celery.worker import state
 
 from models import claims
-from models.claims import Claimed, Identity, identity
-from models.errors import EngineStopped, InvalidInput, Transient
+from models.claims import identity
+from models.errors import EngineStopped
 from models.inputs import check
 from models.spec import ModelSpec
-from sqs.claim_check import Claim, Room
-from sqs.claim_stores import claims_at
+from sqs.claim_check import Room
 from sqs.deliveries import find
-from sqs.errors import ClaimGoneError, ClaimStoreError, UndecodableError
 from tasks import serving
-from tasks.aside import Aside
+from tasks.claim_fetches import FETCHES, LOOK_SECONDS, fetch
 from tasks.errors import RequestCancelled, RequestExpired
-from tasks.serving import NotServedHere
-
-REDEEM_SECONDS = 60.0  # for all of a request's media
-LOOK_SECONDS = 0.2  # how late a request notices that it is wanted back, cancelled or expired
-THREADS = 16  # the store's client has as many connections
 
 _room = Room()
-_threads = Aside("claimed", THREADS)
-
-
-class ClaimStoreAway(Transient):
-    """The claim-check store did not hand out what a request claims; it may at the next try."""
 
 
 class Waiting:
-    """A request that waits for its media; `over` says whether it should, and `check` why not."""
+    """A request that waits for its media, and whether it should go on with it."""
 
     def __init__(self, request: Any) -> None:
         self._request = request
         self._tag = str((request.properties or {}).get("delivery_tag") or "")
         self._expires = datetime.fromisoformat(str(request.expires)).timestamp() if request.expires else None
-
-    def check(self) -> None:
-        """Raise EngineStopped, RequestExpired, RequestCancelled or Reject when there is no sense in waiting longer."""
-        delivery = find(self._tag)
-        if serving.engine() is None:
-            raise EngineStopped("no engine runs in this process")
-        if delivery is not None and delivery.wanted_back:
-            raise EngineStopped("no time is left here for it to begin")
-        if delivery is not None and not delivery.holds():
-            raise Reject("its lease was lost before it began", requeue=True)
-        if self._expires is not None and self._expires < time.time():
-            raise RequestExpired("the deadline passed before its inputs were there")
-        if self._request.id in state.revoked:
-            raise RequestCancelled("the request was revoked")
+        self._why: Exception | None = None
 
     def over(self) -> bool:
-        """Whether `check` would raise."""
-        try:
-            self.check()
-        except (EngineStopped, Reject, RequestExpired, RequestCancelled):
-            return True
-        return False
+        """Whether there is no sense in waiting longer."""
+        self._why = self._why or self._look()
+        return self._why is not None
+
+    def go_on(self) -> None:
+        """Raise EngineStopped, RequestExpired, RequestCancelled or Reject when it is over."""
+        if self.over() and self._why is not None:
+            raise self._why
+
+    def _look(self) -> Exception | None:
+        delivery = find(self._tag)
+        if serving.engine() is None:
+            return EngineStopped("no engine runs in this process: send the request with .delay() to a worker")
+        if delivery is not None and delivery.wanted_back:
+            return EngineStopped("no time is left here for it to begin")
+        if delivery is not None and not delivery.holds():
+            given_up: Exception = serving.lease_lost(self._request.id)
+            return given_up
+        if self._expires is not None and self._expires < time.time():
+            return RequestExpired("the deadline passed before its inputs were there")
+        if self._request.id in state.revoked:
+            return RequestCancelled("the request was revoked")
+        return None
 
 
 @contextmanager
@@ -88,10 +76,12 @@ def redeemed(conf: Any, request: Any, spec: ModelSpec, rows: list[Any], options:
         return
     waiting, size_bytes = Waiting(request), claims.base64_bytes(found)
     if not _room.take(size_bytes, given_up=waiting.over, look_seconds=LOOK_SECONDS):
-        waiting.check()
-        raise EngineStopped("no time is left here for it to begin")
+        waiting.go_on()
     try:
-        yield _checked(spec, claims.with_bytes(spec, rows, _fetched(conf, waiting, found)), options)
+        kept = FETCHES.all_of(conf, found, waiting.go_on)
+        whole = _checked(spec, claims.with_bytes(spec, rows, kept), options)
+        del kept  # the engine holds them as base64
+        yield whole
     finally:
         _room.leave(size_bytes)
 
@@ -100,53 +90,6 @@ def redeemed_now(conf: Any, spec: ModelSpec, rows: list[Any], options: dict[str,
     """As `redeemed`, in this thread and without a request; for who looks at one request alone."""
     kept = {identity(claim): fetch(conf, field, claim) for field, claim in claims.found(spec, rows)}
     return _checked(spec, claims.with_bytes(spec, rows, kept), options) if kept else rows
-
-
-def fetch(conf: Any, field: str, claim: Claimed) -> bytes:
-    """What is claimed, from the store that the settings name. Blocks. Raises as `redeemed` does."""
-    url = conf.broker_transport_options.get("claim_check")
-    if url is None:
-        remedy = "set CELERY_CLAIM_CHECK as who sent it has it"
-        raise NotServedHere(f"{field} has a claim, and there is no claim-check store here: {remedy}")
-    try:
-        return claims_at(url).get(Claim.read(claim))
-    except ClaimGoneError:
-        raise InvalidInput.because(
-            field, f"claims {claim['key']}, which is not in this worker's store (any more)"
-        ) from None
-    except UndecodableError as error:
-        raise InvalidInput.because(field, f"has a claim that cannot be redeemed: {error}") from None
-    except ClaimStoreError as error:
-        raise ClaimStoreAway(str(error)) from error
-
-
-def _fetched(conf: Any, waiting: Waiting, found: list[tuple[str, Claimed]]) -> dict[Identity, bytes]:
-    """The bytes of each claim, taken from the store several at once."""
-    coming: dict[Identity, Future[bytes]] = {}
-    for field, claim in found:
-        if identity(claim) not in coming:
-            future = coming[identity(claim)] = Future[bytes]()
-            work = partial(_run, future, conf, field, claim)
-            _threads.run(work, otherwise=future.cancel)
-    until = time.monotonic() + REDEEM_SECONDS
-    try:
-        while missing := [future for future in coming.values() if not future.done()]:
-            waiting.check()
-            if time.monotonic() > until:
-                raise ClaimStoreAway(f"the claim-check store did not hand out its inputs within {REDEEM_SECONDS:g} s")
-            wait(missing, timeout=LOOK_SECONDS)
-        return {one: future.result() for one, future in coming.items()}
-    finally:
-        for future in coming.values():
-            future.cancel()
-
-
-def _run(future: Future[bytes], conf: Any, field: str, claim: Claimed) -> None:
-    if future.set_running_or_notify_cancel():
-        try:
-            future.set_result(fetch(conf, field, claim))
-        except BaseException as error:
-            future.set_exception(error)
 
 
 def _checked(spec: ModelSpec, rows: list[Any], options: dict[str, Any]) -> list[Any]:

@@ -94,9 +94,7 @@ def run(
     except CancelledError:
         if (delivery := find(delivery_tag)) is not None and delivery.wanted_back:
             raise EngineStopped("no time is left here for it to begin") from None
-        _dropped["lease lost"] += 1
-        logger.warning("request %s is dropped: its lease was lost before it began", request_id)
-        raise Reject("its lease was lost before it began", requeue=True) from None
+        raise lease_lost(request_id) from None
     except UnknownModel as error:
         raise NotServedHere(f'this worker does not serve "{model}": see CELERY_MODELS') from error
     except ModelOut as error:
@@ -107,6 +105,13 @@ def run(
         if future is not None:
             future.cancel()
         _count(model, -1, -len(inputs))
+
+
+def lease_lost(request_id: str | None) -> Reject:
+    """What gives a request up that is another worker's by now; counted, and said in the log."""
+    _dropped["lease lost"] += 1
+    logger.warning("request %s is dropped: its lease was lost before it began", request_id)
+    return Reject("its lease was lost before it began", requeue=True)
 
 
 def _drop_when_lost(delivery_tag: str, future: Future[list[Any]]) -> None:

@@ -19,11 +19,14 @@ from demo.stack import Stack
 from models.errors import InvalidInput
 from sqs.client import make_client
 from sqs.dead_letters import Cause, DeadLetter, peek
+from sqs.depths import read_depths
 from sqs.lanes import BULK, INFERENCE
 from tasks import app, forget, keep
+from tasks.errors import RequestCancelled
 from tasks.store.access import store_of
 from tests.support import samples, tiny_models
 from tests.support.client import client_of
+from tests.support.engines import wait_for
 from tests.support.kept import Kept, bucket, folder_in
 
 SECONDS = 90
@@ -201,6 +204,31 @@ def test_a_store_that_is_away_costs_no_attempt_and_is_waited_for(stack: Stack, k
         others = tasks.image_classification.delay(OTHER)
         assert others.get(timeout=SECONDS), "who claims nothing is not held up"
     assert result.get(timeout=SECONDS) == tasks.image_classification.delay(PICTURE).get(timeout=SECONDS)
+
+
+def test_a_store_that_hangs_holds_up_no_other_and_no_stop(stack: Stack, kept: Kept) -> None:
+    pictures = [keep(PICTURE) for _ in range(20)]  # more than are fetched at once
+    worker = stack.start_worker("patient", "-Q", BULK.name, "--concurrency", "32")
+    client = make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
+    with kept.hanging():
+        results = [tasks.image_classification.apply_async((picture,), queue=BULK.name) for picture in pictures]
+        expected = tasks.image_classification.apply_async((PICTURE,), queue=BULK.name).get(timeout=SECONDS)
+        wait_for(lambda: depth_of(client).in_flight == 20, "all are held")
+        revoked = results.pop()
+        revoked.revoke()
+        wait_for(lambda: depth_of(client).in_flight == 19, "what is revoked waits no longer")
+        with pytest.raises(RequestCancelled):
+            revoked.get(timeout=SECONDS)
+        worker.stop()
+        assert depth_of(client).visible == 19, worker.text()
+    worker = stack.start_worker("ready", "-Q", BULK.name)
+    assert [result.get(timeout=SECONDS) for result in results] == [expected] * len(results)
+    worker.stop()
+
+
+def depth_of(client: Any) -> Any:
+    (depth,) = (depth for depth in read_depths(client, [BULK]) if not depth.dead_letter_queue)
+    return depth
 
 
 def test_a_worker_without_a_store_says_what_it_lacks(stack: Stack) -> None:

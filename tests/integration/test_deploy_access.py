@@ -28,7 +28,8 @@ BUCKET = "objects-of-the-test"
 BATCHED = {"sqs:SendMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"}
 PRODUCER = """
 from celery.exceptions import TimeoutError
-from tasks import infer
+from tasks import forget, infer, keep
+forget(keep(b"a picture"))
 good = infer.delay("fragile", "A parcel is late.")
 bad = infer.delay("fragile", "please divide by zero")
 # Four bytes a character, and one token each run of them.

@@ -1,6 +1,7 @@
 """Claim-check stores as tests see them from outside: a folder, and a bucket of S3 in moto."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,13 +52,44 @@ class Kept:
         if self.folder is not None:
             aside = self.folder.with_name("aside")
             self.folder.rename(aside)
-            yield
-            aside.rename(self.folder)
+            try:
+                yield
+            finally:
+                aside.rename(self.folder)
             return
         assert self.server is not None
         host, port = self.server.get_host_and_port()
         self.server.stop()
-        yield
+        try:
+            yield
+        finally:
+            self._serve_again(host, port)
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Whoever asks the store for something waits meanwhile; what is in it is there afterwards."""
+        if self.folder is not None:
+            files = {file: file.read_bytes() for file in self.folder.iterdir()}
+            for file in files:
+                file.unlink()
+                os.mkfifo(file)  # whoever opens it waits for somebody who writes
+            try:
+                yield
+            finally:
+                for file, content in files.items():
+                    file.unlink()
+                    file.write_bytes(content)
+            return
+        assert self.server is not None
+        host, port = self.server.get_host_and_port()
+        self.server.stop()
+        try:
+            with socket.create_server((host, port)):  # which nobody reads from
+                yield
+        finally:
+            self._serve_again(host, port)
+
+    def _serve_again(self, host: str, port: int) -> None:
         self.server = ThreadedMotoServer(host, port, verbose=False)  # which keeps its objects in this process
         self.server.start()
 

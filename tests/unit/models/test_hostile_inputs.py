@@ -73,9 +73,18 @@ scalars = st.one_of(
     st.builds(bytearray, st.binary(max_size=8)),
     st.builds(memoryview, st.binary(max_size=8)),
 )
+claims = st.fixed_dictionaries(
+    {},
+    optional={
+        "key": st.sampled_from(["0" * 32, "A" * 32, "../secret", Text("1" * 32)]) | scalars,
+        "size_bytes": st.sampled_from([1, True, Number(5), 10**30]) | scalars,
+        "sha256": st.sampled_from(["0" * 64, "f" * 63]) | scalars,
+        "url": scalars,
+    },
+).map(lambda claim: {"claim": claim})
 keys = st.sampled_from(NAMES) | st.text(string.printable, max_size=5) | st.integers() | st.none() | st.just("\ud800")
 values = st.recursive(
-    scalars,
+    scalars | claims,
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.tuples(inner, inner),
