@@ -3,6 +3,7 @@
 What becomes of each, for its caller and in the dead-letter queue, is the same whoever consumed it.
 """
 
+import base64
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from sqs.client import make_client
 from sqs.dead_letters import Cause, DeadLetter, peek
 from sqs.depths import read_depths
 from sqs.lanes import BULK, INFERENCE, LAMBDA
-from tasks import app, text_classification
-from tests.support import tiny_models
+from tasks import app, image_classification, keep, text_classification
+from tests.support import samples, tiny_models
 from tests.support.client import client_of
 from tests.support.lambda_service import LambdaService
 from tests.support.sagemaker_runtime import SageMakerRuntime
@@ -34,7 +35,7 @@ SETTINGS = {
 CATALOGUE = """
 [tiny]
 task = "text-classification"
-source = "{folder}"
+source = "{folder}/tiny"
 max_tokens = 64
 batch_size = 1
 {endpoint}
@@ -42,6 +43,13 @@ batch_size = 1
 [tiny.faults]
 kill = "kill me"
 raise = "cuda error"
+
+[eye]
+task = "image-classification"
+source = "{folder}/eye"
+batch_size = 1
+example = "{picture}"
+{endpoint}
 """
 
 
@@ -57,7 +65,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class Case:
-    """One request, sent past the sender's checks, and how it ends."""
+    """One request, sent past the sender's checks, and how it ends. Inputs may be made when they are sent."""
 
     ending: Ending
     inputs: Any
@@ -67,9 +75,16 @@ class Case:
 
 
 INVALID = Cause.INVALID_INPUT
+PICTURE = base64.b64decode(samples.photograph(1))
+NOTHING = {"claim": {"key": "0" * 32, "size_bytes": 1, "sha256": "0" * 64}}
+EYE = {"model": "eye"}
 CASES = {
     "good": Case(Ending("SUCCESS"), "the cat sleeps under the tree", {"top_k": 3}),
     "several": Case(Ending("SUCCESS"), ["the cat", "a dog runs over the river", "rain"], {"top_k": 3}),
+    "claimed": Case(Ending("SUCCESS"), lambda: keep(PICTURE), {"top_k": 3, **EYE}, task="tasks.image_classification"),
+    "claim of nothing": Case(
+        Ending("FAILURE", "InvalidInput", ("InvalidInput", INVALID), 0), NOTHING, EYE, task="tasks.image_classification"
+    ),
     "wrong type": Case(Ending("FAILURE", "InvalidInput", ("InvalidInput", INVALID), 0), {"not": "a text"}),
     "one of several": Case(Ending("FAILURE", "InvalidInput", ("InvalidInput", INVALID), 0), ["a cat", ""]),
     "too long": Case(Ending("FAILURE", "InvalidInput", ("InvalidInput", INVALID)), "cat " * 200),
@@ -95,10 +110,13 @@ POISON = (
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Server and all three consumers."""
     folder = tmp_path_factory.mktemp("conformance")
-    model = tiny_models.make("text-classification", folder / "model")
+    model = folder / "models"
+    tiny_models.make("text-classification", model / "tiny")
+    tiny_models.make("image-classification", model / "eye")
+    picture = base64.b64encode(PICTURE).decode()
     here, there = folder / "here.toml", folder / "there.toml"
-    here.write_text(CATALOGUE.format(folder=model, endpoint=""))
-    there.write_text(CATALOGUE.format(folder=model, endpoint='endpoint = "tiny-endpoint"'))
+    here.write_text(CATALOGUE.format(folder=model, picture=picture, endpoint=""))
+    there.write_text(CATALOGUE.format(folder=model, picture=picture, endpoint='endpoint = "tiny-endpoint"'))
     settings = SETTINGS | {"CELERY_STATE": str(folder / "state")}
     with Stack(folder / "stack", catalogue=here, **settings) as stack, client_of(stack):
         stack.start_server()
@@ -109,10 +127,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             SageMakerRuntime({"tiny-endpoint": f"http://127.0.0.1:{port}"}) as runtime,
             LambdaService(folder, stack.environment, stack.endpoint, timeout_seconds=60.0) as function,
         ):
-            function.process.wait_until(lambda text: "loaded tiny" in text, 120)
+            function.process.wait_until(lambda text: "loaded tiny" in text and "loaded eye" in text, 120)
             function.map(LAMBDA.name)
             stack.start_worker("worker", "-Q", INFERENCE.name)
-            container.wait_until(lambda text: "serving tiny" in text, 120)
+            container.wait_until(lambda text: "serving" in text and "tiny" in text and "eye" in text, 120)
             stack.environment |= {"CELERY_CATALOGUE": str(there), **runtime.environment()}
             stack.start_worker("endpoint", "-Q", BULK.name)
             yield stack
@@ -167,7 +185,8 @@ def seen(stack: Stack, sqs: Any) -> dict[str, Seen]:
 
 
 def send(case: Case, queue: str) -> Any:
-    kwargs = {"inputs": case.inputs, "model": "tiny", **(case.options or {})}
+    made = case.inputs() if callable(case.inputs) else case.inputs
+    kwargs = {"inputs": made, "model": "tiny", **(case.options or {})}
     result = app.send_task(case.task, (), kwargs, queue=queue, expires=case.expires)
     return text_classification.AsyncResult(result.id)
 
@@ -191,7 +210,7 @@ def test_a_request_ends_the_same_wherever_it_is_consumed(seen: dict[str, Seen], 
         assert (reason.message, reason.model) == (by_worker.message, by_worker.model)
 
 
-@pytest.mark.parametrize("name", ["good", "several"])
+@pytest.mark.parametrize("name", ["good", "several", "claimed"])
 def test_results_are_the_same_wherever_they_are_made(seen: dict[str, Seen], name: str) -> None:
     def flat(consumer: str) -> tuple[list[str], list[float]]:
         answers = seen[consumer].results[name].get(timeout=60)
@@ -199,6 +218,9 @@ def test_results_are_the_same_wherever_they_are_made(seen: dict[str, Seen], name
         return [label["label"] for label in labels], [label["score"] for label in labels]
 
     labels, scores = flat("worker")
+    if name == "claimed":
+        inline = image_classification.delay(PICTURE, top_k=3).get(timeout=60)
+        assert [(one["label"], one["score"]) for one in inline] == list(zip(labels, scores, strict=True))
     assert len(labels) == (9 if name == "several" else 3)
     for consumer in CONSUMERS:
         assert flat(consumer)[0] == labels
