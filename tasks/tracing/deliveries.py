@@ -7,7 +7,7 @@ see, belong to it. Only connected where somebody traces, by `follow`.
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from celery.exceptions import Ignore, Reject, Retry
@@ -131,16 +131,24 @@ def _cause(retval: Any) -> BaseException | None:
     return retval if isinstance(retval, BaseException) else None
 
 
-@contextmanager
-def storing(database: str, state: str) -> Iterator[None]:
+def storing(database: str, state: str) -> AbstractContextManager[None]:
     """While an outcome is stored, in the thread of its delivery."""
+    return _step(v.STORE, {v.DATABASE: database, v.STATE: state})
+
+
+def redeeming() -> AbstractContextManager[None]:
+    """While inputs are taken from the claim-check store, in the thread of the delivery."""
+    return _step(v.REDEEM, {})
+
+
+@contextmanager
+def _step(name: str, attributes: Mapping[str, str]) -> Iterator[None]:
     found = tracer()
     if found is None or not trace.get_current_span().is_recording():
         yield
         return
-    attributes = {v.DATABASE: database, v.STATE: state}
     with found.start_as_current_span(
-        v.STORE, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False, set_status_on_exception=False
+        name, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False, set_status_on_exception=False
     ) as span:
         try:
             yield

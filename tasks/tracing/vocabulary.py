@@ -53,6 +53,7 @@ AWS_SQS = "aws_sqs"
 SEND = "send"
 WAIT = "wait in"
 PROCESS = "process"
+REDEEM = "redeem inputs"
 WAIT_FOR_BATCH = "wait for a batch"
 BATCH = "batch"
 STEPS = ("prepare", "forward", "finish")

@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject
 from celery.worker import state
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from models import inputs
 from models.errors import EngineStopped, InvalidInput, ModelsError
@@ -183,6 +186,27 @@ def test_the_bytes_count_as_held_until_the_request_ends(rig: Rig, monkeypatch: p
     with redeemed(rig.conf, request, IMAGE, rows, options):
         assert not room.take(100, given_up=lambda: True)
     assert room.take(100, given_up=lambda: True)
+
+
+def test_where_somebody_traces_the_wait_for_the_store_is_seen(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.tracing import deliveries
+
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(deliveries, "tracer", lambda: provider.get_tracer("any"))
+    gone = rig.kept()
+    (rig.folder / gone["claim"]["key"]).unlink()
+    with provider.get_tracer("any").start_as_current_span("process") as process:
+        rig.redeem(PNG)
+        rig.redeem(rig.kept())
+        with pytest.raises(InvalidInput):
+            rig.redeem(gone)
+    *steps, _ = exporter.get_finished_spans()
+    assert [(span.name, dict(span.attributes or {})) for span in steps] == [
+        ("redeem inputs", {}),
+        ("redeem inputs", {"error.type": "InvalidInput"}),
+    ]
+    assert {span.parent and span.parent.span_id for span in steps} == {process.get_span_context().span_id}
 
 
 def test_a_large_one_is_not_kept_out_by_small_ones() -> None:

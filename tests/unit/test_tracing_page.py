@@ -21,7 +21,7 @@ def test_every_attribute_is_documented() -> None:
 
 def test_every_span_is_documented() -> None:
     tree = DOCUMENT.partition("## Spans")[2].split("```")[1]
-    for name in (v.SEND, v.WAIT, v.PROCESS, v.WAIT_FOR_BATCH, v.BATCH, *v.STEPS, v.STORE):
+    for name in (v.SEND, v.WAIT, v.PROCESS, v.REDEEM, v.WAIT_FOR_BATCH, v.BATCH, *v.STEPS, v.STORE):
         assert re.search(rf"^[├─└│ ]*{name}\b", tree, flags=re.MULTILINE), name
 
 
