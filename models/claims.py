@@ -80,6 +80,25 @@ def with_bytes(spec: ModelSpec, rows: list[Any], kept: Mapping[Identity, bytes])
     return [_each_medium(spec, "", row, swap) for row in rows]
 
 
+def apart(spec: ModelSpec, rows: list[Any]) -> tuple[list[Any], list[str]]:
+    """Checked inputs without their base64, and that, in its order: it is long, and need not be looked at again."""
+    media: list[str] = []
+
+    def take(_: str, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        media.append(value)
+        return ""  # which no medium is
+
+    return [_each_medium(spec, "", row, take) for row in rows], media
+
+
+def together(spec: ModelSpec, rows: list[Any], media: list[str]) -> list[Any]:
+    """What `apart` took apart."""
+    rest = iter(media)
+    return [_each_medium(spec, "", row, lambda _, value: value or next(rest)) for row in rows]
+
+
 def base64_bytes(claims: list[tuple[str, Claimed]]) -> int:
     """How many bytes they come to when they are there, as base64."""
     return sum(4 * ((claim["size_bytes"] + 2) // 3) for _, claim in claims)

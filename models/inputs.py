@@ -64,19 +64,21 @@ def _number(spec: ModelSpec, options: Mapping[str, Any], name: str) -> int:
 
 def _as_sent(spec: ModelSpec, rows: list[Any], options: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """Inputs and options as JSON makes them, once they are seen to be no more than a request may be."""
-    elsewhere = claims.base64_bytes(claims.found(spec, rows))  # counts as if it stood here, for there it will
-    size = elsewhere + _characters([rows, options])
+    # Claims count as if their bytes stood here, for there they will. Base64 is plain, and has nothing to escape.
+    rest, media = claims.apart(spec, rows)
+    media_bytes = claims.base64_bytes(claims.found(spec, rows)) + sum(len(text) for text in media)
+    size = media_bytes + _characters([rest, options])
     if size <= spec.max_request_bytes:
         try:
             # Once for the message's body, once for the envelope that carries it as a text.
-            body = json.dumps([rows, options], ensure_ascii=False, allow_nan=False)
-            size = elsewhere + len(json.dumps(body, ensure_ascii=False).encode())
+            body = json.dumps([rest, options], ensure_ascii=False, allow_nan=False)
+            size = media_bytes + len(json.dumps(body, ensure_ascii=False).encode())
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidInput.because("inputs", f"cannot be written as JSON: {error}") from None
     if size > spec.max_request_bytes:
         raise InvalidInput.too_large("inputs", size, spec.max_request_bytes, "bytes in a message")
     plain: list[Any] = json.loads(body)
-    return plain[0], plain[1]
+    return claims.together(spec, plain[0], media), plain[1]
 
 
 def _characters(value: Any) -> int:

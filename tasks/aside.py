@@ -40,18 +40,20 @@ class Aside:
 
     def _run(self) -> None:
         while True:
-            work, otherwise = self._line.get()
+            self._do(*self._line.get())  # which leaves nothing of it here while the thread waits for more
+
+    def _do(self, work: Work, otherwise: Work) -> None:
+        try:
+            work()
+        except Exception as error:
+            logger.error("an outcome cannot be stored, and its request is released: %r", error)
             try:
-                work()
-            except Exception as error:
-                logger.error("an outcome cannot be stored, and its request is released: %r", error)
-                try:
-                    otherwise()
-                except Exception:
-                    logger.exception("nor could the request be released; it comes again when its lease ends")
-            finally:
-                with self._lock:
-                    self._busy -= 1
+                otherwise()
+            except Exception:
+                logger.exception("nor could the request be released; it comes again when its lease ends")
+        finally:
+            with self._lock:
+                self._busy -= 1
 
 
 ASIDE = Aside("aside", THREADS)

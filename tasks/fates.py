@@ -9,7 +9,7 @@ deleted on lanes with `invalid_input = "fail"` |
 | Cancelled | CANCELLED: somebody revoked it | REVOKED, RequestCancelled | | deleted |
 | EngineStopped | STOPPED: this worker ends | unchanged | no | released at once |
 | UnknownModel, UnknownOption, NotServedHere, in the version window | left to newer workers | RETRY | no | released |
-| NotServedHere, after it | UNSERVED: no worker of the lane has the model | FAILURE | | dead letter |
+| NotServedHere, after it | UNSERVED: no worker of the lane has the model, or the store | FAILURE | | dead letter |
 | AttemptsUsedUp | USED_UP: each attempt took its worker along | FAILURE | | dead letter |
 | any other | TRANSIENT, while attempts are left | RETRY | yes | released with backoff |
 | any other | then as USED_UP | FAILURE, the last error | | dead letter |

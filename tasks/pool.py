@@ -18,6 +18,7 @@ from models.errors import ModelsError
 from sqs.lanes import LANES
 from sqs.leases import LOST
 from tasks import service, serving
+from tasks.allocation import give_large_blocks_back
 from tasks.engines import build
 from tasks.store.results import ENDING, PATIENCE
 from tasks.tracing.export import follower
@@ -54,6 +55,7 @@ class EnginePool(TaskPool):
 
     def on_start(self) -> None:
         """Load what is to be served; blocks until that is done, or until the worker is told to stop."""
+        give_large_blocks_back()
         failures: list[ModelsError] = []
         try:
             # Celery's own setting, in KiB: `--max-memory-per-child`.

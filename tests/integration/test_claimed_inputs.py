@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import io
 import os
+import random
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 from kombu.exceptions import OperationalError
+from PIL import Image
 
 import tasks
 from demo.stack import Stack
@@ -224,6 +227,25 @@ def test_a_store_that_hangs_holds_up_no_other_and_no_stop(stack: Stack, kept: Ke
     worker = stack.start_worker("ready", "-Q", BULK.name)
     assert [result.get(timeout=SECONDS) for result in results] == [expected] * len(results)
     worker.stop()
+
+
+def test_what_large_inputs_took_is_given_back_to_the_system(stack: Stack) -> None:
+    noise = Image.frombytes("RGB", (1600, 1600), random.Random(1).randbytes(1600 * 1600 * 3))
+    data = io.BytesIO()
+    noise.save(data, "PNG", compress_level=0)
+    picture = keep(data.getvalue())
+    worker = stack.start_worker("roomy", "-Q", BULK.name)
+    before = memory_of(worker.pid)
+    asked = [tasks.image_classification.apply_async(([picture] * 2,), queue=BULK.name) for _ in range(16)]
+    assert len([result.get(timeout=SECONDS) for result in asked]) == 16, "of 330 MB as base64"
+    wait_for(lambda: memory_of(worker.pid) < before + 100 * 2**20, "it gives the memory back")
+    worker.stop()
+
+
+def memory_of(pid: int) -> int:
+    """A process's resident bytes."""
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
 
 
 def depth_of(client: Any) -> Any:

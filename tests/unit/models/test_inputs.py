@@ -118,6 +118,30 @@ def test_beams_times_new_tokens_are_bounded_where_each_alone_is_not() -> None:
         inputs.check(one, "a text", {"max_new_tokens": 300})
 
 
+@pytest.mark.parametrize(
+    ("task", "value"),
+    [
+        ("image-classification", [PNG, PNG + b"more"]),
+        ("image-text-to-text", {"image": PNG, "text": 'what "is" \\ it?\n\u00fc'}),
+        ("image-text-to-text", [{"role": "user", "content": [{"type": "image", "image": PNG}] * 2}]),
+        ("text-classification", ['"quoted"', "\u00fc\n"]),
+    ],
+)
+def test_a_request_is_measured_to_the_byte(task: str, value: object) -> None:
+    rows, options = inputs.check(spec(task), value)
+    size = len(json.dumps(json.dumps([rows, options], ensure_ascii=False), ensure_ascii=False).encode())
+    assert inputs.check(spec(task, max_request_bytes=size), value)[0] == rows
+    with pytest.raises(InvalidInput, match=f"inputs has {size} bytes in a message; at most {size - 1} are allowed"):
+        inputs.check(spec(task, max_request_bytes=size - 1), value)
+
+
+def test_base64_is_written_in_one_way_whoever_wrote_it() -> None:
+    ours = base64.b64encode(PNG[:-1]).decode()
+    assert ours.endswith("ZXM=")
+    for one in (ours, ours.removesuffix("ZXM=") + "ZXN="):  # two bits that nobody reads
+        assert inputs.check(IMAGE, one)[0] == [ours]
+
+
 @pytest.mark.parametrize("value", [PNG, bytearray(PNG), base64.b64encode(PNG).decode()])
 def test_an_image_comes_as_bytes_or_base64_and_leaves_as_base64(value: object) -> None:
     assert inputs.check(IMAGE, value)[0] == [base64.b64encode(PNG).decode()]
