@@ -134,8 +134,8 @@ def test_a_served_task_answers_as_its_pipeline_does(engine: Engine, specs: dict[
         same(result, ask(pipe, task, value, options))
 
 
-def wrong_media(task: str, text: str) -> list[Any]:
-    """Inputs of the kind that hold a text where a medium should be, in every place where one may stand."""
+def wrong_media(task: str, text: Any) -> list[Any]:
+    """Inputs of the kind that hold it where a medium should be, in every place where one may stand."""
     if KINDS[task].media != "fields":
         return [text]
     good = samples.value(task, 0)
@@ -156,9 +156,12 @@ def wrong_media(task: str, text: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("task", [task for task, kind in KINDS.items() if kind.media in MEDIA])
-def test_no_text_reaches_a_media_argument(engine: Engine, specs: dict[str, ModelSpec], bait: Bait, task: str) -> None:
+def test_no_text_and_no_object_reaches_a_media_argument(
+    engine: Engine, specs: dict[str, ModelSpec], bait: Bait, task: str
+) -> None:
     options = samples.OPTIONS.get(task, {})
-    for text in bait.texts:
+    claims = [{"claim": {"key": text, "size_bytes": 9, "sha256": "0" * 64}} for text in bait.texts]
+    for text in (*bait.texts, *claims, {"claim": {"url": bait.url}}, {"url": bait.url}):
         for value in wrong_media(task, text):
             with pytest.raises(InvalidInput):
                 inputs.check(specs[task], value, options)
