@@ -17,6 +17,7 @@ from models.media.formats import as_base64
 from models.spec import ModelSpec
 
 WORD = "claim"
+_NO_MEDIA = ("text", "chat")  # kinds' inputs of which no part is one
 _FIELDS = {"key", "size_bytes", "sha256"}
 _KEY = re.compile(r"[0-9a-f]{32}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -53,7 +54,7 @@ def checked(field: str, value: object, max_bytes: int) -> Claimed:
 def found(spec: ModelSpec, rows: list[Any]) -> list[tuple[str, Claimed]]:
     """Each claim in inputs that `models.inputs.check` returned, with the field that it stands in."""
     claims: list[tuple[str, Claimed]] = []
-    if spec.kind.media in ("text", "chat"):
+    if spec.kind.media in _NO_MEDIA:
         return claims
 
     def note(field: str, value: Any) -> Any:
@@ -83,6 +84,8 @@ def with_bytes(spec: ModelSpec, rows: list[Any], kept: Mapping[Identity, bytes])
 def apart(spec: ModelSpec, rows: list[Any]) -> tuple[list[Any], list[str]]:
     """Checked inputs without their base64, and that, in its order: it is long, and need not be looked at again."""
     media: list[str] = []
+    if spec.kind.media in _NO_MEDIA:
+        return rows, media
 
     def take(_: str, value: Any) -> Any:
         if not isinstance(value, str):
@@ -96,7 +99,7 @@ def apart(spec: ModelSpec, rows: list[Any]) -> tuple[list[Any], list[str]]:
 def together(spec: ModelSpec, rows: list[Any], media: list[str]) -> list[Any]:
     """What `apart` took apart."""
     rest = iter(media)
-    return [_each_medium(spec, "", row, lambda _, value: value or next(rest)) for row in rows]
+    return rows if not media else [_each_medium(spec, "", row, lambda _, value: value or next(rest)) for row in rows]
 
 
 def base64_bytes(claims: list[tuple[str, Claimed]]) -> int:
