@@ -54,6 +54,9 @@ def _environment(setup: Message) -> None:
     # OpenMP's threads spin while they wait for each other. Where something else runs on the same cores, as the parent
     # does, that stalls them all: generation was five times slower beside a busy neighbour than with sleeping waits.
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    # Each pass asks for tensors of megabytes and frees them. In pages of 4 KB the system clears them anew each time;
+    # with this torch asks for huge pages, which on a CPU gave four to eight percent more throughput.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"

@@ -84,6 +84,7 @@ class Engine:
             raise ValueError("an engine with models needs at least one device")
         self.capacity = capacity(specs, devices)
         self._specs = {spec.name: spec for spec in specs}
+        self._sources = {spec.name: Path(spec.source).name if spec.is_folder else spec.source for spec in specs}
         self._devices = tuple(devices)
         self._on_lost = on_lost
         self._on_out = on_out
@@ -168,7 +169,7 @@ class Engine:
         versions = next(told, {})
         return {
             "model": model,
-            "source": Path(spec.source).name if spec.is_folder else spec.source,
+            "source": self._sources[model],
             "revision": spec.revision,
             "dtype": spec.dtype,
             "versions": versions,

