@@ -165,4 +165,12 @@ async def _finish(connections: set[Connection]) -> None:
 
 
 def say(text: str, *, error: bool = False) -> None:
-    print(f"sqs.local: {text}", file=sys.stderr if error else sys.stdout, flush=True)
+    """One line to whoever reads, if anybody still does."""
+    stream = sys.stderr if error else sys.stdout
+    try:
+        print(f"sqs.local: {text}", file=stream, flush=True)
+    except BrokenPipeError:
+        # What is left in the stream's buffer would fail again when Python flushes it at the end.
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)

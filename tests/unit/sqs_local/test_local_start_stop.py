@@ -67,6 +67,19 @@ def test_a_signal_ends_it_within_a_second_and_answers_polls(tmp_path: Path, numb
             child.kill()
 
 
+def test_it_ends_quietly_when_nobody_reads_any_more() -> None:
+    command = [sys.executable, "-m", "sqs.local", "--port", "0", "--memory"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            assert "ready" in child.stdout.readline()
+            child.stdout.close()
+            child.terminate()
+            assert child.wait(10) == 0
+            assert child.stderr.read() == ""
+        finally:
+            child.kill()
+
+
 def test_a_used_port_is_one_clear_error() -> None:
     with LocalServer() as server:
         ended = run("--memory", "--port", str(server.port))
