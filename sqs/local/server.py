@@ -165,11 +165,11 @@ async def _finish(connections: set[Connection]) -> None:
 
 
 def say(text: str, *, error: bool = False) -> None:
-    """One line to whoever reads, if anybody still does."""
+    """One line to whoever reads, if anybody still does: neither that nor a full disk under a log ends the server."""
     stream = sys.stderr if error else sys.stdout
     try:
         print(f"sqs.local: {text}", file=stream, flush=True)
-    except BrokenPipeError:
+    except OSError:
         # What is left in the stream's buffer would fail again when Python flushes it at the end.
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, stream.fileno())

@@ -14,6 +14,7 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import EndpointConnectionError
 
 from sqs.local.process import LocalServer
 
@@ -76,6 +77,36 @@ def test_it_ends_quietly_when_nobody_reads_any_more() -> None:
             child.terminate()
             assert child.wait(10) == 0
             assert child.stderr.read() == ""
+        finally:
+            child.kill()
+
+
+def test_a_full_disk_under_its_log_does_not_end_it() -> None:
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "sqs.local", "--port", str(port), "--memory"]
+    with (
+        Path("/dev/full").open("wb") as full,
+        subprocess.Popen(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True) as child,
+    ):
+        try:
+            server = LocalServer()
+            server.endpoint_url = f"http://127.0.0.1:{port}"
+            client = client_of(server)
+            until = time.monotonic() + 20
+            while True:
+                try:
+                    client.list_queues()
+                    break
+                except EndpointConnectionError:
+                    assert child.poll() is None, child.stderr.read()
+                    assert time.monotonic() < until
+                    time.sleep(0.1)
+            child.terminate()
+            assert child.wait(10) == 0
+            assert child.stderr.read() == ""
+            client.close()
         finally:
             child.kill()
 
