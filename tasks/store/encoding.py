@@ -25,8 +25,8 @@ def encoded(state: Mapping[str, Any], encode: Callable[[Any], str | bytes]) -> b
     """The state, which has members besides `result`, as UTF-8; `encode` writes what is not a list of floats."""
     numbers = _numbers(state.get("result"))
     if numbers is None:
-        return _bytes(encode(state))
-    rest = _bytes(encode({name: value for name, value in state.items() if name != "result"}))
+        return as_bytes(encode(state))
+    rest = as_bytes(encode({name: value for name, value in state.items() if name != "result"}))
     return rest.removesuffix(b"}") + b', "result": ' + numbers + b"}"
 
 
@@ -44,5 +44,6 @@ def _is_floats(value: Any, depth: int) -> bool:
     return all(type(item) is float for item in value) or all(_is_floats(item, depth - 1) for item in value)
 
 
-def _bytes(text: str | bytes) -> bytes:
+def as_bytes(text: str | bytes) -> bytes:
+    """What an encoder of kombu's gave, as the store keeps it."""
     return text.encode() if isinstance(text, str) else bytes(text)

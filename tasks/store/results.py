@@ -13,7 +13,7 @@ from celery.states import PENDING, READY_STATES
 from sqs.brake import BRAKE
 from sqs.letter_index import LetterIndex
 from tasks.store.chords import ChordParts
-from tasks.store.encoding import encoded
+from tasks.store.encoding import as_bytes, encoded
 from tasks.store.protocol import StoreUnavailable
 from tasks.store.rules import NewState
 
@@ -63,10 +63,7 @@ class StoreBackend(ChordParts, KeyValueStoreBackend):
         )
 
     def _bytes(self, meta: dict[str, Any]) -> bytes:
-        if self.serializer == "json":
-            return encoded(meta, self.encode)
-        payload = self.encode(meta)
-        return payload.encode() if isinstance(payload, str) else bytes(payload)
+        return encoded(meta, self.encode) if self.serializer == "json" else as_bytes(self.encode(meta))
 
     def _expires_at(self) -> float | None:
         return time.time() + self.expires if self.expires else None
