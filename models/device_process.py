@@ -55,7 +55,7 @@ def _environment(setup: Message) -> None:
     # does, that stalls them all: generation was five times slower beside a busy neighbour than with sleeping waits.
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     # Each pass asks for tensors of megabytes and frees them. In pages of 4 KB the system clears them anew each time;
-    # with this torch asks for huge pages, which on a CPU gave four to eight percent more throughput.
+    # with this torch asks for huge pages, which on a CPU gave four to six percent more throughput.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
