@@ -2,6 +2,7 @@
 
 MESSAGES: docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 QUEUES: docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
+POLICIES: docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-policies.html
 ATTRIBUTES: docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
 """
 
@@ -16,6 +17,7 @@ MAX_DELAY_SECONDS: Final = 900  # QUEUES: per queue and per message
 MAX_VISIBILITY_SECONDS: Final = 43_200  # MESSAGES: 12 hours, counted from the first receive
 MIN_RETENTION_SECONDS: Final = 60  # MESSAGES
 MAX_RETENTION_SECONDS: Final = 1_209_600  # MESSAGES: 14 days
+MAX_POLICY_BYTES: Final = 8_192  # POLICIES
 MAX_RECEIVE_COUNT: Final = 1_000  # ATTRIBUTES: RedrivePolicy.maxReceiveCount
 MAX_IN_FLIGHT_STANDARD: Final = 120_000  # QUEUES
 MAX_IN_FLIGHT_FIFO: Final = 120_000  # QUEUES

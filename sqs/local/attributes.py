@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqs import limits
-from sqs.local.errors import invalid_attribute, invalid_value, unknown_attribute
+from sqs.local.errors import fifo_only, invalid_attribute, invalid_value, unknown_attribute
 
 COUNTS: Final = (
     "ApproximateNumberOfMessages",
@@ -44,19 +44,27 @@ _CHOICES: Final = {
     "DeduplicationScope": ("queue", "messageGroup"),
     "FifoThroughputLimit": ("perQueue", "perMessageGroupId"),
 }
-_FIFO_ONLY: Final = ("ContentBasedDeduplication", "FifoQueue", *_CHOICES)
+_FIFO_ONLY: Final = ("ContentBasedDeduplication", *_CHOICES)
 _POLICIES: Final = ("Policy", "RedrivePolicy", "RedriveAllowPolicy")
 _FREE_TEXT: Final = ("KmsMasterKeyId",)
 SETTABLE: Final = frozenset((*_RANGES, *_BOOLEANS, *_CHOICES, *_POLICIES, *_FREE_TEXT))
 _PERMISSIONS: Final = ("allowAll", "denyAll", "byQueue")
 _MAX_SOURCE_QUEUES: Final = 10  # API_SetQueueAttributes: RedriveAllowPolicy.sourceQueueArns
+# Each file of the journal repeats the attributes of all queues, so no string among them is without a bound.
+_MAX_ARN_CHARACTERS: Final = 512  # of a queue's, less than 200 are needed
+_MAX_KEY_ID_CHARACTERS: Final = 2_048  # KMS's API_DescribeKey: KeyId
 
 
 @dataclass(frozen=True)
 class Redrive:
-    """Where messages go that were received `max_receives` times in vain."""
+    """Where messages go that were received `max_receives` times in vain.
+
+    `target` is the name in `target_arn`. The whole ARN decides when it is set, and the name alone from then on: what
+    was set while the server had another region goes on.
+    """
 
     target: str
+    target_arn: str
     max_receives: int
 
 
@@ -78,7 +86,7 @@ class Settings:
 
     @classmethod
     def create(cls, given: Mapping[str, str], *, fifo: bool) -> Settings:
-        """Raises SqsError for unknown names and bad values."""
+        """Raises SqsError for unknown names, bad values, and values that do not go together."""
         return cls._from({**_DEFAULTS, **(_FIFO_DEFAULTS if fifo else {})}, given, fifo)
 
     def changed(self, given: Mapping[str, str]) -> Settings:
@@ -86,6 +94,7 @@ class Settings:
 
     @classmethod
     def restore(cls, shown: Mapping[str, str]) -> Settings:
+        """From a journal, which may hold what is refused by now."""
         return cls._from(shown, {}, "FifoQueue" in shown)
 
     @classmethod
@@ -97,8 +106,11 @@ class Settings:
                 shown[name] = text
             else:
                 shown.pop(name, None)
+        _check_together(shown, given)
         if shown.get("KmsMasterKeyId"):
             shown["SqsManagedSseEnabled"] = "false"
+        elif "KmsMasterKeyId" in given:
+            shown.pop("KmsDataKeyReusePeriodSeconds", None)
         redrive = json.loads(shown.get("RedrivePolicy", "null"))
         return cls(
             shown=shown,
@@ -110,14 +122,14 @@ class Settings:
             max_bytes=int(shown["MaximumMessageSize"]),
             content_dedup=shown.get("ContentBasedDeduplication") == "true",
             dedup_by_group=shown.get("DeduplicationScope") == "messageGroup",
-            redrive=redrive and Redrive(name_of(redrive["deadLetterTargetArn"]), redrive["maxReceiveCount"]),
+            redrive=redrive and _redrive(redrive["deadLetterTargetArn"], redrive["maxReceiveCount"]),
             allow=json.loads(shown.get("RedriveAllowPolicy", "null")),
         )
 
     def difference(self, given: Mapping[str, str]) -> str | None:
         """The first given attribute whose value is not ours."""
-        wanted = self.changed(given).shown
-        return next((name for name in given if wanted.get(name) != self.shown.get(name)), None)
+        wanted = {name: _checked(name, value, self.fifo) for name, value in given.items()}
+        return next((name for name, value in wanted.items() if value != self.shown.get(name, "")), None)
 
     def allows_source(self, source_arn: str) -> bool:
         permission = (self.allow or {}).get("redrivePermission", "allowAll")
@@ -130,10 +142,31 @@ def name_of(arn: str) -> str:
     return arn.rpartition(":")[2]
 
 
+def _redrive(target_arn: str, max_receives: int) -> Redrive:
+    return Redrive(name_of(target_arn), target_arn, max_receives)
+
+
+def _check_together(shown: Mapping[str, str], given: Mapping[str, str]) -> None:
+    """What is given must go with itself and with what is there."""
+    if shown.get("KmsMasterKeyId") and given.get("SqsManagedSseEnabled", "").lower() == "true":
+        raise invalid_attribute(
+            "SqsManagedSseEnabled",
+            "You can use one type of server-side encryption (SSE) at one time."
+            " You can either enable KMS SSE or SQS SSE.",
+        )
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
+    by_group = shown.get("FifoThroughputLimit") == "perMessageGroupId"
+    if by_group and shown.get("DeduplicationScope") != "messageGroup" and not given.keys().isdisjoint(_CHOICES):
+        reason = "perMessageGroupId is allowed only when DeduplicationScope is messageGroup."
+        raise invalid_attribute("FifoThroughputLimit", reason)
+
+
 def _checked(name: str, value: str, fifo: bool) -> str:
     """The value as SQS stores it; "" removes the attribute."""
-    if name not in SETTABLE or (name in _FIFO_ONLY and not fifo):
+    if name not in SETTABLE or (name == "FifoQueue" and not fifo):
         raise unknown_attribute(name)
+    if name in _FIFO_ONLY and not fifo:
+        raise fifo_only(name)
     if name in _RANGES:
         low, high = _RANGES[name]
         if not (value.isascii() and value.isdigit() and len(value) <= 10 and low <= int(value) <= high):
@@ -141,8 +174,10 @@ def _checked(name: str, value: str, fifo: bool) -> str:
         return str(int(value))
     if name in _BOOLEANS:
         lowered = value.lower()
-        if lowered not in ("true", "false") or (name == "FifoQueue" and lowered == "false"):
+        if lowered not in ("true", "false"):
             raise invalid_attribute(name)
+        if name == "FifoQueue" and lowered == "false":
+            raise invalid_attribute(name, "Modifying queue type is not supported.")
         return lowered
     if name in _CHOICES:
         if value not in _CHOICES[name]:
@@ -150,27 +185,42 @@ def _checked(name: str, value: str, fifo: bool) -> str:
         return value
     if name in _POLICIES and value:
         return _POLICY_CHECKS[name](value)
+    if name == "KmsMasterKeyId" and len(value) > _MAX_KEY_ID_CHARACTERS:
+        raise invalid_attribute(name, f"It can be at most {_MAX_KEY_ID_CHARACTERS} characters long.")
     return value
 
 
-def _parsed(name: str, value: str) -> dict[str, Any]:
+def _json_map(value: str) -> dict[str, Any] | None:
+    """None where it is something else, or nested deeper than the parser goes."""
     try:
         parsed = json.loads(value)
-    except ValueError:
-        parsed = None
-    if not isinstance(parsed, dict):
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _parsed(name: str, value: str) -> dict[str, Any]:
+    parsed = _json_map(value)
+    if parsed is None:
         raise invalid_value(value, name, "Redrive policy is not a valid JSON map.")
     return parsed
 
 
 def _policy(value: str) -> str:
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        parsed = None
-    if not isinstance(parsed, dict):
+    if len(value.encode()) > limits.MAX_POLICY_BYTES:
+        raise invalid_attribute("Policy", f"It can be at most {limits.MAX_POLICY_BYTES} bytes long.")
+    if _json_map(value) is None:
         raise invalid_attribute("Policy")
     return value
+
+
+def _is_arn(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and len(value) <= _MAX_ARN_CHARACTERS
+        and value.startswith("arn:")
+        and value.count(":") == 5
+    )
 
 
 def _redrive_policy(value: str) -> str:
@@ -181,13 +231,14 @@ def _redrive_policy(value: str) -> str:
     for key in policy:
         if key not in ("deadLetterTargetArn", "maxReceiveCount"):
             raise invalid_value(value, "RedrivePolicy", f"Only following attributes are supported: {key} is not.")
-    count = str(policy["maxReceiveCount"])
+    given = policy["maxReceiveCount"]
+    count = str(given) if isinstance(given, int | str) else ""
     in_range = count.isascii() and count.isdigit() and len(count) <= 4 and 1 <= int(count) <= limits.MAX_RECEIVE_COUNT
     if not in_range:
         reason = f"Invalid value for maxReceiveCount: {count}, valid values are from 1 to {limits.MAX_RECEIVE_COUNT}"
         raise invalid_value(value, "RedrivePolicy", f"{reason} both inclusive.")
     arn = policy["deadLetterTargetArn"]
-    if not isinstance(arn, str) or arn.count(":") != 5 or not arn.startswith("arn:"):
+    if not _is_arn(arn):
         raise invalid_value(value, "RedrivePolicy", "Invalid value for deadLetterTargetArn.")
     return json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": int(count)}, separators=(",", ":"))
 
@@ -199,8 +250,8 @@ def _redrive_allow_policy(value: str) -> str:
         raise invalid_value(value, "RedriveAllowPolicy", "Amazon SQS can't create the redrive allow policy.")
     well_formed = sources is None
     if permission == "byQueue":
-        names = sources if isinstance(sources, list) else []
-        well_formed = 1 <= len(names) <= _MAX_SOURCE_QUEUES and all(isinstance(arn, str) for arn in names)
+        arns = sources if isinstance(sources, list) else []
+        well_formed = 1 <= len(arns) <= _MAX_SOURCE_QUEUES and all(map(_is_arn, arns))
     if not well_formed:
         raise invalid_value(
             value, "RedriveAllowPolicy", "byQueue takes 1 to 10 sourceQueueArns, the other permissions take none."

@@ -7,102 +7,191 @@ or are gone as well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+import logging
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 from sqs.local.errors import SqsError
+from sqs.local.journal import ROOM_BYTES
 from sqs.local.message import GONE, Message
 from sqs.local.queue import Queue
+from sqs.local.segment import encoded
 
 if TYPE_CHECKING:
+    from sqs.local.journal import Journal
     from sqs.local.service import Service
 
 MIN_SEGMENTS: Final = 4
 MAX_BYTES_TO_LIVING: Final = 2.5  # the journal may be this many times as long as what lives in it
-MESSAGE_BYTES: Final = 500  # of a line around the body, roughly
-STEP_BYTES: Final = 1024 * 1024  # of bodies copied before other requests get their turn
-STEP_ROOM_BYTES: Final = 5 * 1024 * 1024  # a step may exceed its bytes by one message, and escapes may double them
+MAX_COST: Final = 0.8  # on a full disk: what may be copied, as a part of the room that it gives back and that there is
+MESSAGE_BYTES: Final = 500  # of a line around body and attributes, roughly
+QUEUE_BYTES: Final = 100  # of that line: its event's kind and queue
+DEDUPLICATION_BYTES: Final = 400  # of an event at most: 128 characters each of id and group, and what is around them
+STEP_BYTES: Final = 1024 * 1024  # of what is copied before other requests get their turn
+FULL_STEP_BYTES: Final = 128 * 1024  # the same on a full disk, where the room for a step may be all there is
+STEP_LOOKS: Final = 5_000  # and of messages that are looked at: some ten milliseconds at most
+SMALL_BYTES: Final = 4 * 1024  # of messages whose line is measured, as most of it may be what is around them
 PAUSE_SECONDS: Final = 0.005
-RETRY_SECONDS: Final = 30.0
+AGAIN_SECONDS: Final = 1.0  # until a full disk is looked at again
+AGAIN_TIMES: Final = 4  # besides, this many times what the last look took
+
+_log = logging.getLogger(__name__)
+
+Living = tuple[Queue, Message | tuple[str, str]]  # a message, or a deduplication id by its key
 
 
 class Cleaner:
-    """Runs in steps on the event loop."""
+    """Runs in steps on the event loop: a generator that gives the seconds until its next one."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._running = False
+        self._began = 0.0
+        self._full_from = 0.0  # when a full disk is looked at again
 
     def plan(self, *, disk_full: bool = False) -> None:
         """Called when the journal has begun a segment, and when it cannot grow."""
-        if not self._running and self._worthwhile(1 if disk_full else MIN_SEGMENTS):
-            self._running = True
-            asyncio.get_running_loop().call_soon(self._next_segment)
-
-    def _worthwhile(self, kept_segments: int) -> bool:
+        loop = asyncio.get_running_loop()
         journal = self._service.journal
-        if journal is None or len(journal.segments) <= kept_segments:
-            return False
-        queues = self._service.store.queues.values()
-        living = sum(len(m.body) + MESSAGE_BYTES for queue in queues for m in queue.messages.values())
-        return journal.length_bytes > MAX_BYTES_TO_LIVING * living
-
-    def _next_segment(self) -> None:
-        journal = self._service.journal
-        assert journal is not None
-        number = journal.segments[0].number
-        self._step(number, iter(self._living_to(number)))
-
-    def _living_to(self, number: int) -> list[tuple[Queue, Message]]:
-        queues = self._service.store.queues.values()
-        return [(q, m) for q in queues for m in q.messages.values() if m.segment <= number]
-
-    def _step(self, number: int, living: Iterator[tuple[Queue, Message]]) -> None:
-        if not self._make_room():
-            if self._is_empty_to(number):
-                self._drop(number)  # which is how a full disk gets room again
-            else:
-                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._step, number, living)
+        if self._running or journal is None or (disk_full and loop.time() < self._full_from):
             return
-        copied_bytes = 0
-        for queue, message in living:
-            if message.state != GONE:
-                self._service.store.note_message(queue, message)
-                copied_bytes += len(message.body) + MESSAGE_BYTES
-                if copied_bytes > STEP_BYTES:
-                    break
-        self._service.commit()
-        if not copied_bytes:
-            # A message that was moved to another queue meanwhile lives on as a copy that `living` does not know.
-            rest = self._living_to(number)
-            if not rest:
-                self._drop(number)
+        self._running = True
+        self._began = loop.time()
+        loop.call_soon(self._step, self._work(journal, disk_full))
+
+    def _step(self, work: Iterator[float]) -> None:
+        pause_seconds = None
+        try:
+            pause_seconds = next(work, None)
+        except OSError as error:
+            # The next segment, or a full disk, has it tried again. Of a disk that fails the next answers tell.
+            _log.warning("the journal could not be cleaned: %s", error)
+        finally:
+            self._running = pause_seconds is not None
+            now = asyncio.get_running_loop().time()
+            self._full_from = now + AGAIN_SECONDS + AGAIN_TIMES * (now - self._began)
+        if pause_seconds is not None:
+            asyncio.get_running_loop().call_later(pause_seconds, self._step, work)
+
+    def _work(self, journal: Journal, disk_full: bool) -> Generator[float, None, None]:
+        while number := (yield from (self._paying(journal) if disk_full else self._worthwhile(journal))):
+            if number == journal.number:
+                self._service.turn()
+            if not (yield from self._copied(number, FULL_STEP_BYTES if disk_full else STEP_BYTES)):
                 return
-            living = iter(rest)
-        asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._step, number, living)
-
-    def _is_empty_to(self, number: int) -> bool:
-        """Whether there is nothing to copy, so that dropping takes no room."""
-        queues = self._service.store.queues.values()
-        return not self._living_to(number) and not any(any(q.dedup.in_segments_to(number)) for q in queues)
-
-    def _make_room(self) -> bool:
-        try:
-            self._service.make_room(STEP_ROOM_BYTES)
-        except SqsError:
-            return False
-        return True
-
-    def _drop(self, number: int) -> None:
-        """Everything that lives is in later segments: makes sure that it is there, then removes the oldest."""
-        service, journal = self._service, self._service.journal
-        assert journal is not None
-        service.store.note_deduplications(number, service.now_ms())
-        service.commit()
-        try:
+            # Everything that lives is in later segments: makes sure that it is there.
             journal.sync()
-        except OSError:
-            return  # which the next answers find out, and the server ends
-        journal.drop_oldest()
-        self._running = False
-        self.plan()
+            while journal.segments[0].number <= number:
+                journal.drop_oldest()
+            if disk_full:
+                journal.make_spare()
+            self._began = asyncio.get_running_loop().time()  # of the next look
+            yield PAUSE_SECONDS
+
+    def _worthwhile(self, journal: Journal) -> Generator[float, None, int]:
+        """The number of the segment up to which to copy what lives; 0 for none."""
+        if len(journal.segments) <= MIN_SEGMENTS:
+            return 0
+        living_bytes = sum((yield from self._living_bytes(_size_bytes)).values())
+        if journal.length_bytes <= MAX_BYTES_TO_LIVING * (journal.header_bytes + living_bytes):
+            return 0
+        return journal.segments[0].number
+
+    def _paying(self, journal: Journal) -> Generator[float, None, int]:
+        """The same for a full disk: the fewest segments that give back more than what lives in them takes elsewhere."""
+        living_bytes = yield from self._living_bytes(_measured_bytes)
+        cost_bytes, length_bytes = journal.header_bytes, 0
+        for segment in journal.segments:
+            cost_bytes += living_bytes[segment.number]
+            length_bytes += segment.end
+            room_bytes = journal.room_bytes if segment is not journal.segments[-1] else journal.spare_bytes
+            if cost_bytes < MAX_COST * min(length_bytes, room_bytes):
+                return segment.number
+        return 0
+
+    def _living_bytes(self, size_of: Callable[[Message], int]) -> Generator[float, None, Counter[int]]:
+        """How much lives in each segment, by its number."""
+        size_bytes: Counter[int] = Counter()
+        now_ms = self._service.now_ms()
+        for queue in list(self._service.store.queues.values()):
+            for some in _in_parts(queue):
+                for message in some:
+                    size_bytes[message.segment] += size_of(message)
+                yield 0.0
+            for segment, count in queue.dedup.count_by_segment(now_ms).items():
+                size_bytes[segment] += DEDUPLICATION_BYTES * count
+        return size_bytes
+
+    def _copied(self, number: int, step_bytes: int) -> Generator[float, None, bool]:
+        """Copies what lives in segments up to this one; False where the disk has no room for it."""
+        while True:
+            dead_lettered = self._service.store.dead_lettered
+            found = yield from self._living_to(number)
+            if not found and dead_lettered != self._service.store.dead_lettered:
+                # A message may have gone, between two looks, from a queue yet to be looked at to one that had been.
+                found = _at_once(self._living_to(number))
+            if not found:
+                return True
+            while found:
+                part = [found.pop()]
+                part_bytes = _copy_bytes(part[0])
+                while found and part_bytes < step_bytes:
+                    part.append(found.pop())
+                    part_bytes += _copy_bytes(part[-1])
+                try:
+                    self._service.make_room(2 * part_bytes + ROOM_BYTES)  # escapes may double it
+                except SqsError:
+                    return False
+                for queue, what in part:
+                    self._copy(queue, what, number)
+                self._service.commit()
+                yield PAUSE_SECONDS
+
+    def _copy(self, queue: Queue, what: Message | tuple[str, str], number: int) -> None:
+        store = self._service.store
+        if store.queues.get(queue.name) is not queue:
+            return
+        if not isinstance(what, Message):
+            store.note_deduplication(queue, what, number)
+        elif what.state != GONE:
+            store.note_message(queue, what)
+
+    def _living_to(self, number: int) -> Generator[float, None, list[Living]]:
+        """What lives in segments up to this one."""
+        found: list[Living] = []
+        now_ms = self._service.now_ms()
+        for queue in list(self._service.store.queues.values()):
+            for some in _in_parts(queue):
+                found += [(queue, message) for message in some if message.segment <= number]
+                yield 0.0
+            found += [(queue, key) for key in queue.dedup.keys_to(number, now_ms)]
+        return found
+
+
+def _in_parts(queue: Queue) -> Iterator[list[Message]]:
+    messages = list(queue.messages.values())
+    return (messages[start : start + STEP_LOOKS] for start in range(0, len(messages), STEP_LOOKS))
+
+
+def _copy_bytes(living: Living) -> int:
+    what = living[1]
+    return _size_bytes(what) if isinstance(what, Message) else DEDUPLICATION_BYTES
+
+
+def _size_bytes(message: Message) -> int:
+    return message.content_bytes() + MESSAGE_BYTES
+
+
+def _measured_bytes(message: Message) -> int:
+    size_bytes = message.content_bytes()
+    return len(encoded(message.row())) + QUEUE_BYTES if size_bytes < SMALL_BYTES else size_bytes + MESSAGE_BYTES
+
+
+def _at_once(work: Generator[float, None, list[Living]]) -> list[Living]:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            found: list[Any] = end.value
+            return found

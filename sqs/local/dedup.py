@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from typing import Final, NamedTuple
 
 WINDOW_MS: Final = 300_000  # SQSDeveloperGuide/using-messagededuplicationid-property: five-minute interval
@@ -24,7 +24,7 @@ class Deduplication:
         self._sent: dict[tuple[str, str], Sent] = {}
 
     def find(self, key: tuple[str, str], now_ms: int) -> Sent | None:
-        self._drop_old(now_ms)
+        self.drop_old(now_ms)
         sent = self._sent.get(key)
         return sent if sent is not None and sent.sent_ms > now_ms - WINDOW_MS else None
 
@@ -32,13 +32,30 @@ class Deduplication:
         self._sent.pop(key, None)
         self._sent[key] = sent
 
-    def in_segments_to(self, segment: int) -> Iterator[tuple[tuple[str, str], Sent]]:
-        return ((key, sent) for key, sent in self._sent.items() if sent.segment <= segment)
+    def keys_to(self, segment: int, now_ms: int) -> list[tuple[str, str]]:
+        """The ids still remembered that the journal has in this segment or before."""
+        begin_ms = now_ms - WINDOW_MS
+        return [key for key, sent in self._sent.items() if sent.segment <= segment and sent.sent_ms > begin_ms]
 
-    def move(self, key: tuple[str, str], segment: int) -> None:
-        self._sent[key] = self._sent[key]._replace(segment=segment)
+    def count_by_segment(self, now_ms: int) -> Counter[int]:
+        """How many ids still remembered the journal has in each segment."""
+        begin_ms = now_ms - WINDOW_MS
+        return Counter(sent.segment for sent in self._sent.values() if sent.sent_ms > begin_ms)
 
-    def _drop_old(self, now_ms: int) -> None:
+    def moved(self, key: tuple[str, str], segment: int, to_segment: int) -> Sent | None:
+        """What is remembered of an id in this segment or before: from now on, by what `to_segment` says."""
+        sent = self._sent.get(key)
+        if sent is None or sent.segment > segment:
+            return None
+        self._sent[key] = sent = sent._replace(segment=to_segment)
+        return sent
+
+    def set_back(self, now_ms: int) -> None:
+        """What was sent in what is now the future, as the clock was set back, was sent now."""
+        self._sent = {key: sent._replace(sent_ms=min(sent.sent_ms, now_ms)) for key, sent in self._sent.items()}
+
+    def drop_old(self, now_ms: int) -> None:
+        """Forgets ids whose time is over."""
         while self._sent:
             key = next(iter(self._sent))
             if self._sent[key].sent_ms > now_ms - WINDOW_MS:

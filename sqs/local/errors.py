@@ -4,6 +4,11 @@ SqsError carries the three names that one error has: the shape that boto3 makes 
 the older query protocol (which boto3 shows as `response["Error"]["Code"]`), and the HTTP status.
 """
 
+from typing import Final
+
+# Shapes that SQS has from the framework that it is built with.
+_OF_CORAL: Final = ("InvalidParameterValueException", "MissingRequiredParameterException")
+
 
 class SqsError(Exception):
     """One refused request or batch entry. `receiver_fault` says whether it is the server's fault."""
@@ -14,6 +19,11 @@ class SqsError(Exception):
         self.message = message
         self.query_code = query_code or shape
         self.status = status
+
+    @property
+    def type(self) -> str:
+        """The shape, with its namespace before it."""
+        return f"{'com.amazon.coral.service' if self.shape in _OF_CORAL else 'com.amazonaws.sqs'}#{self.shape}"
 
     @property
     def receiver_fault(self) -> bool:
@@ -37,11 +47,12 @@ def queue_exists(attribute: str) -> SqsError:
 
 
 def missing(parameter: str) -> SqsError:
-    return SqsError("MissingParameter", f"The request must contain the parameter {parameter}.")
+    reason = f"The request must contain the parameter {parameter}."
+    return SqsError("MissingRequiredParameterException", reason, query_code="MissingParameter")
 
 
 def invalid(reason: str) -> SqsError:
-    return SqsError("InvalidParameterValue", reason)
+    return SqsError("InvalidParameterValueException", reason, query_code="InvalidParameterValue")
 
 
 def invalid_value(value: object, parameter: str, reason: str) -> SqsError:
@@ -50,6 +61,10 @@ def invalid_value(value: object, parameter: str, reason: str) -> SqsError:
 
 def unknown_attribute(name: str) -> SqsError:
     return SqsError("InvalidAttributeName", f"Unknown Attribute {name}.")
+
+
+def fifo_only(name: str) -> SqsError:
+    return SqsError("InvalidAttributeName", f"You can specify the {name} only when FifoQueue is set to true.")
 
 
 def invalid_attribute(name: str, reason: str = "") -> SqsError:
@@ -70,7 +85,7 @@ def not_in_flight() -> SqsError:
 
 
 def over_limit(reason: str) -> SqsError:
-    return SqsError("OverLimit", reason)
+    return SqsError("OverLimit", reason, status=403)
 
 
 def in_batch(shape: str, message: str) -> SqsError:
@@ -84,6 +99,11 @@ def unsupported(reason: str) -> SqsError:
 
 def unknown_operation(name: str) -> SqsError:
     return SqsError("UnknownOperationException", f"The operation {name!r} is not known.", status=404)
+
+
+def unknown_action(name: str) -> SqsError:
+    """The same in the query protocol."""
+    return SqsError("InvalidAction", f"The action {name} is not valid for this endpoint.")
 
 
 def malformed(reason: str) -> SqsError:

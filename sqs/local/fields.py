@@ -44,12 +44,18 @@ def whole(params: Params, name: str, low: int, high: int) -> int | None:
     if value is None:
         return None
     if isinstance(value, float) and _FLOATS_FROM <= abs(value) < inf:
-        raise invalid_value(value, name, f"Must be between {low} and {high}, if provided.")
+        raise _out_of_range(value, name, low, high)
     if isinstance(value, bool) or not isinstance(value, int):
         raise malformed(f"{name} must be an integer.")
     if not low <= value <= high:
-        raise invalid_value(value, name, f"Must be between {low} and {high}, if provided.")
+        raise _out_of_range(value, name, low, high)
     return value
+
+
+def _out_of_range(value: float, name: str, low: int, high: int) -> SqsError:
+    """In the words that SQS has for each."""
+    wanted = f">= {low} and <= {high}" if name == "WaitTimeSeconds" else f"between {low} and {high}"
+    return invalid_value(value, name, f"Must be {wanted}, if provided.")
 
 
 def texts(params: Params, name: str) -> list[str]:
@@ -108,7 +114,9 @@ def entries(params: Params, kind: str) -> list[dict[str, Any]]:
     for entry in value:
         if not isinstance(entry, dict):
             raise malformed("Entries must be a list of maps.")
-        id_ = text(entry, "Id")
+        id_ = optional_text(entry, "Id")
+        if id_ is None:
+            raise missing("Id")
         if not _BATCH_ID.fullmatch(id_):
             raise in_batch(
                 "InvalidBatchEntryId",

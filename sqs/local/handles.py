@@ -1,20 +1,18 @@
-"""Receipt handles: opaque to callers, and to us queue, message and delivery, so that they outlive a restart."""
+"""Receipt handles: opaque to callers, and to us message, delivery and queue, so that they outlive a restart."""
 
 from __future__ import annotations
-
-from binascii import a2b_base64, b2a_base64
 
 from sqs.local.errors import bad_handle
 
 
 def encode(queue: str, message_id: str, delivery: int) -> str:
-    return b2a_base64(f"{queue}/{message_id}/{delivery}".encode(), newline=False).decode()
+    return f"{message_id}/{delivery}/{queue}"
 
 
 def decode(handle: str, queue: str) -> tuple[str, int]:
     """Message id and delivery. Raises SqsError unless it is a handle of `queue`."""
     try:
-        name, message_id, delivery = a2b_base64(handle).decode("ascii").split("/")
+        message_id, delivery, name = handle.split("/")
         if name == queue:
             return message_id, int(delivery)
     except ValueError:

@@ -10,7 +10,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024  # a batch of 1 MiB, every byte escaped as \u00xx, and its attributes
+MAX_WAITING_BYTES: Final = 64 * 1024  # read from a client that has an answer coming: the rest is left to the kernel
 REQUEST_SECONDS: Final = 30.0  # from its first byte, a request must be whole in this time
+UNREAD_SECONDS: Final = 60.0  # a client that reads nothing of its answers for so long is gone
 _HUNG_UP: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 _REASONS: Final = {
     200: "OK",
@@ -26,8 +28,6 @@ _REASONS: Final = {
     503: "Service Unavailable",
 }
 _STATUS_LINES: Final = {status: f"HTTP/1.1 {status} {text}\r\n".encode() for status, text in _REASONS.items()}
-# All connections live on one thread, and each empties it before the next one reads.
-_INBOX: Final = memoryview(bytearray(256 * 1024))
 
 
 class Request(NamedTuple):
@@ -47,19 +47,21 @@ class Handler(Protocol):
         """The bytes were no request; the connection ends after the reply."""
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(asyncio.Protocol):
     """One client. `on_lost` is called when it goes while a request waits for its answer."""
 
     def __init__(self, handler: Handler, connections: set[Connection]) -> None:
         self._handler = handler
         self._connections = connections
-        self._buffer = bytearray()
+        self._buffer: bytes | bytearray = b""  # what came and is not answered yet
         self._head: tuple[str, dict[str, str]] | None = None
-        self._body_bytes = 0
+        self._body_start = self._body_end = 0  # in the buffer, once there is a head
         self._busy = False
         self._paused = False
+        self._reading = True
         self._keep_alive = True
         self._timeout: asyncio.TimerHandle | None = None
+        self._unread_timeout: asyncio.TimerHandle | None = None
         self._transport: Any = None
         self._poll: Any = None
         self.lost = False
@@ -86,6 +88,7 @@ class Connection(asyncio.BufferedProtocol):
     def _gone(self) -> None:
         self.lost = True
         self._stop_clock()
+        self._stop_unread_clock()
         on_lost, self.on_lost = self.on_lost, None
         if on_lost is not None:
             on_lost()
@@ -93,11 +96,28 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """The client does not read its answers: there are no more of them until it does."""
         self._paused = True
+        self._watch_unread(self._transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         self._paused = False
-        if self._buffer:
+        self._stop_unread_clock()
+        if self._buffer or not self._reading:
             asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _watch_unread(self, unread_bytes: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._unread_timeout = loop.call_later(UNREAD_SECONDS, self._end_unless_read, unread_bytes)
+
+    def _end_unless_read(self, before_bytes: int) -> None:
+        unread_bytes = self._transport.get_write_buffer_size()
+        if unread_bytes < before_bytes:
+            self._watch_unread(unread_bytes)
+        else:
+            self._transport.abort()
+
+    def abandon(self) -> None:
+        """Of a client that is not `alive`: while nothing is read from it, the loop does not see its end."""
+        self._transport.abort()
 
     def alive(self) -> bool:
         """Whether the client is still there, by what the kernel knows: its end may not have reached the loop yet."""
@@ -105,70 +125,81 @@ class Connection(asyncio.BufferedProtocol):
             return False
         return self._poll is None or not self._poll.poll(0)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return _INBOX
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._buffer += _INBOX[:nbytes]
+    def data_received(self, data: bytes) -> None:
+        if not self._buffer:
+            self._buffer = data
+        else:
+            if isinstance(self._buffer, bytes):
+                self._buffer = bytearray(self._buffer)
+            self._buffer += data
         if not self._busy and not self._paused:
             self._next()
-        elif len(self._buffer) > MAX_HEADER_BYTES + MAX_BODY_BYTES:
-            self._transport.abort()
+        elif self._reading and len(self._buffer) > MAX_WAITING_BYTES:
+            self._reading = False
+            self._transport.pause_reading()
 
     def _next(self) -> None:
         """Starts on the next request if it is whole."""
-        if self._head is None and not self._read_head():
+        head = self._head or self._read_head()
+        if head is None or len(self._buffer) < self._body_end:
+            if not self._reading:
+                self._reading = True
+                self._transport.resume_reading()
             return
-        if self._head is None or len(self._buffer) < self._body_bytes:
-            return
-        request = Request(*self._head, bytes(self._buffer[: self._body_bytes]))
-        del self._buffer[: self._body_bytes]
+        request = Request(*head, bytes(self._buffer[self._body_start : self._body_end]))
+        if isinstance(self._buffer, bytes):
+            self._buffer = self._buffer[self._body_end :]
+        else:
+            del self._buffer[: self._body_end]
         self._head = None
         self._busy = True
         if self._timeout is not None:
             self._stop_clock()
         self._handler.handle(self, request)
 
-    def _read_head(self) -> bool:
-        """Whether there is a whole head that asks for what we do; answers it otherwise."""
+    def _read_head(self) -> tuple[str, dict[str, str]] | None:
+        """The head, if it is whole and asks for what we do; answers it if it does not."""
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0 or end > MAX_HEADER_BYTES:
             if len(self._buffer) > MAX_HEADER_BYTES:
                 self._refuse(431, "The request's headers are too long.")
             elif self._buffer:
                 self._start_clock()
-            return False
+            return None
         line, *rest = self._buffer[:end].decode("latin-1").lstrip("\r\n").split("\r\n")
-        del self._buffer[: end + 4]
         if line.count(" ") != 2 or " HTTP/1." not in line:
             self._refuse(400, "The request line is malformed.")
-            return False
-        headers = {name.lower(): value.strip() for name, _, value in [header.partition(":") for header in rest]}
+            return None
+        headers = {}
+        for header in rest:
+            name, _, value = header.partition(":")
+            headers[name.lower()] = value.strip()
         if "transfer-encoding" in headers:
             self._refuse(501, "Transfer-Encoding is not supported: send a Content-Length.")
-            return False
+            return None
         length = headers.get("content-length") or "0"
         if not (length.isascii() and length.isdigit()):
             self._refuse(400, "The Content-Length is malformed.")
-            return False
+            return None
         if len(length) > 9 or int(length) > MAX_BODY_BYTES:
             self._refuse(413, f"The request is longer than {MAX_BODY_BYTES} bytes.")
-            return False
-        self._body_bytes = int(length)
+            return None
+        self._body_start = end + 4
+        self._body_end = self._body_start + int(length)
         self._head = (line, headers)
         if "connection" in headers or line.endswith("1.0"):
             wish = headers.get("connection", "").lower()
             self._keep_alive = wish != "close" and (wish == "keep-alive" or not line.endswith("1.0"))
-        if len(self._buffer) < self._body_bytes:
+        if len(self._buffer) < self._body_end:
             self._start_clock()
             if headers.get("expect", "").lower() == "100-continue":
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return True
+        return self._head
 
     def _refuse(self, status: int, reason: str) -> None:
         self._busy = True
         self._keep_alive = False
-        self._buffer.clear()
+        self._buffer = b""
         self._stop_clock()
         self._handler.refuse(self, status, reason)
 
@@ -183,6 +214,11 @@ class Connection(asyncio.BufferedProtocol):
             self._timeout.cancel()
             self._timeout = None
 
+    def _stop_unread_clock(self) -> None:
+        if self._unread_timeout is not None:
+            self._unread_timeout.cancel()
+            self._unread_timeout = None
+
     def reply(self, status: int, headers: bytes, body: bytes) -> None:
         """`headers`: whole lines, each with its line end. Then takes up the next request."""
         self.on_lost = None
@@ -196,7 +232,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.close()
             return
         self._busy = False
-        if self._buffer:
+        if self._buffer or not self._reading:
             asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:

@@ -1,34 +1,30 @@
 """The journal: an append-only log in segments, synced to disk in groups.
 
-A line is the CRC-32 of its JSON as 8 hexadecimal digits, a space, the JSON, a newline. Space is allocated ahead and
-filled with zeros, so that a full disk is met before anything is promised (`make_room`), and so that a sync writes data
-alone: on ext4, 140 µs instead of 220 where the space is only reserved. What a crash left half-written is behind
-everything ever called durable.
+Space is allocated ahead, so that a full disk is met before anything is promised (`make_room`), and filled with zeros,
+so that a sync writes data alone: on ext4, 140 µs instead of 220 where the space is only reserved. What a crash left
+half-written is behind everything ever called durable.
 
+A spare file stands ready as the next segment of a full disk: what grows the store (a send) is refused as soon as there
+is none, so that what is there can still be received and deleted, and the journal be cleaned.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import io
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
-from zlib import crc32
 
-from sqs.local import codec
+from sqs.local.segment import Segment, encoded, reserve, write_at
 
-SEGMENT_BYTES: Final = 16 * 1024 * 1024
-ALLOCATION_BYTES: Final = 1024 * 1024
-ROOM_BYTES: Final = 128 * 1024  # for the lines of one request, besides what it carries itself
-# Linux has both; elsewhere a full disk is met at the sync, which ends the server.
-_allocate = getattr(os, "posix_fallocate", lambda fd, offset, length: os.ftruncate(fd, offset + length))
-_sync_data = getattr(os, "fdatasync", os.fsync)
-
-Write = tuple["Segment", int, list[bytes]]
+ROOM_BYTES: Final = 128 * 1024  # for the lines of one request, besides what it carries itself: the store bounds them
+_NAME: Final = re.compile(r"journal-(\d{8,})\.log")
+AFTER: Final = "after"  # a segment's first event: the number of the one before it, and where that one ends
+_sync_data = getattr(os, "fdatasync", os.fsync)  # Linux has it
 
 
 class JournalError(Exception):
@@ -39,108 +35,69 @@ class JournalFull(Exception):
     """There is no room on the disk for another line."""
 
 
-class Segment:
-    """One file of the journal. `end` is where the next line goes."""
-
-    def __init__(self, path: Path, number: int) -> None:
-        self.path = path
-        self.number = number
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self.end = 0
-        self.allocated = os.fstat(self.fd).st_size
-
-    def allocate(self, end: int) -> None:
-        """Makes the file long enough; raises OSError where the disk is too full."""
-        if end > self.allocated:
-            wanted = -(-end // ALLOCATION_BYTES) * ALLOCATION_BYTES
-            _allocate(self.fd, self.allocated, wanted - self.allocated)
-            _write_at(self.fd, bytes(wanted - self.allocated), self.allocated)
-            self.allocated = wanted
-
-    def lines(self) -> Iterator[list[Any]]:
-        """The whole lines from the start; leaves `end` behind the last one."""
-        os.lseek(self.fd, 0, os.SEEK_SET)
-        with io.BufferedReader(io.FileIO(self.fd, closefd=False), 1024 * 1024) as file:
-            # The zeros behind the last line would make one long line.
-            while file.peek(1)[:1] not in (b"", b"\0"):
-                line = file.readline()
-                events = decoded(line)
-                if events is None:
-                    return
-                self.end += len(line)
-                yield events
-
-    def unread_bytes(self) -> int:
-        """How much there is behind the last line, the zeros at the end left out."""
-        return len(os.pread(self.fd, self.allocated - self.end, self.end).rstrip(b"\0"))
-
-    def cut(self) -> int:
-        """Removes what is behind the last line; gives how much there was."""
-        lost_bytes = self.unread_bytes()
-        if lost_bytes:
-            os.ftruncate(self.fd, self.end)
-            os.fsync(self.fd)
-            self.allocated = self.end
-        return lost_bytes
-
-
-def encoded(events: Any) -> bytes:
-    text = codec.encode(events)
-    return b"%08x %b\n" % (crc32(text), text)
-
-
-def decoded(line: bytes) -> list[Any] | None:
-    """The events of a line, None where it is not whole."""
-    text = line[9:-1]
-    if line[-1:] != b"\n" or line[:9] != b"%08x " % crc32(text):
-        return None
-    events: list[Any] = codec.decode(text)
-    return events
-
-
 class Journal:
-    """The segments of one data directory."""
+    """The segments of one data directory. The last one is open."""
 
     def __init__(self, directory: Path) -> None:
         """Raises JournalError where another server uses the directory, and OSError where it cannot be written."""
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
+        self._spare = directory / "journal.spare"
+        self.spare_bytes = 0  # of the file that stands ready, if one does
         self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             os.close(self._lock)
+            if error.errno != errno.EWOULDBLOCK:
+                raise
             raise JournalError(f"the data directory {directory} is in use by another server") from None
-        paths = sorted(directory.glob("journal-*.log"))
-        self.segments = [Segment(path, int(path.stem.removeprefix("journal-"))) for path in paths]
-        self._pending: list[Write] = []
+        named = [(path, _NAME.fullmatch(path.name)) for path in directory.iterdir()]
+        found = [Segment(path, int(match[1])) for path, match in named if match]
+        self.segments = sorted(found, key=lambda segment: segment.number)
+        self._pending: list[bytes] = []
         self._unsynced = False  # the newest segment; the others are on disk
         self._failure: OSError | None = None
 
     def read(self) -> Iterator[tuple[int, list[Any]]]:
         """Segment number and events of every line, oldest first.
 
-        Raises JournalError for damage that is not a crash's: what a crash cuts short has no whole line behind it.
+        Raises JournalError for damage in a segment that is not the newest, or one that is missing, which no crash
+        leaves behind. In the newest one damage looks as a crash's does: `start` cuts it off, and keeps it in a file.
         """
-        damaged: Segment | None = None
+        before: Segment | None = None
+        rest_bytes = 0
         for segment in self.segments:
+            segment.open()
             for events in segment.lines():
-                if damaged is not None:
-                    raise JournalError(f"{damaged.path} is damaged at byte {damaged.end}")
+                if before is not None and segment.end == segment.header_bytes:
+                    _check_before(events, before, segment, rest_bytes)
                 yield segment.number, events
-            if segment.unread_bytes():
-                damaged = segment
+            before, rest_bytes = segment, segment.unread_bytes()
+            if segment is not self.segments[-1]:
+                segment.close()
 
     def start(self, header: list[Any]) -> int:
-        """Opens the journal for writing, after `read`. Gives how many bytes of an unfinished write were dropped."""
-        lost_bytes = sum(segment.cut() for segment in self.segments)
+        """Opens the journal for writing, after `read`. Gives how many bytes behind the last whole line were cut off."""
+        lost_bytes = 0
+        while len(self.segments) > 1 and not self.segments[-1].end:
+            # A crash came between the file and its first line, so nothing rests on it.
+            empty = self.segments.pop()
+            lost_bytes += empty.cut()
+            empty.close()
+            empty.path.unlink()
+            self.segments[-1].open()
+        if self.segments:
+            lost_bytes += self.segments[-1].cut()
+            # A server that was killed had written it, perhaps not synced: from here on it counts as on disk.
+            _sync_data(self.segments[-1].fd)
         if not self.segments:
             self._new_segment(header)
         elif not self.segments[-1].end:
-            # A crash came between the file and its first line, which no segment is without.
             line = encoded(header)
             self.segments[-1].allocate(len(line))
-            self._append(line)
+            self._begin(line)
+        self.make_spare()
         return lost_bytes
 
     @property
@@ -149,45 +106,108 @@ class Journal:
 
     @property
     def length_bytes(self) -> int:
+        """Of all lines: what it takes of the disk, but for the spare and the newest one's allocation."""
         return sum(segment.end for segment in self.segments)
 
-    def has_room(self, room_bytes: int) -> bool:
-        active = self.segments[-1]
-        return active.end + room_bytes <= min(active.allocated, SEGMENT_BYTES)
+    @property
+    def header_bytes(self) -> int:
+        return self.segments[-1].header_bytes
 
-    def make_room(self, room_bytes: int, header: Callable[[], list[Any]]) -> None:
+    @property
+    def room_bytes(self) -> int:
+        """For which no more of the disk is needed: what is allocated, and the spare."""
+        active = self.segments[-1]
+        return max(0, active.allocated - active.end) + self.spare_bytes
+
+    @property
+    def has_spare(self) -> bool:
+        """Whether a file as long as a segment may be stands ready."""
+        return self.spare_bytes >= self.segments[-1].limit
+
+    def has_room(self, room_bytes: int, *, growing: bool) -> bool:
+        """Whether `make_room` has nothing to do."""
+        active = self.segments[-1]
+        return active.end + room_bytes <= min(active.allocated, active.limit) and (self.has_spare or not growing)
+
+    def make_room(self, room_bytes: int, header: Callable[[], list[Any]], *, growing: bool) -> None:
         """Makes room for lines of this many bytes, in a new segment if need be, which begins with the `header`.
 
-        Raises JournalFull where the disk has none.
+        What is not `growing` may take the spare. Raises JournalFull where the disk has no room.
         """
+        if growing and not self.make_spare():
+            raise JournalFull("there is no room for the file that is kept ready for receives and deletes")
         active = self.segments[-1]
         try:
-            if active.end + room_bytes > SEGMENT_BYTES:
-                # No line may be on disk before the lines ahead of it.
-                self.sync()
-                self._new_segment(header(), room_bytes)
-            else:
-                active.allocate(active.end + room_bytes)
+            if active.end + room_bytes <= active.limit:
+                try:
+                    active.allocate(active.end + room_bytes)
+                except OSError:
+                    if growing or not self.spare_bytes:
+                        raise
+                else:
+                    return
+            self.turn(header, room_bytes, growing=growing)
         except OSError as error:
             raise JournalFull(str(error)) from error
 
-    def drop_oldest(self) -> None:
-        segment = self.segments.pop(0)
-        os.close(segment.fd)
-        segment.path.unlink()
+    def turn(self, header: Callable[[], list[Any]], room_bytes: int = 0, *, growing: bool = False) -> None:
+        """Begins a new segment. Raises OSError where the disk has no room, or fails."""
+        # No line may be on disk before the lines ahead of it.
+        self.sync()
+        before = self.segments[-1]
+        self._new_segment([[AFTER, before.number, before.end], *header()], room_bytes, may_take_spare=not growing)
+        before.give_back()
+        before.close()
 
-    def _new_segment(self, header: list[Any], room_bytes: int = 0) -> None:
+    def make_spare(self) -> bool:
+        """Whether a spare stands ready, now that it was tried."""
+        if not self.has_spare:
+            try:
+                fd = os.open(self._spare, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError:
+                return False
+            try:
+                reserve(fd, 0, self.segments[-1].limit)
+                self.spare_bytes = self.segments[-1].limit
+            except OSError:
+                if not self.spare_bytes:
+                    self._spare.unlink(missing_ok=True)
+            finally:
+                os.close(fd)
+        return self.has_spare
+
+    def drop_oldest(self) -> None:
+        """Removes a segment of which nothing lives. Raises OSError where it cannot be removed."""
+        self.segments[0].path.unlink(missing_ok=True)
+        self.segments.pop(0).close()
+
+    def _new_segment(self, header: list[Any], room_bytes: int = 0, *, may_take_spare: bool = False) -> None:
         number = self.number + 1 if self.segments else 1
         line = encoded(header)
         segment = Segment(self._directory / f"journal-{number:08d}.log", number)
         try:
+            segment.open()
             segment.allocate(len(line) + room_bytes)
             _sync_directory(self._directory)
         except OSError:
-            os.close(segment.fd)
-            segment.path.unlink()
-            raise
+            segment.close()
+            segment.path.unlink(missing_ok=True)
+            if not (may_take_spare and self.spare_bytes):
+                raise
+            self._take_spare(segment, len(line) + room_bytes)
         self.segments.append(segment)
+        self._begin(line)
+
+    def _take_spare(self, segment: Segment, needed_bytes: int) -> None:
+        if self.spare_bytes < needed_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.spare_bytes = 0
+        self._spare.rename(segment.path)
+        segment.open()
+        _sync_directory(self._directory)
+
+    def _begin(self, line: bytes) -> None:
+        self.segments[-1].header_bytes = len(line)
         self._append(line)
 
     def append(self, events: Any) -> None:
@@ -195,12 +215,11 @@ class Journal:
         self._append(encoded(events))
 
     def _append(self, line: bytes) -> None:
+        self._pending.append(line)
         segment = self.segments[-1]
-        if self._pending and self._pending[-1][0] is segment:
-            self._pending[-1][2].append(line)
-        else:
-            self._pending.append((segment, segment.end, [line]))
         segment.end += len(line)
+        # A line that outgrew its room has made the file longer: what is allocated next comes behind it.
+        segment.allocated = max(segment.allocated, segment.end)
 
     def write(self) -> None:
         """Hands what is pending to the system, which keeps it when the server is killed.
@@ -209,11 +228,14 @@ class Journal:
         """
         if self._failure is not None:
             raise self._failure
-        group, self._pending = self._pending, []
+        if not self._pending:
+            return
+        group = b"".join(self._pending)
+        self._pending = []
+        active = self.segments[-1]
+        self._unsynced = True
         try:
-            for segment, offset, lines in group:
-                _write_at(segment.fd, b"".join(lines), offset)
-                self._unsynced = True
+            write_at(active.fd, group, active.end - len(group))
         except OSError as error:
             self._failure = error
             raise
@@ -238,16 +260,21 @@ class Journal:
         self._pending = []
         self._failure = OSError(errno.EBADF, "the journal is closed")
         for segment in self.segments:
-            os.close(segment.fd)
+            segment.close()
         os.close(self._lock)
 
 
-def _write_at(fd: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(fd, view, offset)
-        view = view[written:]
-        offset += written
+def _check_before(first_line: list[Any], before: Segment, segment: Segment, rest_bytes: int) -> None:
+    """Raises JournalError where the segment was begun behind another one, or behind more of it than there is."""
+    event = first_line[0] if first_line else []
+    if event[:1] == [AFTER]:
+        number, whole = event[1], before.end == event[2]
+    else:  # of an earlier version, which wrote no such event
+        number, whole = segment.number - 1, not rest_bytes
+    if before.number != number:
+        raise JournalError(f"a file that {segment.path} comes after is missing: journal-{number:08d}.log")
+    if not whole:
+        raise JournalError(f"{before.path} is damaged at byte {before.end}")
 
 
 def _sync_directory(directory: Path) -> None:

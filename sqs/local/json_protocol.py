@@ -18,13 +18,16 @@ def parsed(request: Request) -> tuple[str, dict[str, Any]]:
     target = request.headers.get("x-amz-target", "")
     if not target.startswith(_TARGET):
         raise SqsError("InvalidAction", "The header X-Amz-Target must name an operation of AmazonSQS.")
+    body = request.body
     try:
-        params = codec.decode(request.body) if request.body.strip() else {}
+        params = codec.decode(body) if body else {}
     except (ValueError, RecursionError):
-        raise malformed("The request is not JSON.") from None
+        if body.strip():
+            raise malformed("The request is not JSON.") from None
+        params = {}
     if not isinstance(params, dict):
         raise malformed("The request must be a JSON object.")
-    if b"\\ud" in request.body or b"\\uD" in request.body:
+    if b"\\" in body and (b"\\ud" in body or b"\\uD" in body):
         fields.check_unicode(params)
     return target[len(_TARGET) :], params
 
@@ -37,5 +40,5 @@ def shown(answer: Mapping[str, Any], request_id: str) -> tuple[bytes, bytes]:
 def shown_error(error: SqsError, request_id: str) -> tuple[bytes, bytes]:
     fault = "Receiver" if error.receiver_fault else "Sender"
     header = f"x-amzn-query-error: {error.query_code};{fault}\r\n".encode()
-    body = codec.encode({"__type": f"com.amazonaws.sqs#{error.shape}", "message": error.message})
+    body = codec.encode({"__type": error.type, "message": error.message})
     return header + _HEADERS % request_id.encode(), body

@@ -65,6 +65,29 @@ class Message:
         """For heaps, where one message may stand twice with the same time."""
         return self.sequence < other.sequence
 
+    def become_dead_letter(self, source_arn: str, enqueued_ms: int | None) -> None:
+        """Ready in a dead-letter queue, where limits count anew. `enqueued_ms`: of a FIFO queue, when it is moved.
+
+        A FIFO queue's message is then as old as its move, and its own id keeps it apart from others that were sent
+        under the same deduplication id (SQSDeveloperGuide/setting-up-dead-letter-queue-retention and
+        sqs-configure-dead-letter-queue-redrive).
+        """
+        self.state = READY
+        self.counted_from = self.receive_count
+        self.source_arn = source_arn
+        if enqueued_ms is not None:
+            self.sent_ms = enqueued_ms
+            self.dedup_id = self.id
+
+    def content_bytes(self) -> int:
+        """Body, attributes and trace header in UTF-8, which JSON's escapes may double."""
+        size_bytes = len(self.body) if self.body.isascii() else len(self.body.encode())
+        if self.trace_header is not None:
+            size_bytes += len(self.trace_header.encode())
+        for name, attribute in (self.attributes or {}).items():
+            size_bytes += len(name) + sum(len(field) + len(value.encode()) for field, value in attribute.items())
+        return size_bytes
+
     def row(self) -> MessageRow:
         """Everything but the segment, as the journal keeps it. A lease keeps running by `due_ms`.
 

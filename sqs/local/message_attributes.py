@@ -5,7 +5,8 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from sqs import limits
@@ -17,7 +18,13 @@ Attributes = dict[str, dict[str, str]]
 MAX_NAME_CHARACTERS: Final = 256  # SQSDeveloperGuide/sqs-message-metadata
 _NAME: Final = re.compile(r"[A-Za-z0-9_.\-]+")
 _RESERVED: Final = ("aws.", "amazon.")
-_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_MAX_TRACE_HEADER_CHARACTERS: Final = 256  # of AWS X-Ray's, some 100 are needed; each message of a batch has a copy
+_MAX_GIVEN_TRACE_HEADER_CHARACTERS: Final = 4_096  # its size counts for no other limit
+_ALL: Final = frozenset(("All", ".*", "*"))
+_NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+# SQSDeveloperGuide/sqs-message-metadata: "up to 38 digits of precision, and it can be between 10^-128 and 10^+126"
+_MAX_DIGITS: Final = 38
+_SMALLEST, _GREATEST = Decimal("1e-128"), Decimal("1e126")
 
 
 def checked(value: object) -> tuple[Attributes | None, int]:
@@ -50,14 +57,25 @@ def trace_header(value: object) -> str | None:
     attribute, _ = _checked_one("AWSTraceHeader", value["AWSTraceHeader"])
     if attribute["DataType"] != "String":
         raise invalid("Message system attribute 'AWSTraceHeader' must be of type String.")
+    if len(attribute["StringValue"]) > _MAX_GIVEN_TRACE_HEADER_CHARACTERS:
+        reason = f"must be at most {_MAX_GIVEN_TRACE_HEADER_CHARACTERS} characters long"
+        raise invalid(f"Message system attribute 'AWSTraceHeader' {reason}.")
     return attribute["StringValue"]
 
 
+def trace_header_of_request(headers: Mapping[str, str]) -> str | None:
+    """What a request's X-Amzn-Trace-Id gives to messages without a trace header of their own, if it is one."""
+    header = headers.get("x-amzn-trace-id")
+    if header is None or len(header) > _MAX_TRACE_HEADER_CHARACTERS or not (header.isascii() and header.isprintable()):
+        return None
+    return header or None
+
+
 def chosen(attributes: Attributes, wanted: Sequence[str]) -> Attributes:
-    """Those named, by full name, `prefix.*`, or all by `All` and `.*`."""
-    if "All" in wanted or ".*" in wanted:
+    """Those named, by full name or `prefix.*` (the dot is no part of the prefix), or all by `All`, `.*` and `*`."""
+    if not _ALL.isdisjoint(wanted):
         return attributes
-    prefixes = tuple(name[:-1] for name in wanted if name.endswith(".*"))
+    prefixes = tuple(name[:-2] for name in wanted if name.endswith(".*"))
     return {
         name: attribute
         for name, attribute in attributes.items()
@@ -91,11 +109,11 @@ def _checked_one(name: str, attribute: object) -> tuple[dict[str, str], int]:
     field = "BinaryValue" if kind == "Binary" else "StringValue"
     value = attribute.get(field)
     if value is None or value == "":
-        raise invalid(f"The message attribute '{name}' must contain a non-empty value of type {kind}.")
+        raise invalid(f"Message (user) attribute '{name}' must contain a non-empty value of type '{kind}'.")
     if not isinstance(value, str):
         raise malformed(f"{field} of the message attribute {name} must be a string.")
     text, size_bytes = _value(name, kind, value)
-    return {"DataType": data_type, field: text}, size_bytes + len(data_type.encode())
+    return {"DataType": data_type, field: text}, size_bytes + len(_encoded(data_type))
 
 
 def _value(name: str, kind: str, value: str) -> tuple[str, int]:
@@ -105,6 +123,26 @@ def _value(name: str, kind: str, value: str) -> tuple[str, int]:
         except (binascii.Error, ValueError):
             raise malformed(f"BinaryValue of the message attribute {name} is not base64.") from None
         return b64encode(decoded).decode(), len(decoded)
-    if kind == "Number" and not _NUMBER.fullmatch(value):
+    if kind == "Number" and not _is_number(value):
         raise invalid_value(value, name, "Can't cast the value of message attribute to a number.")
-    return value, len(encoded_body(value))
+    return value, len(_encoded(value))
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8, of what bodies may hold; another error than theirs refuses the rest."""
+    try:
+        return encoded_body(text)
+    except SqsError as error:
+        raise invalid(error.message) from None
+
+
+def _is_number(text: str) -> bool:
+    if not _NUMBER.fullmatch(text):
+        return False
+    digits = text.lower().partition("e")[0].replace(".", "").strip("+-").strip("0")
+    if not digits:
+        return True
+    try:
+        return len(digits) <= _MAX_DIGITS and _SMALLEST <= Decimal(text).copy_abs() <= _GREATEST
+    except InvalidOperation:  # of an exponent that no Decimal has
+        return False

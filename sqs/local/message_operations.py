@@ -3,111 +3,128 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from sqs import limits
 from sqs.local import digest, fields, message_attributes
 from sqs.local.errors import SqsError, in_batch, invalid, invalid_value, missing
 from sqs.local.fields import Params
+from sqs.local.message import Message
 from sqs.local.operations import Answer, Call
 from sqs.local.queue import Queue
 from sqs.local.receiving import shown_sequence
-from sqs.local.store import Draft
-
-Entry = TypeVar("Entry")
 
 
 def send_message(call: Call) -> Answer:
     queue = call.queue()
-    draft, size_bytes = _draft(call.params, queue)
-    if size_bytes > queue.settings.max_bytes:
-        most = queue.settings.max_bytes
-        raise invalid(f"One or more parameters are invalid. Reason: Message must be shorter than {most} bytes.")
-    return _sent(call, queue, draft)
+    message, delay_ms, size_bytes = _draft(call.params, queue)
+    _check_size(size_bytes, queue)
+    return _sent(call, queue, message, delay_ms, message_attributes.trace_header_of_request(call.request.headers))
 
 
 def send_message_batch(call: Call) -> Answer:
     queue = call.queue()
-    drafts: list[tuple[str, Draft | SqsError]] = []
+    drafts: list[tuple[str, Message, int | None]] = []
+    failed: list[Answer] = []
     total_bytes = 0
-    for entry in fields.entries(call.params, "SendMessageBatchRequestEntry"):
+    entries = fields.entries(call.params, "SendMessageBatchRequestEntry")
+    if queue.settings.fifo:
+        _check_fifo_batch(entries, queue)
+    for entry in entries:
         try:
-            draft, size_bytes = _draft(entry, queue)
+            message, delay_ms, size_bytes = _draft(entry, queue)
+            total_bytes += size_bytes
+            _check_size(size_bytes, queue)
+            drafts.append((entry["Id"], message, delay_ms))
         except SqsError as error:
-            drafts.append((entry["Id"], error))
-            continue
-        total_bytes += size_bytes
-        if size_bytes > queue.settings.max_bytes:
-            most = queue.settings.max_bytes
-            reason = f"One or more parameters are invalid. Reason: Message must be shorter than {most} bytes."
-            drafts.append((entry["Id"], invalid(reason)))
-        else:
-            drafts.append((entry["Id"], draft))
+            failed.append(_failure(entry["Id"], error))
     if total_bytes > limits.MAX_MESSAGE_BYTES:
         most = limits.MAX_MESSAGE_BYTES
         reason = f"Batch requests cannot be longer than {most} bytes. You have sent {total_bytes} bytes."
         raise in_batch("BatchRequestTooLong", reason)
+    done = []
+    trace_header = message_attributes.trace_header_of_request(call.request.headers)
+    for id_, message, delay_ms in drafts:
+        answer = _sent(call, queue, message, delay_ms, trace_header)
+        answer["Id"] = id_
+        done.append(answer)
+    return _batch_answer(done, failed)
 
-    def each(draft: Draft | SqsError) -> Answer:
-        if isinstance(draft, SqsError):
-            raise draft
-        return _sent(call, queue, draft)
 
-    return _batch(drafts, each)
+def _check_size(size_bytes: int, queue: Queue) -> None:
+    most = queue.settings.max_bytes
+    if size_bytes > most:
+        raise invalid(f"One or more parameters are invalid. Reason: Message must be shorter than {most} bytes.")
 
 
-def _draft(params: Params, queue: Queue) -> tuple[Draft, int]:
+def _draft(params: Params, queue: Queue) -> tuple[Message, int | None, int]:
+    """A checked message, yet without id and times; its delay in ms where one was given; its size in bytes."""
     body = fields.text(params, "MessageBody")
     encoded = fields.encoded_body(body)
-    draft = Draft(body, digest.of_body(encoded))
-    attribute_bytes = 0
+    message = Message("", 0, 0, body, digest.of_body(encoded))
+    attribute_bytes, delay_ms = 0, None
     # Most messages are a body, beside an Id or a QueueUrl.
     if len(params) > 2:
-        attribute_bytes = _add_options(draft, params)
+        attribute_bytes, delay_ms = _add_options(message, params)
     if queue.settings.fifo:
-        _check_fifo(draft, queue, encoded)
-    elif draft.dedup_id is not None:
+        _check_fifo(message, delay_ms, queue, encoded)
+        delay_ms = None
+    elif message.dedup_id is not None:
         reason = "The request include parameter that is not valid for this queue type"
-        raise invalid_value(draft.dedup_id, "MessageDeduplicationId", reason)
-    return draft, len(encoded) + attribute_bytes
+        raise invalid_value(message.dedup_id, "MessageDeduplicationId", reason)
+    return message, delay_ms, len(encoded) + attribute_bytes
 
 
-def _add_options(draft: Draft, params: Params) -> int:
-    """What else the sender has said; gives the size of the message attributes in bytes."""
-    draft.attributes, attribute_bytes = message_attributes.checked(params.get("MessageAttributes"))
-    draft.attributes_md5 = digest.of_attributes(draft.attributes) if draft.attributes else None
-    draft.trace_header = message_attributes.trace_header(params.get("MessageSystemAttributes"))
-    draft.group = fields.group_or_dedup_id(params, "MessageGroupId")
-    draft.dedup_id = fields.group_or_dedup_id(params, "MessageDeduplicationId")
+def _add_options(message: Message, params: Params) -> tuple[int, int | None]:
+    """What else the sender has said; gives the size of the message attributes in bytes, and the delay in ms."""
+    message.attributes, attribute_bytes = message_attributes.checked(params.get("MessageAttributes"))
+    message.attributes_md5 = digest.of_attributes(message.attributes) if message.attributes else None
+    message.trace_header = message_attributes.trace_header(params.get("MessageSystemAttributes"))
+    message.group = fields.group_or_dedup_id(params, "MessageGroupId")
+    message.dedup_id = fields.group_or_dedup_id(params, "MessageDeduplicationId")
     delay_seconds = fields.whole(params, "DelaySeconds", 0, limits.MAX_DELAY_SECONDS)
-    draft.delay_ms = None if delay_seconds is None else delay_seconds * 1000
-    return attribute_bytes
+    return attribute_bytes, None if delay_seconds is None else delay_seconds * 1000
 
 
-def _check_fifo(draft: Draft, queue: Queue, encoded: bytes) -> None:
-    if draft.group is None:
+def _check_fifo(message: Message, delay_ms: int | None, queue: Queue, encoded: bytes) -> None:
+    if message.group is None:
         raise missing("MessageGroupId")
-    if draft.delay_ms:
+    if delay_ms:
         reason = "The request include parameter that is not valid for this queue type."
-        raise invalid_value(draft.delay_ms // 1000, "DelaySeconds", reason)
-    draft.delay_ms = None
-    if draft.dedup_id is None:
+        raise invalid_value(delay_ms // 1000, "DelaySeconds", reason)
+    if message.dedup_id is None:
         if not queue.settings.content_dedup:
-            raise invalid(
-                "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided"
-                " explicitly"
-            )
-        draft.dedup_id = hashlib.sha256(encoded).hexdigest()
+            raise _no_dedup_id()
+        message.dedup_id = hashlib.sha256(encoded).hexdigest()
 
 
-def _sent(call: Call, queue: Queue, draft: Draft) -> Answer:
-    message_id, sequence = call.store.send(queue, draft, call.now_ms)
-    answer: Answer = {"MD5OfMessageBody": draft.body_md5, "MessageId": message_id}
-    if draft.attributes_md5:
-        answer["MD5OfMessageAttributes"] = draft.attributes_md5
-    if draft.trace_header:
-        header = {"AWSTraceHeader": {"DataType": "String", "StringValue": draft.trace_header}}
+def _check_fifo_batch(entries: Sequence[Params], queue: Queue) -> None:
+    """What a FIFO queue cannot do without refuses the whole batch, not the entry that lacks it alone."""
+    for entry in entries:
+        if entry.get("MessageGroupId") is None:
+            raise invalid(missing("MessageGroupId").message)
+        if entry.get("MessageDeduplicationId") is None and not queue.settings.content_dedup:
+            raise _no_dedup_id()
+
+
+def _no_dedup_id() -> SqsError:
+    return invalid(
+        "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly"
+    )
+
+
+def _sent(call: Call, queue: Queue, message: Message, delay_ms: int | None, trace_header: str | None) -> Answer:
+    """`trace_header`: of the request, for a message that has none of its own; it adds no sum to the answer."""
+    given_header = message.trace_header
+    if given_header is None:
+        message.trace_header = trace_header
+    message_id, sequence = call.store.send(queue, message, call.now_ms, delay_ms)
+    answer: Answer = {"MD5OfMessageBody": message.body_md5, "MessageId": message_id}
+    if message.attributes_md5:
+        answer["MD5OfMessageAttributes"] = message.attributes_md5
+    if given_header:
+        header = {"AWSTraceHeader": {"DataType": "String", "StringValue": given_header}}
         answer["MD5OfMessageSystemAttributes"] = digest.of_attributes(header)
     if queue.settings.fifo:
         answer["SequenceNumber"] = shown_sequence(sequence)
@@ -121,12 +138,10 @@ def delete_message(call: Call) -> Answer:
 
 def delete_message_batch(call: Call) -> Answer:
     queue = call.queue()
-
-    def each(entry: Params) -> Answer:
-        call.store.delete(queue, fields.text(entry, "ReceiptHandle"))
-        return {}
-
-    return _each(call, "DeleteMessageBatchRequestEntry", each)
+    delete = call.store.delete
+    return _each(
+        call, "DeleteMessageBatchRequestEntry", lambda entry: delete(queue, fields.text(entry, "ReceiptHandle"))
+    )
 
 
 def change_message_visibility(call: Call) -> Answer:
@@ -136,12 +151,8 @@ def change_message_visibility(call: Call) -> Answer:
 
 def change_message_visibility_batch(call: Call) -> Answer:
     queue = call.queue()
-
-    def each(entry: Params) -> Answer:
-        _change_visibility(call, queue, entry)
-        return {}
-
-    return _each(call, "ChangeMessageVisibilityBatchRequestEntry", each)
+    kind = "ChangeMessageVisibilityBatchRequestEntry"
+    return _each(call, kind, lambda entry: _change_visibility(call, queue, entry))
 
 
 def _change_visibility(call: Call, queue: Queue, params: Params) -> None:
@@ -152,30 +163,30 @@ def _change_visibility(call: Call, queue: Queue, params: Params) -> None:
     call.store.change_visibility(queue, handle, seconds, call.now_ms)
 
 
-def _each(call: Call, kind: str, act: Callable[[Params], Answer]) -> Answer:
-    return _batch([(entry["Id"], entry) for entry in fields.entries(call.params, kind)], act)
-
-
-def _batch(given: Iterable[tuple[str, Entry]], act: Callable[[Entry], Answer]) -> Answer:
+def _each(call: Call, kind: str, act: Callable[[Params], None]) -> Answer:
     """Each entry succeeds or fails alone."""
     done: list[Answer] = []
     failed: list[Answer] = []
-    for id_, entry in given:
+    for entry in fields.entries(call.params, kind):
         try:
-            done.append({"Id": id_, **act(entry)})
+            act(entry)
+            done.append({"Id": entry["Id"]})
         except SqsError as error:
-            failed.append(
-                {
-                    "Id": id_,
-                    "SenderFault": not error.receiver_fault,
-                    "Code": error.query_code,
-                    "Message": error.message,
-                }
-            )
-    answer: Answer = {"Successful": done}
-    if failed:
-        answer["Failed"] = failed
-    return answer
+            failed.append(_failure(entry["Id"], error))
+    return _batch_answer(done, failed)
+
+
+def _failure(id_: str, error: SqsError) -> Answer:
+    return {
+        "Id": id_,
+        "SenderFault": not error.receiver_fault,
+        "Code": error.query_code,
+        "Message": error.message,
+    }
+
+
+def _batch_answer(done: list[Answer], failed: list[Answer]) -> Answer:
+    return {"Successful": done, "Failed": failed} if failed else {"Successful": done}
 
 
 MESSAGE_OPERATIONS: Final[Mapping[str, Callable[[Call], Answer]]] = {

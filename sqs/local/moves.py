@@ -15,6 +15,7 @@ from sqs.local.store import Store
 RUNNING: Final = "RUNNING"
 MAX_MOVES_A_STEP: Final = 100  # so that a large move lets other requests in between
 MAX_BYTES_A_STEP: Final = 1024 * 1024
+STEP_ROOM_BYTES: Final = 5 * 1024 * 1024  # a step may exceed its bytes by one message, and escapes may double them
 KEPT_TASKS: Final = 10  # API_ListMessageMoveTasks: the most recent ones of a source queue
 
 
@@ -47,8 +48,9 @@ class Moves:
         self._paced_from: dict[str, tuple[int, int]] = {}
 
     @property
-    def running(self) -> bool:
-        return bool(self._paced_from)
+    def running(self) -> list[str]:
+        """The ids of the running tasks."""
+        return list(self._paced_from)
 
     def start(
         self, id_: str, source_arn: str, destination_arn: str | None, per_second: int | None, now_ms: int
@@ -62,15 +64,14 @@ class Moves:
         if not self._store.sources_of(source.name):
             raise invalid("Source queue must be configured as a Dead Letter Queue.")
         if any(task.status == RUNNING for task in self._of(source.name)):
-            raise unsupported(
+            raise invalid(
                 "There is already a task running. Only one active task is allowed for a source queue arn at a"
                 " given time."
             )
         task = MoveTask(id_, self._store.arn(source.name), destination_arn, per_second, now_ms, source.ready)
         self._tasks[task.id] = task
         self._paced_from[task.id] = (now_ms, 0)
-        for old in self._of(source.name)[:-KEPT_TASKS]:
-            del self._tasks[old.id]
+        self._forget_old(source.name)
         self._note(task)
         return task
 
@@ -91,12 +92,9 @@ class Moves:
         source = self._queue(source_arn, "SourceArn", now_ms)
         return self._of(source.name)[::-1][:count]
 
-    def step(self, now_ms: int) -> None:
-        """Moves what the tasks may have moved by now."""
-        for id_ in list(self._paced_from):
-            self._step(self._tasks[id_], now_ms)
-
-    def _step(self, task: MoveTask, now_ms: int) -> None:
+    def step(self, id_: str, now_ms: int) -> None:
+        """Moves what a running task may have moved by now, within the bounds of a step."""
+        task = self._tasks[id_]
         source = self._store.queues.get(name_of(task.source_arn))
         if source is None:
             self._finish(task, "FAILED", "AWS.SimpleQueueService.NonExistentQueue")
@@ -113,7 +111,7 @@ class Moves:
                 self._finish(task, "COMPLETED")
             elif self._bring_back(task, source, message, now_ms):
                 moved += 1
-                moved_bytes += len(message.body)
+                moved_bytes += message.content_bytes()
         source.end_call()
         if moved and task.status == RUNNING:
             self._note(task)
@@ -132,14 +130,18 @@ class Moves:
 
     def _queue(self, arn: str, parameter: str, now_ms: int) -> Queue:
         name = name_of(arn)
-        if name not in self._store.queues:
+        if name not in self._store.queues or arn != self._store.arn(name):
             reason = f"The resource that you specified for the {parameter} parameter doesn't exist."
             raise SqsError("ResourceNotFoundException", reason, status=404)
         return self._store.queue(name, now_ms)
 
     def _of(self, source: str) -> list[MoveTask]:
-        arn = self._store.arn(source)
-        return [task for task in self._tasks.values() if task.source_arn == arn]
+        """By the name alone: the server may have had another region when the task began."""
+        return [task for task in self._tasks.values() if name_of(task.source_arn) == source]
+
+    def _forget_old(self, source: str) -> None:
+        for old in self._of(source)[:-KEPT_TASKS]:
+            del self._tasks[old.id]
 
     def _finish(self, task: MoveTask, status: str, failure: str | None = None) -> None:
         task.status = status
@@ -161,3 +163,4 @@ class Moves:
         self._paced_from.pop(task.id, None)
         if task.status == RUNNING:
             self._paced_from[task.id] = (now_ms, task.moved)
+        self._forget_old(name_of(task.source_arn))

@@ -6,6 +6,7 @@ left in its heap and skipped; when more than half of the entries are such, the h
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
@@ -24,7 +25,7 @@ class Order(Protocol):
         """A message became ready."""
 
     def pop(self) -> Message | None:
-        """The next ready message, taken out; of a FIFO group that is free, or that this very call is emptying."""
+        """The next ready message, taken out; of a FIFO group that is open, or that this very call is emptying."""
 
     def hold(self, message: Message) -> None:
         """`message`, just popped, is in flight."""
@@ -96,22 +97,29 @@ class FairOrder:
 
 
 class _FifoGroup:
-    __slots__ = ("entries", "in_flight")
+    """`held`: the sequences of those in flight, sorted; as many as one receive takes, as they shut what is behind."""
+
+    __slots__ = ("entries", "held")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.in_flight = 0
+        self.held: list[int] = []
+
+    def is_open(self) -> bool:
+        """Whether the head may be delivered; there must be one."""
+        return not self.held or self.entries[0][0] < self.held[0]
 
 
 class FifoOrder:
-    """A group is shut while any of its messages is in flight; among free groups, the one with the oldest head is next.
+    """A message in flight shuts what is behind it in its group. Of the open groups, that with the oldest head is next.
 
-    One receive call may take several messages of one group, in order: they become in flight together.
+    One receive call may take several messages of one group, in order: they become in flight together. One of them that
+    comes back before the others is open again, as nothing before it is in flight.
     """
 
     def __init__(self) -> None:
         self._groups: dict[str | None, _FifoGroup] = {}
-        # Heads by sequence; an entry counts only while it is the head of a free group.
+        # Heads by sequence; an entry counts only while it is the head of an open group.
         self._heads: list[tuple[int, str | None]] = []
         self._taking: str | None = None
         self._dead = 0
@@ -123,8 +131,8 @@ class FifoOrder:
             group = self._groups[message.group] = _FifoGroup()
         heappush(group.entries, (message.sequence, message))
         self._entries += 1
-        if not group.in_flight and group.entries[0][1] is message:
-            heappush(self._heads, (message.sequence, message.group))
+        if group.entries[0][1] is message and group.is_open():
+            self._add_head(message.sequence, message.group)
 
     def pop(self) -> Message | None:
         if self._taking is not None:
@@ -135,7 +143,7 @@ class FifoOrder:
         while self._heads:
             sequence, name = heappop(self._heads)
             group = self._groups.get(name)
-            if group is None or group.in_flight or not group.entries or group.entries[0][0] != sequence:
+            if group is None or not group.entries or group.entries[0][0] != sequence or not group.is_open():
                 continue
             if group.entries[0][1].state == READY:
                 self._taking = name
@@ -144,25 +152,40 @@ class FifoOrder:
         return None
 
     def _skip_dead(self, name: str | None, group: _FifoGroup) -> None:
-        """The head of a free group is gone: it takes its place again by its next message."""
+        """The head of an open group is gone: it takes its place again by its next message, if that is open too."""
         while group.entries and group.entries[0][1].state != READY:
             heappop(group.entries)
             self._entries -= 1
             self._dead -= 1
-        if group.entries:
-            heappush(self._heads, (group.entries[0][0], name))
-        else:
-            del self._groups[name]
+        self._settle(name, group)
+
+    def _settle(self, name: str | None, group: _FifoGroup) -> None:
+        """The group's head has changed: it is among the heads again if it is open. An empty group goes."""
+        if not group.entries:
+            if not group.held:
+                del self._groups[name]
+        elif group.is_open():
+            self._add_head(group.entries[0][0], name)
+
+    def _add_head(self, sequence: int, name: str | None) -> None:
+        """One that is a head again and again, as its leases end, stands there as often."""
+        if len(self._heads) > MIN_DEAD_ENTRIES + 2 * len(self._groups):
+            self._find_heads()
+        heappush(self._heads, (sequence, name))
+
+    def _find_heads(self) -> None:
+        self._heads = list(self._open_heads())
+        heapify(self._heads)
 
     def _next_of(self, name: str | None) -> Message | None:
         group = self._groups.get(name)
-        while group is not None and group.entries:
+        while group is not None and group.entries and group.is_open():
             message = heappop(group.entries)[1]
             self._entries -= 1
             if message.state == READY:
                 return message
             self._dead -= 1
-        if group is not None and not group.in_flight:
+        if group is not None and not group.entries and not group.held:
             del self._groups[name]
         return None
 
@@ -170,29 +193,23 @@ class FifoOrder:
         group = self._groups.get(message.group)
         if group is None:
             group = self._groups[message.group] = _FifoGroup()
-        group.in_flight += 1
+        insort(group.held, message.sequence)
 
     def release(self, message: Message) -> None:
         group = self._groups[message.group]
-        group.in_flight -= 1
-        if group.in_flight:
-            return
-        if group.entries:
-            heappush(self._heads, (group.entries[0][0], message.group))
-        else:
-            del self._groups[message.group]
+        was_open = bool(group.entries) and group.is_open()
+        group.held.remove(message.sequence)
+        if not was_open:
+            self._settle(message.group, group)
 
     def end_call(self) -> None:
         name, self._taking = self._taking, None
         if name is None:
             return
         group = self._groups.get(name)
-        if group is not None and not group.in_flight:
-            # What was popped did not stay in flight (moved to the DLQ, or received with a lease of 0).
-            if group.entries:
-                heappush(self._heads, (group.entries[0][0], name))
-            else:
-                del self._groups[name]
+        if group is not None:
+            # What was popped may not have stayed in flight (moved to the DLQ, or received with a lease of 0).
+            self._settle(name, group)
 
     def forget(self) -> None:
         self._dead += 1
@@ -203,12 +220,11 @@ class FifoOrder:
         self._dead = 0
         for group in self._groups.values():
             group.entries = _rebuilt(group.entries)
-        self._groups = {name: group for name, group in self._groups.items() if group.entries or group.in_flight}
+        self._groups = {name: group for name, group in self._groups.items() if group.entries or group.held}
         self._entries = sum(len(group.entries) for group in self._groups.values())
-        self._heads = list(self._free_heads())
-        heapify(self._heads)
+        self._find_heads()
 
-    def _free_heads(self) -> Iterator[tuple[int, str | None]]:
+    def _open_heads(self) -> Iterator[tuple[int, str | None]]:
         for name, group in self._groups.items():
-            if group.entries and not group.in_flight:
+            if group.entries and group.is_open():
                 yield group.entries[0][0], name

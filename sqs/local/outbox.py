@@ -17,7 +17,7 @@ from sqs.local.store import Event
 MAX_TURNS: Final = 6  # of the event loop that a sync waits for while each brings requests: 0.2 ms each, or less
 _LATE_SYNC_SECONDS: Final = 0.1
 # Events that a kill must not undo, but a power failure may for a moment: messages are then delivered once more.
-_REPEATABLE: Final = frozenset(("recv", "lease", "undo", "del"))
+_REPEATABLE: Final = frozenset(("recv", "lease", "undo", "del", "expired"))
 
 
 class Delivered(NamedTuple):
@@ -53,21 +53,28 @@ class Outbox:
         self._send = send
         self._failed = failed
         self._next_sequence = next_sequence
-        self._planned = self._must_sync = self._grown = self._late_sync_planned = False
+        self._planned = self._must_sync = self._grown = self._stopped = False
+        self._late_sync_timer: asyncio.TimerHandle | None = None
         self._turns = 0
-        self._for_write: list[Reply] = []
         self._for_disk: list[Reply] = []
         self.on_disk_to = next_sequence()
 
     def append(self, events: Sequence[Event]) -> bool:
-        """Takes events into the group, as one line: all of it outlives a crash or nothing. Whether to sync it."""
+        """Takes events into the journal as one line: all of it outlives a crash or nothing. Whether to sync it.
+
+        It is written with the next reply, or within 0.1 s.
+        """
         self._journal.append(events)
         self._grown = True
-        must_sync = not _REPEATABLE.issuperset([event[0] for event in events])
-        self.plan(must_sync=must_sync)
-        return must_sync
+        if not _REPEATABLE.issuperset([event[0] for event in events]):
+            self.plan(must_sync=True)
+            return True
+        if self._late_sync_timer is None and not self._stopped:
+            self._late_sync_timer = asyncio.get_running_loop().call_later(_LATE_SYNC_SECONDS, self._late_sync)
+        return False
 
     def plan(self, *, must_sync: bool) -> None:
+        """What was appended is written at the end of this turn of the loop, or written and synced some turns later."""
         self._must_sync = self._must_sync or must_sync
         if not self._planned:
             self._planned = True
@@ -84,40 +91,40 @@ class Outbox:
             self._end_group()
 
     def reply(self, reply: Reply, *, durable: bool) -> None:
-        """Sends it when all that was appended is written; a `durable` one, when that is on disk."""
+        """Sends it when all that was appended is written, which is now; a `durable` one, when that is on disk."""
         if durable and self._must_sync:
             self._for_disk.append(reply)
-        elif self._planned:
-            self._for_write.append(reply)
-        else:
-            self._send(reply)
+            return
+        try:
+            self._journal.write()
+        except OSError as error:
+            self._failed(error, [reply])
+            return
+        self._send(reply)
 
     def _end_group(self) -> None:
         self._planned = False
         must_sync, self._must_sync = self._must_sync, False
-        for_write, self._for_write = self._for_write, []
         for_disk, self._for_disk = self._for_disk, []
         on_disk_to = self._next_sequence()
         try:
-            self._journal.write()
-            # Who need not wait for the disk goes on while it turns.
-            replies, for_write = for_write, []
-            self._send_all(replies)
             if must_sync:
                 self._journal.sync()
                 self.on_disk_to = on_disk_to
+            else:
+                self._journal.write()
         except OSError as error:
-            self._failed(error, for_write + for_disk)
+            self._failed(error, for_disk)
             return
-        self._send_all(for_disk)
-        if not must_sync and not self._late_sync_planned:
-            self._late_sync_planned = True
-            asyncio.get_running_loop().call_later(_LATE_SYNC_SECONDS, self._late_sync)
-
-    def _send_all(self, replies: list[Reply]) -> None:
-        for reply in replies:
+        for reply in for_disk:
             self._send(reply)
 
     def _late_sync(self) -> None:
-        self._late_sync_planned = False
+        self._late_sync_timer = None
         self.plan(must_sync=True)
+
+    def stop(self) -> None:
+        """What is not synced when the last reply has left is left to the journal's `close`."""
+        self._stopped = True
+        if self._late_sync_timer is not None:
+            self._late_sync_timer.cancel()

@@ -46,9 +46,9 @@ class Polls:
         self._queues: dict[str, _Waiting] = {}
         self._stopped = False
 
-    def take(self, poll: Poll) -> None:
-        """Answers the poll now, or lets it wait."""
-        if self._serve(poll):
+    def take(self, poll: Poll, now_ms: int) -> None:
+        """Answers a new poll now, or lets it wait. There is room for its events."""
+        if self._serve(poll, now_ms):
             return
         if self._stopped or not poll.request.wait_seconds:
             self._service.answer(poll.connection, {})
@@ -58,14 +58,10 @@ class Polls:
         poll.connection.on_lost = lambda: self._drop(poll)
         poll.timer = asyncio.get_running_loop().call_later(poll.request.wait_seconds, self._time_over, poll)
 
-    def _serve(self, poll: Poll) -> bool:
-        """Answers the poll if there is a message or an error for it. A dead client gets, and takes, nothing."""
+    def _serve(self, poll: Poll, now_ms: int) -> bool:
+        """Answers the poll if there is a message or an error for it. What a dead client was to get is taken back."""
         service, request = self._service, poll.request
-        if not poll.connection.alive():
-            return True
-        now_ms = service.now_ms()
         try:
-            service.make_room(ROOM_BYTES)
             queue = service.store.peek(request.queue_name, now_ms)
             messages = request.receive(service.store, queue, now_ms)
         except SqsError as error:
@@ -77,6 +73,15 @@ class Polls:
             return False
         service.answer_receive(poll.connection, request, messages)
         return True
+
+    def _serve_waiting(self, poll: Poll) -> bool:
+        self._service.commit()  # what the polls before it took up is not counted otherwise
+        try:
+            self._service.make_room(ROOM_BYTES)
+        except SqsError as error:
+            self._service.answer_error(poll.connection, error)
+            return True
+        return self._serve(poll, self._service.now_ms())
 
     def wake(self) -> None:
         """Gives what the last request has made ready to who waits for it."""
@@ -90,7 +95,9 @@ class Polls:
     def _wake(self, name: str, waiting: _Waiting) -> None:
         while waiting.polls:
             poll = next(iter(waiting.polls))
-            if not self._serve(poll):
+            if not poll.connection.alive():
+                poll.connection.abandon()
+            elif not self._serve_waiting(poll):
                 self._set_timer(name, waiting)
                 return
             poll.forget()

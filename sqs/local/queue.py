@@ -41,6 +41,10 @@ class Queue:
     def dedup_key(self, group: str | None, dedup_id: str) -> tuple[str, str]:
         return ((group or "") if self.settings.dedup_by_group else "", dedup_id)
 
+    def other_dedup_key(self, group: str | None, dedup_id: str) -> tuple[str, str]:
+        """By the other DeduplicationScope, which may have been the queue's when the id was sent."""
+        return ("" if self.settings.dedup_by_group else (group or ""), dedup_id)
+
     def add(self, message: Message) -> None:
         """Takes in a new message in whatever state it is."""
         self.messages[message.id] = message
@@ -73,6 +77,9 @@ class Queue:
         return message
 
     def clear(self) -> None:
+        """Drops the messages and forgets what was sent: deduplication ids, too, and delays that others wait for."""
+        self.dedup = Deduplication()
+        self._last_due = {}
         for message in self.messages.values():
             message.state = GONE
         self.messages = {}

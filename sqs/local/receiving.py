@@ -26,6 +26,7 @@ _SYSTEM_ATTRIBUTES: Final = frozenset(
         "SenderId",
         "SentTimestamp",
         "SequenceNumber",
+        "SqsManagedSseEnabled",  # may be asked for, and no message has it
     )
 )
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from sqs.local.attributes import Settings
-from sqs.local.dedup import Sent
-from sqs.local.message import IN_FLIGHT, READY, Message
+from sqs.local.dedup import Deduplication, Sent
+from sqs.local.journal import AFTER
+from sqs.local.message import IN_FLIGHT, READY, Message, MessageRow
 from sqs.local.moves import Moves
 from sqs.local.queue import Queue
 from sqs.local.store import Event, Store
@@ -28,23 +29,28 @@ def apply(store: Store, moves: Moves, event: Event, segment: int, now_ms: int) -
     elif kind == "next":
         store.next_sequence = max(store.next_sequence, event[1])
     elif kind == "msg":
-        _message(store, event, segment)
+        _message(store, event[1], event[2], segment)
+    elif kind == "sent":
+        _sent(store, event, segment)
     elif kind == "dedup":
         _dedup(store, event, segment)
-    else:
+    elif kind != AFTER:
         queue = store.queues.get(event[1])
         if queue is not None:
             _OF_QUEUE[kind](store, queue, event[2:])
 
 
 def finish(store: Store, now_ms: int) -> None:
-    """Indexes the queues. Leases and delays that began in what is now the future keep their length."""
+    """Indexes the queues. Leases and delays that began in what is now the future keep their length, from now on."""
     for queue in store.queues.values():
         for message in queue.messages.values():
             ahead_ms = (message.received_ms if message.state == IN_FLIGHT else message.sent_ms) - now_ms
             if ahead_ms > 0 and message.due_ms:
                 message.due_ms -= ahead_ms
                 message.received_ms = min(message.received_ms, now_ms)
+        queue.purged_ms = min(queue.purged_ms, now_ms)
+        queue.dedup.set_back(now_ms)
+        queue.dedup.drop_old(now_ms)
         queue.index()
 
 
@@ -58,17 +64,27 @@ def _queue(store: Store, event: Event) -> None:
     queue.created_ms, queue.modified_ms, queue.purged_ms = times
 
 
-def _message(store: Store, event: Event, segment: int) -> None:
-    queue = store.queues.get(event[1])
-    if queue is None:
-        return
-    message = Message.from_row(event[2])
+def _message(store: Store, name: str, row: MessageRow, segment: int) -> None:
+    queue = store.queues.get(name)
+    if queue is not None:
+        _take(store, queue, row, segment)
+
+
+def _take(store: Store, queue: Queue, row: MessageRow, segment: int) -> Message:
+    message = Message.from_row(row)
     message.segment = segment
     store.next_sequence = max(store.next_sequence, message.sequence + 1)
     queue.messages[message.id] = message
-    if queue.settings.fifo and message.dedup_id is not None and message.source_arn is None:
-        key = queue.dedup_key(message.group, message.dedup_id)
-        queue.dedup.add(key, Sent(message.id, message.sequence, message.sent_ms, segment))
+    return message
+
+
+def _sent(store: Store, event: Event, segment: int) -> None:
+    """A message that was sent under a deduplication id."""
+    _, name, group, dedup_id, row = event
+    queue = store.queues.get(name)
+    if queue is not None:
+        message = _take(store, queue, row, segment)
+        queue.dedup.add((group, dedup_id), Sent(message.id, message.sequence, message.sent_ms, segment))
 
 
 def _dedup(store: Store, event: Event, segment: int) -> None:
@@ -104,13 +120,12 @@ def _undone(store: Store, queue: Queue, rest: list[Any]) -> None:
 
 
 def _moved(store: Store, queue: Queue, rest: list[Any]) -> None:
-    target_name, message_id, source_arn = rest
+    target_name, message_id, source_arn, *when = rest
     message = queue.messages.pop(message_id, None)
     target = store.queues.get(target_name)
     if message is not None and target is not None:
-        message.state = READY
-        message.counted_from = message.receive_count
-        message.source_arn = source_arn
+        # Without a time in standard queues, and in FIFO queues of older journals: it keeps what it came with.
+        message.become_dead_letter(source_arn, when[0] if when else None)
         target.messages[message_id] = message
 
 
@@ -119,8 +134,13 @@ def _deleted(store: Store, queue: Queue, rest: list[Any]) -> None:
         queue.messages.pop(message_id, None)
 
 
+def _expired(store: Store, queue: Queue, rest: list[Any]) -> None:
+    queue.messages = {id_: message for id_, message in queue.messages.items() if message.sent_ms >= rest[0]}
+
+
 def _purged(store: Store, queue: Queue, rest: list[Any]) -> None:
     queue.messages.clear()
+    queue.dedup = Deduplication()
     queue.purged_ms = rest[0]
 
 
@@ -135,4 +155,5 @@ _OF_QUEUE: Final[Mapping[str, Callable[[Store, Queue, list[Any]], None]]] = {
     "moved": _moved,
     "del": _deleted,
     "purge": _purged,
+    "expired": _expired,
 }

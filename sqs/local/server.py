@@ -76,6 +76,7 @@ async def serve(options: Options) -> int:
         say(f"the journal cannot be written: {error}; stopping, as what was answered would not be kept", error=True)
         stop(1)
 
+    _allow_many_connections()
     journal = _open(options.data)
     try:
         service = Service(journal, region=options.region, failed=failed)
@@ -86,9 +87,12 @@ async def serve(options: Options) -> int:
         except OSError as error:
             raise _unusable(options.data, error) from error
         _spare_the_collector()
-        _allow_many_connections()
         if lost:
-            say(f"dropped {lost} bytes of an unfinished write that nobody had an answer for", error=True)
+            say(
+                f"cut off {lost} bytes behind the journal's last whole line, a write that was not finished; they are"
+                " kept beside it, in a file .cut-OFFSET, if the disk had room",
+                error=True,
+            )
         connections: set[Connection] = set()
         try:
             server = await loop.create_server(

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sqs.local import json_protocol, query_protocol
-from sqs.local.cleaner import STEP_ROOM_BYTES, Cleaner
+from sqs.local.cleaner import Cleaner
 from sqs.local.clock import Clock
-from sqs.local.errors import SqsError, unavailable, unknown_operation
+from sqs.local.errors import SqsError, unavailable, unknown_action, unknown_operation
 from sqs.local.http import Connection, Request
 from sqs.local.ids import new_message_id
 from sqs.local.journal import ROOM_BYTES, Journal, JournalFull
 from sqs.local.message import Message
 from sqs.local.message_operations import MESSAGE_OPERATIONS
 from sqs.local.move_operations import MOVE_OPERATIONS
-from sqs.local.moves import Moves
+from sqs.local.moves import STEP_ROOM_BYTES, Moves
 from sqs.local.operations import QUEUE_OPERATIONS, Answer, Call
 from sqs.local.outbox import Delivered, Outbox, Reply
 from sqs.local.polls import Poll, Polls
@@ -28,9 +28,9 @@ from sqs.local.store import Store
 
 _RECEIVE: Final = "ReceiveMessage"
 _OPERATIONS: Final = {**QUEUE_OPERATIONS, **MESSAGE_OPERATIONS, **MOVE_OPERATIONS}
-# Sends end while this much room is left, so that on a full disk messages can still be received and deleted.
-_RESERVE_BYTES: Final = 256 * 1024
 _GROWING: Final = frozenset(("SendMessage", "SendMessageBatch", "CreateQueue", "SetQueueAttributes", "TagQueue"))
+# What such a request stores at most: checks let 1 MiB of messages pass, and escapes may double it.
+_MAX_STORED_BYTES: Final = 4 * 1024 * 1024
 # GET of this path answers how often each operation was asked for: what AWS would bill, and benchmarks report.
 CALLS_PATH: Final = "/_local/calls"
 _CALLS_REQUEST: Final = f"GET {CALLS_PATH} "
@@ -71,7 +71,7 @@ class Service:
         self._calls: Counter[str] = Counter()
 
     def start(self) -> int:
-        """Reads the journal. Gives how many bytes of an unfinished write were dropped."""
+        """Reads the journal. Gives how many bytes behind its last whole line were cut off."""
         lost = 0
         if self.journal is not None:
             now_ms = self.now_ms()
@@ -101,10 +101,13 @@ class Service:
         try:
             operation, params = _parsed(connection, request)
             self._calls[operation] += 1
-            self.make_room(len(request.body) + ROOM_BYTES + (_RESERVE_BYTES if operation in _GROWING else 0))
-            call = Call(self.store, self.moves, params, self.now_ms(), request, new_message_id)
+            growing = operation in _GROWING
+            stored_bytes = min(2 * len(request.body), _MAX_STORED_BYTES) if growing else 0
+            self.make_room(stored_bytes + ROOM_BYTES, growing=growing)
+            now_ms = self.now_ms()
+            call = Call(self.store, self.moves, params, now_ms, request, new_message_id)
             if operation == _RECEIVE:
-                self._polls.take(Poll(connection, ReceiveRequest.of(call)))
+                self._polls.take(Poll(connection, ReceiveRequest.of(call)), now_ms)
             else:
                 self.answer(connection, _OPERATIONS[operation](call), durable=operation not in _REPEATABLE)
         except SqsError as error:
@@ -125,21 +128,32 @@ class Service:
     def refuse(self, connection: Connection, status: int, reason: str) -> None:
         self.answer_error(connection, SqsError("SerializationException", reason, status=status))
 
-    def make_room(self, room_bytes: int) -> None:
-        """Raises SqsError (503) where the disk has no room for this many bytes."""
-        if self.journal is None or self.journal.has_room(room_bytes):
+    def make_room(self, room_bytes: int, *, growing: bool = False) -> None:
+        """Raises SqsError (503) where the disk has no room for this many bytes. See Journal.make_room."""
+        journal = self.journal
+        if journal is None or journal.has_room(room_bytes, growing=growing):
             return
         self.commit()
         try:
-            self.journal.make_room(room_bytes, self._header)
+            journal.make_room(room_bytes, self._header, growing=growing)
         except JournalFull as error:
             self._cleaner.plan(disk_full=True)
             raise unavailable(f"The request was not carried out: nothing can be written to disk: {error}") from error
-        if self.journal.number != self.store.segment:
-            if self._outbox is not None:
-                self._outbox.plan(must_sync=True)
-            self.store.segment = self.journal.number
-            self._cleaner.plan()
+        if journal.number != self.store.segment:
+            self._turned(journal)
+
+    def turn(self) -> None:
+        """Begins a new segment of the journal. Raises OSError where the disk has no room."""
+        if self.journal is not None:
+            self.commit()
+            self.journal.turn(self._header)
+            self._turned(self.journal)
+
+    def _turned(self, journal: Journal) -> None:
+        if self._outbox is not None:
+            self._outbox.plan(must_sync=True)
+        self.store.segment = journal.number
+        self._cleaner.plan(disk_full=not journal.has_spare)
 
     def _header(self) -> list[Any]:
         """What each segment begins with, so that older ones can be dropped. Nothing else may be uncommitted."""
@@ -148,8 +162,13 @@ class Service:
         self.moves.note_all()
         return [["next", self.store.next_sequence], *self.store.take_events()]
 
-    def commit(self) -> bool:
-        """What the store has decided goes to the journal. Whether it must be synced before anybody is told."""
+    def commit(self) -> None:
+        """What the store has decided goes to the journal."""
+        if self.store.events and not self._note_events() and self._outbox is not None:
+            self._outbox.plan(must_sync=False)
+
+    def _note_events(self) -> bool:
+        """The same, to be written with the answer that follows. Whether it must be synced before anybody is told."""
         if not self.store.events:
             return False
         events = self.store.take_events()
@@ -159,7 +178,7 @@ class Service:
         self, connection: Connection, answer: Answer, delivered: Delivered | None = None, *, durable: bool = True
     ) -> None:
         """Answers when everything that the answer may rest on is on disk; written is enough if not `durable`."""
-        durable = self.commit() or durable
+        durable = self._note_events() or durable
         request_id = self._request_id()
         if connection.memo:
             headers, body = query_protocol.shown(connection.memo, answer, request_id)
@@ -175,7 +194,7 @@ class Service:
         self.answer(connection, request.answer(messages), delivered, durable=durable)
 
     def answer_error(self, connection: Connection, error: SqsError) -> None:
-        self.commit()
+        self._note_events()
         self._reply(self._refusal(connection, error), durable=True)
 
     def _refusal(self, connection: Connection, error: SqsError) -> Reply:
@@ -193,6 +212,7 @@ class Service:
 
     def _send(self, reply: Reply) -> None:
         if reply.delivered is not None and not reply.connection.alive():
+            reply.connection.abandon()
             self.store.give_back(*reply.delivered, self.now_ms())
             self.commit()
             # Not at once: polls may just be woken, and this be the answer to one.
@@ -207,28 +227,39 @@ class Service:
             self._send(self._refusal(reply.connection, failure))
 
     def _plan_step(self) -> None:
-        self._stepping = self.moves.running
+        self._stepping = bool(self.moves.running)
         if self._stepping:
             asyncio.get_running_loop().call_later(_MOVE_STEP_SECONDS, self._step)
 
     def _step(self) -> None:
-        try:
-            self.make_room(STEP_ROOM_BYTES)
-            self.moves.step(self.now_ms())
-            self._wake()
-        except SqsError:
-            pass  # A full disk: the move goes on when there is room.
+        for id_ in self.moves.running:
+            try:
+                self.make_room(STEP_ROOM_BYTES, growing=True)
+            except SqsError:
+                break  # A full disk: the moves go on when there is room.
+            self.moves.step(id_, self.now_ms())
+            self.commit()
+        self._wake()
         self._plan_step()
 
     def _sweep(self) -> None:
+        if self.journal is not None and not self.journal.has_spare:
+            self._cleaner.plan(disk_full=True)
         for queue in self.store.queues.values():
+            queue.dedup.drop_old(self.now_ms())
+            try:
+                self.make_room(ROOM_BYTES)
+            except SqsError:
+                break  # A full disk: they leave when there is room.
             self.store.advance(queue, self.now_ms())
             self.commit()
         asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
     def stop(self) -> None:
-        """Answers all long polls."""
+        """Answers all long polls. What comes now is still answered, until the journal is closed."""
         self._polls.stop()
+        if self._outbox is not None:
+            self._outbox.stop()
 
 
 def _parsed(connection: Connection, request: Request) -> tuple[str, dict[str, Any]]:
@@ -244,5 +275,5 @@ def _parsed(connection: Connection, request: Request) -> tuple[str, dict[str, An
     if older:
         connection.memo = operation
     if operation != _RECEIVE and operation not in _OPERATIONS:
-        raise unknown_operation(operation)
+        raise unknown_action(operation) if older else unknown_operation(operation)
     return operation, params

@@ -7,33 +7,19 @@ The store does no I/O, reads no clock and makes no ids: callers hand them in. Wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqs import limits
 from sqs.local import handles
 from sqs.local.attributes import Redrive, Settings
-from sqs.local.dedup import WINDOW_MS, Sent
+from sqs.local.dedup import Sent
 from sqs.local.errors import invalid, invalid_value, no_such_queue, not_in_flight, over_limit, queue_exists
 from sqs.local.message import DELAYED, IN_FLIGHT, READY, Message
 from sqs.local.queue import Queue
 
 Event = list[Any]
-MAX_MOVES_A_CALL: Final = 500  # to the dead-letter queue; the rest is for the next receive
-
-
-@dataclass(slots=True)
-class Draft:
-    """A message as its sender gave it, checked."""
-
-    body: str
-    body_md5: str
-    attributes: dict[str, dict[str, str]] | None = None
-    attributes_md5: str | None = None
-    trace_header: str | None = None
-    group: str | None = None
-    dedup_id: str | None = None
-    delay_ms: int | None = None
+MAX_MOVES_A_CALL: Final = 200  # to the dead-letter queue, of 360 bytes each; the rest is for the next receive
+MAX_NAMED: Final = 1_000  # messages that expired together, of 40 bytes each; more of them are noted by their time
 
 
 class Store:
@@ -46,6 +32,7 @@ class Store:
         self.touched: set[str] = set()
         self.next_sequence = 1
         self.segment = 0  # the part of the journal that the next events go to
+        self.dead_lettered = 0  # messages so far, whose copies stayed where they are in the journal
         self._new_id = new_id
         self.account = account
         self._arn_prefix = f"arn:aws:sqs:{region}:{account}:"
@@ -69,7 +56,9 @@ class Store:
 
     def advance(self, queue: Queue, now_ms: int) -> None:
         expired = queue.advance(now_ms)
-        if expired:
+        if len(expired) > MAX_NAMED:
+            self.events.append(["expired", queue.name, now_ms - queue.settings.retention_ms + 1])
+        elif expired:
             self.events.append(["del", queue.name, expired])
 
     def create_queue(
@@ -110,14 +99,11 @@ class Store:
         message.segment = self.segment
         self.events.append(["msg", queue.name, message.row()])
 
-    def note_deduplications(self, segment: int, now_ms: int) -> None:
-        """Copies the deduplication ids that the journal has in `segment` or before."""
-        for queue in self.queues.values():
-            for (group, dedup_id), sent in list(queue.dedup.in_segments_to(segment)):
-                if sent.sent_ms > now_ms - WINDOW_MS:
-                    queue.dedup.move((group, dedup_id), self.segment)
-                    event = ["dedup", queue.name, group, dedup_id, sent.message_id, sent.sequence, sent.sent_ms]
-                    self.events.append(event)
+    def note_deduplication(self, queue: Queue, key: tuple[str, str], segment: int) -> None:
+        """Copies a deduplication id that the journal has in `segment` or before, if it is still remembered."""
+        sent = queue.dedup.moved(key, segment, self.segment)
+        if sent is not None:
+            self.events.append(["dedup", queue.name, *key, sent.message_id, sent.sequence, sent.sent_ms])
 
     def _check_redrive(self, name: str, settings: Settings) -> None:
         redrive = settings.redrive
@@ -125,7 +111,8 @@ class Store:
             return
         value = settings.shown["RedrivePolicy"]
         target = self.queues.get(redrive.target)
-        if target is None:
+        # Of another region, account or service there is nothing here, whatever its name.
+        if target is None or redrive.target_arn != self.arn(redrive.target):
             raise invalid_value(value, "RedrivePolicy", "Dead letter target does not exist.")
         if target.settings.fifo != settings.fifo:
             reason = "Dead-letter queue must be same type of queue as the source."
@@ -146,28 +133,35 @@ class Store:
         """Names of the queues whose dead letters go to `name`."""
         return [q.name for q in self.queues.values() if q.settings.redrive and q.settings.redrive.target == name]
 
-    def send(self, queue: Queue, draft: Draft, now_ms: int) -> tuple[str, int]:
-        """The message's id and sequence; in a FIFO queue a repeated deduplication id gives those of the first."""
+    def send(self, queue: Queue, message: Message, now_ms: int, delay_ms: int | None = None) -> tuple[str, int]:
+        """The id and sequence that the message now has; `delay_ms` None takes the queue's.
+
+        In a FIFO queue a repeated deduplication id gives those of the first, and `message` is not sent.
+        """
+        fifo = queue.settings.fifo
         key = None
-        if draft.dedup_id is not None and queue.settings.fifo:
-            key = queue.dedup_key(draft.group, draft.dedup_id)
-            sent = queue.dedup.find(key, now_ms)
+        if fifo and message.dedup_id is not None:
+            key = queue.dedup_key(message.group, message.dedup_id)
+            other_key = queue.other_dedup_key(message.group, message.dedup_id)
+            sent = queue.dedup.find(key, now_ms) or queue.dedup.find(other_key, now_ms)
             if sent is not None:
                 return sent.message_id, sent.sequence
-        message = Message(self._new_id(), self.next_sequence, now_ms, draft.body, draft.body_md5)
+        message.id = self._new_id()
+        message.sequence = self.next_sequence
+        message.sent_ms = now_ms
         self.next_sequence += 1
-        message.attributes = draft.attributes
-        message.attributes_md5 = draft.attributes_md5
-        message.trace_header = draft.trace_header
-        message.group = draft.group
-        message.dedup_id = draft.dedup_id
-        delay_ms = queue.settings.delay_ms if draft.delay_ms is None else draft.delay_ms
-        message.due_ms = queue.due_of_new(message, delay_ms, now_ms)
-        message.state = DELAYED if message.due_ms else READY
+        if delay_ms is None:
+            delay_ms = queue.settings.delay_ms
+        if delay_ms or fifo:
+            message.due_ms = queue.due_of_new(message, delay_ms, now_ms)
+            message.state = DELAYED if message.due_ms else READY
         queue.add(message)
         if key is not None:
             queue.dedup.add(key, Sent(message.id, message.sequence, now_ms, self.segment))
-        self.note_message(queue, message)
+            self.events.append(["sent", queue.name, *key, message.row()])
+            message.segment = self.segment
+        else:
+            self.note_message(queue, message)
         return message.id, message.sequence
 
     def receive(
@@ -197,7 +191,7 @@ class Store:
         moved = 0
         while len(taken) < count and (message := queue.take()) is not None:
             if dead_letters is not None and redrive is not None and _spent(message, redrive):
-                self._move(queue, dead_letters, message)
+                self._move(queue, dead_letters, message, now_ms)
                 moved += 1
                 if moved == MAX_MOVES_A_CALL:
                     self.touched.add(queue.name)
@@ -232,16 +226,16 @@ class Store:
             counts = [message.receive_count, message.first_received_ms]
             self.events.append(["undo", queue.name, message_id, *counts])
 
-    def _move(self, source: Queue, target: Queue, message: Message) -> None:
+    def _move(self, source: Queue, target: Queue, message: Message, now_ms: int) -> None:
         source.remove_taken(message)
         moved = Message.from_row(message.row())
         moved.segment = message.segment
-        moved.state = READY
-        moved.counted_from = moved.receive_count
-        moved.source_arn = self.arn(source.name)
+        moved.become_dead_letter(self.arn(source.name), now_ms if source.settings.fifo else None)
         target.add(moved)
+        self.dead_lettered += 1
         self.touched.add(target.name)
-        self.events.append(["moved", source.name, target.name, message.id, moved.source_arn])
+        event = ["moved", source.name, target.name, message.id, moved.source_arn]
+        self.events.append([*event, now_ms] if source.settings.fifo else event)
 
     def renew(self, source: Queue, target: Queue, message: Message, now_ms: int) -> None:
         """Moves a taken message as if it were sent again: with a new id and enqueue time, never received."""

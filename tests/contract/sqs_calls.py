@@ -14,7 +14,8 @@ from botocore.exceptions import ClientError
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
-PATIENCE_SECONDS = 60 if os.environ.get("AWS_CONTRACT_QUEUE_PREFIX") else 6  # AWS shows things late
+PREFIX = os.environ.get("AWS_CONTRACT_QUEUE_PREFIX", "")
+PATIENCE_SECONDS = 60  # AWS shows things late
 
 
 def send(sqs: SQSClient, url: str, body: str = "hello", **fields: Any) -> dict[str, Any]:

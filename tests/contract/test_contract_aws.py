@@ -1,7 +1,7 @@
 """Says in one line whether the contract was held against real SQS too."""
 
 import pytest
-from conftest import PREFIX
+from sqs_calls import PREFIX
 
 
 def test_the_contract_ran_against_real_sqs():

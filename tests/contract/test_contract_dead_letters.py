@@ -99,8 +99,9 @@ def test_move_task_to_another_queue(sqs, lane, make_queue):
 
 def test_move_task_keeps_its_rate_and_can_be_cancelled(sqs, lane):
     queue, dlq = lane
-    for number in range(8):
-        send(sqs, queue, str(number))
+    for start in range(0, 30, 10):
+        entries = [{"Id": str(number), "MessageBody": str(start + number)} for number in range(10)]
+        sqs.send_message_batch(QueueUrl=queue, Entries=entries)
     make_dead(sqs, queue)
     source = arn(sqs, dlq)
     started = time.monotonic()
@@ -108,13 +109,13 @@ def test_move_task_keeps_its_rate_and_can_be_cancelled(sqs, lane):
     (task,) = sqs.list_message_move_tasks(SourceArn=source)["Results"]
     assert (task["Status"], task["TaskHandle"]) == ("RUNNING", handle)
     assert task["MaxNumberOfMessagesPerSecond"] == 2
-    with pytest.raises(sqs.exceptions.UnsupportedOperation):
-        sqs.start_message_move_task(SourceArn=source)
+    reason = refused("InvalidParameterValue", sqs.start_message_move_task, SourceArn=source)
+    assert reason.startswith("There is already a task running.")
     eventually(lambda: counts(sqs, queue)[0] >= 3)
     assert time.monotonic() - started > 0.8
     moved = sqs.cancel_message_move_task(TaskHandle=handle)["ApproximateNumberOfMessagesMoved"]
-    assert 3 <= moved < 8
-    assert counts(sqs, dlq) == (8 - moved, 0, 0)
+    assert 3 <= moved < 30
+    assert counts(sqs, dlq) == (30 - moved, 0, 0)
     eventually(lambda: sqs.list_message_move_tasks(SourceArn=source)["Results"][0]["Status"] == "CANCELLED")
     with pytest.raises(sqs.exceptions.UnsupportedOperation):
         sqs.cancel_message_move_task(TaskHandle=handle)
@@ -139,6 +140,9 @@ def test_move_tasks_that_cannot_be(sqs, lane):
         sqs.start_message_move_task(SourceArn=arn(sqs, dlq), DestinationArn=missing)
     with pytest.raises(sqs.exceptions.ResourceNotFoundException):
         sqs.list_message_move_tasks(SourceArn=missing)
+    elsewhere = arn(sqs, dlq).replace(arn(sqs, dlq).split(":")[3], "mars-east-1")
+    with pytest.raises(sqs.exceptions.ResourceNotFoundException):
+        sqs.start_message_move_task(SourceArn=elsewhere)
     start = sqs.start_message_move_task
     refused("InvalidParameterValue", start, SourceArn=arn(sqs, queue))
     refused("InvalidParameterValue", start, SourceArn=arn(sqs, dlq), MaxNumberOfMessagesPerSecond=501)

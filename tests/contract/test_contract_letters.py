@@ -46,7 +46,8 @@ def test_letters_are_grouped_with_counts_and_ages(index: LetterIndex) -> None:
     groups = index.groups()
     assert (groups[0].cause, groups[0].error_type, groups[0].model) == ("attempts-used-up", "ValueError", "small")
     assert groups[0].count == 4
-    assert groups[0].newest_at - groups[0].oldest_at == pytest.approx(100, abs=2)
+    # The newest is made last, and how long that took is in it.
+    assert 100 <= groups[0].newest_at - groups[0].oldest_at < 160
     assert {group.error_type for group in groups} == {"ValueError", "KeyError"}
     assert index.groups("nowhere") == []
 

@@ -16,8 +16,13 @@ BAD_ATTRIBUTES = [
     ({"MaximumMessageSize": "1048577"}, "InvalidAttributeValue"),
     ({"ReceiveMessageWaitTimeSeconds": "21"}, "InvalidAttributeValue"),
     ({"Policy": "no policy"}, "InvalidAttributeValue"),
+    ({"Policy": json.dumps({"Version": "x" * 8_192})}, "InvalidAttributeValue"),
+    ({"Policy": "[" * 8_000}, "InvalidAttributeValue"),
+    ({"KmsMasterKeyId": "k" * 2_049}, "InvalidAttributeValue"),
+    ({"KmsMasterKeyId": "alias/aws/sqs", "SqsManagedSseEnabled": "true"}, "InvalidAttributeValue"),
     ({"Colour": "blue"}, "InvalidAttributeName"),
     ({"ContentBasedDeduplication": "true"}, "InvalidAttributeName"),
+    ({"FifoQueue": "false"}, "InvalidAttributeName"),
 ]
 
 
@@ -55,11 +60,58 @@ def test_create_again_with_another_attribute_is_refused(sqs, make_queue):
     assert caught.value.response["Error"]["Code"] == "QueueAlreadyExists"
 
 
-@pytest.mark.parametrize(("attributes", "code"), BAD_ATTRIBUTES, ids=str)
+@pytest.mark.parametrize(
+    ("attributes", "code"),
+    [pytest.param(*case, id=str(case[0])[:60]) for case in BAD_ATTRIBUTES],
+)
 def test_bad_attributes_are_refused_in_create_and_in_set(sqs, queue, attributes, code):
     refused(code, sqs.set_queue_attributes, QueueUrl=queue, Attributes=attributes)
     refused(code, sqs.create_queue, QueueName="contract-never-made", Attributes=attributes)
     refused("NonExistentQueue", sqs.get_queue_url, QueueName="contract-never-made")
+
+
+def test_attributes_of_fifo_queues_are_not_for_others(sqs, queue):
+    set_attributes, attributes = sqs.set_queue_attributes, {"DeduplicationScope": "queue"}
+    reason = refused("InvalidAttributeName", set_attributes, QueueUrl=queue, Attributes=attributes)
+    assert reason == "You can specify the DeduplicationScope only when FifoQueue is set to true."
+
+
+def test_a_queue_has_one_kind_of_encryption(sqs, make_queue):
+    url = make_queue(KmsMasterKeyId="alias/aws/sqs", KmsDataKeyReusePeriodSeconds=600)
+    assert attribute(sqs, url, "SqsManagedSseEnabled") == "false"
+    managed = {"SqsManagedSseEnabled": "true"}
+    refused("InvalidAttributeValue", sqs.set_queue_attributes, QueueUrl=url, Attributes=managed)
+    with pytest.raises(sqs.exceptions.QueueNameExists):
+        sqs.create_queue(QueueName=url.rpartition("/")[2], Attributes=managed)
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"KmsMasterKeyId": ""})
+    assert attribute(sqs, url, "KmsMasterKeyId") is None
+    assert attribute(sqs, url, "KmsDataKeyReusePeriodSeconds") is None
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=managed)
+    assert attribute(sqs, url, "SqsManagedSseEnabled") == "true"
+
+
+def test_a_limit_by_group_needs_deduplication_by_group(sqs, make_queue):
+    """docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html"""
+    by_group = {"FifoThroughputLimit": "perMessageGroupId"}
+    name = "contract-never-made.fifo"
+    attributes = {"FifoQueue": "true", **by_group}
+    refused("InvalidAttributeValue", sqs.create_queue, QueueName=name, Attributes=attributes)
+    url = make_queue(FifoQueue="true")
+    refused("InvalidAttributeValue", sqs.set_queue_attributes, QueueUrl=url, Attributes=by_group)
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"DeduplicationScope": "messageGroup"})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=by_group)
+    by_queue = {"DeduplicationScope": "queue"}
+    refused("InvalidAttributeValue", sqs.set_queue_attributes, QueueUrl=url, Attributes=by_queue)
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={**by_queue, "FifoThroughputLimit": "perQueue"})
+
+
+def test_a_fifo_queue_stays_one(sqs, make_queue):
+    url = make_queue(FifoQueue="true")
+    set_attributes, attributes = sqs.set_queue_attributes, {"FifoQueue": "false"}
+    reason = refused("InvalidAttributeValue", set_attributes, QueueUrl=url, Attributes=attributes)
+    assert reason.endswith("Reason: Modifying queue type is not supported.")
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"FifoQueue": "True"})
+    assert attribute(sqs, url, "FifoQueue") == "true"
 
 
 def test_unknown_names_are_refused_in_get(sqs, queue):
@@ -167,6 +219,10 @@ def test_redrive_policy_is_checked(sqs, make_queue):
         redrive_to(arn(sqs, dlq), 0),
         redrive_to(arn(sqs, dlq), 1001),
         redrive_to(arn(sqs, dlq) + "-missing", 3),
+        redrive_to(arn(sqs, dlq).replace(":sqs:", ":sns:"), 3),
+        redrive_to(arn(sqs, dlq).replace(arn(sqs, dlq).split(":")[3], "mars-east-1"), 3),
+        redrive_to("arn:aws:sqs:us-east-1:000000000000:" + "x" * 500, 3),
+        "[" * 100_000,
         redrive_to(arn(sqs, fifo), 3),
     ]
     for policy in policies:
@@ -207,6 +263,10 @@ def test_redrive_allow_policy_decides_who_may_send_dead_letters(sqs, make_queue)
         '{"redrivePermission": "some"}',
         '{"redrivePermission": "byQueue"}',
         '{"redrivePermission": "byQueue", "sourceQueueArns": []}',
+        pytest.param("[" * 100_000, id="nested"),
+        pytest.param(
+            json.dumps({"redrivePermission": "byQueue", "sourceQueueArns": ["arn:aws:sqs:a:b:" + "x" * 512]}), id="long"
+        ),
         '{"redrivePermission": "allowAll", "sourceQueueArns": ["arn:aws:sqs:us-east-1:000000000000:x"]}',
     ],
 )
@@ -223,4 +283,4 @@ def test_sources_of_a_dead_letter_queue_are_listed(sqs, make_queue):
     dlq = make_queue("-dlq")
     sources = sorted(make_queue(f"-{n}", RedrivePolicy=redrive_to(arn(sqs, dlq), 3)) for n in range(2))
     assert sorted(sqs.list_dead_letter_source_queues(QueueUrl=dlq)["queueUrls"]) == sources
-    assert not sqs.list_dead_letter_source_queues(QueueUrl=sources[0]).get("queueUrls")
+    assert sqs.list_dead_letter_source_queues(QueueUrl=sources[0])["queueUrls"] == []

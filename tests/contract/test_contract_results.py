@@ -69,7 +69,7 @@ def test_waiting_ends_with_the_result_or_with_the_time(backend: Any) -> None:
 
 def test_groups_are_kept_and_forgotten(backend: Any) -> None:
     app = backend.app
-    app._local.backend = backend
+    app._backend_cache = backend
     backend.save_group("g", app.GroupResult("g", [app.AsyncResult("a")]))
     assert backend.restore_group("g", cache=False).id == "g"
     backend.delete_group("g")

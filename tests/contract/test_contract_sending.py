@@ -73,6 +73,9 @@ def test_attributes_of_every_type_come_back_with_their_sum(sqs, queue):
     attributes = {
         "text": {"DataType": "String", "StringValue": "grüße"},
         "number": {"DataType": "Number", "StringValue": "-12.5e3"},
+        "least": {"DataType": "Number", "StringValue": "-1e-128"},
+        "longest": {"DataType": "Number", "StringValue": f"00.{'1' * 38}00e+5"},
+        "nothing": {"DataType": "Number.none", "StringValue": "0.0"},
         "bytes": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
         "own.type": {"DataType": "String.json", "StringValue": "{}"},
     }
@@ -90,14 +93,18 @@ def test_the_sum_of_attributes_is_the_one_that_sqs_makes(sqs, queue):
 
 
 def test_attributes_are_shown_as_asked(sqs, queue):
-    attributes = {name: {"DataType": "String", "StringValue": name} for name in ("a.one", "a.two", "b")}
+    attributes = {name: {"DataType": "String", "StringValue": name} for name in ("a.one", "a.two", "another", "b")}
     send(sqs, queue, MessageAttributes=attributes)
     for asked, shown in (
         ([], None),
         (["b"], {"b"}),
-        (["a.*"], {"a.one", "a.two"}),
+        (["a.*"], {"a.one", "a.two", "another"}),
+        (["a.t.*"], {"a.two"}),
+        (["missing.*"], None),
         (["a.two", "b", "missing"], {"a.two", "b"}),
-        ([".*"], {"a.one", "a.two", "b"}),
+        ([".*"], {"a.one", "a.two", "another", "b"}),
+        (["*"], {"a.one", "a.two", "another", "b"}),
+        (["All"], {"a.one", "a.two", "another", "b"}),
         (["missing"], None),
     ):
         message = receive_one(sqs, queue, MessageAttributeNames=asked, VisibilityTimeout=0)
@@ -123,6 +130,13 @@ def test_attributes_are_shown_as_asked(sqs, queue):
         pytest.param("a", {"DataType": "Binary", "BinaryValue": b""}, id="empty-bytes"),
         pytest.param("a", {"DataType": "Binary", "StringValue": "x"}, id="text-for-bytes"),
         pytest.param("a", {"DataType": "Number", "StringValue": "many"}, id="no-number"),
+        pytest.param("a", {"DataType": "Number", "StringValue": "٣"}, id="other-digits"),
+        pytest.param("a", {"DataType": "Number", "StringValue": "1" * 39}, id="39-digits"),
+        pytest.param("a", {"DataType": "Number", "StringValue": "1.1e126"}, id="too-great"),
+        pytest.param("a", {"DataType": "Number", "StringValue": "-9.9e-129"}, id="too-small"),
+        pytest.param("a", {"DataType": "Number", "StringValue": "1e" + "9" * 40}, id="no-exponent"),
+        pytest.param("a", {"DataType": "String", "StringValue": "\x00"}, id="refused-character"),
+        pytest.param("a", {"DataType": "String.\ufffe", "StringValue": "x"}, id="refused-in-type"),
     ],
 )
 def test_bad_attributes_are_refused(sqs, queue, name, attribute):
@@ -134,6 +148,13 @@ def test_bad_attributes_are_refused(sqs, queue, name, attribute):
         MessageAttributes={name: attribute},
     )
     assert counts(sqs, queue) == (0, 0, 0)
+
+
+def test_an_empty_attribute_is_named(sqs, queue):
+    attributes = {"a": {"DataType": "String", "StringValue": ""}}
+    fields = {"QueueUrl": queue, "MessageBody": "x", "MessageAttributes": attributes}
+    reason = refused("InvalidParameterValue", sqs.send_message, **fields)
+    assert reason == "Message (user) attribute 'a' must contain a non-empty value of type 'String'."
 
 
 def test_ten_attributes_and_no_more(sqs, queue):
@@ -157,17 +178,42 @@ def test_the_trace_header_is_a_system_attribute(sqs, queue):
     assert receive_one(sqs, queue)["Attributes"]["AWSTraceHeader"] == header["AWSTraceHeader"]["StringValue"]
 
 
+@pytest.fixture
+def traced(sqs):
+    """The trace header that all requests of the test carry."""
+    header = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"
+
+    def add(params, **_):
+        params["headers"]["X-Amzn-Trace-Id"] = header
+
+    sqs.meta.events.register("before-call.sqs", add)
+    yield header
+    sqs.meta.events.unregister("before-call.sqs", add)
+
+
+def test_the_trace_header_of_the_request_is_that_of_its_messages(sqs, queue, traced):
+    own = {"AWSTraceHeader": {"DataType": "String", "StringValue": "Root=1-5759e988-000000000000000000000000"}}
+    assert "MD5OfMessageSystemAttributes" not in send(sqs, queue, "alone")
+    entries = [
+        {"Id": "plain", "MessageBody": "plain"},
+        {"Id": "own", "MessageBody": "own", "MessageSystemAttributes": own},
+    ]
+    sqs.send_message_batch(QueueUrl=queue, Entries=entries)
+    headers = {message["Body"]: message["Attributes"]["AWSTraceHeader"] for message in drain(sqs, queue, 3)}
+    assert headers == {"alone": traced, "plain": traced, "own": own["AWSTraceHeader"]["StringValue"]}
+
+
 def test_a_delay_of_the_message_and_one_of_the_queue(sqs, make_queue):
-    url = make_queue(DelaySeconds=1)
+    url = make_queue(DelaySeconds=5)
     started = time.monotonic()
     send(sqs, url, "delayed by the queue")
     send(sqs, url, "not delayed", DelaySeconds=0)
     assert counts(sqs, url) == (1, 0, 1)
     assert receive_one(sqs, url)["Body"] == "not delayed"
     assert receive(sqs, url) == []
-    message = receive_one(sqs, url, WaitTimeSeconds=10)
+    message = receive_one(sqs, url, WaitTimeSeconds=20)
     assert message["Body"] == "delayed by the queue"
-    assert 0.8 < time.monotonic() - started < 8
+    assert 4.8 < time.monotonic() - started < 20
     assert int(message["Attributes"]["ApproximateReceiveCount"]) == 1
 
 
@@ -221,7 +267,7 @@ def test_batches_have_one_to_ten_entries(sqs, queue):
 def test_batch_ids_are_distinct_and_well_formed(sqs, queue):
     with pytest.raises(sqs.exceptions.BatchEntryIdsNotDistinct):
         sqs.send_message_batch(QueueUrl=queue, Entries=[{"Id": "a", "MessageBody": "x"}] * 2)
-    for bad in ("with space", "a" * 81, "dot."):
+    for bad in ("", "with space", "a" * 81, "dot."):
         with pytest.raises(sqs.exceptions.InvalidBatchEntryId):
             sqs.send_message_batch(QueueUrl=queue, Entries=[{"Id": bad, "MessageBody": "x"}])
     assert counts(sqs, queue) == (0, 0, 0)

@@ -213,6 +213,6 @@ def test_the_application_reaches_its_store_and_index(store: Store, backend: Any)
     app = Celery("reach", backend="cache+memory://", set_as_current=False)
     assert store_of(app) is None
     assert index_of(app) is None
-    app._local.backend = backend
+    app._backend_cache = backend
     assert store_of(app) is store
     assert index_of(app) is backend.letters

@@ -12,6 +12,8 @@ from sqs.local.journal import Journal
 from sqs.local.outbox import MAX_TURNS
 from sqs.local.service import Service
 
+CLEANING_SECONDS = 60
+PIECE_BYTES = 64 * 1024
 START_MS = 1_700_000_000_000
 URL = "http://sqs/000000000000/q"
 
@@ -22,6 +24,8 @@ class Wire:
     def __init__(self) -> None:
         self.written = b""
         self.closed = False
+        self.reading = True
+        self.unread = 0
 
     def get_extra_info(self, name: str) -> None:
         return None
@@ -36,6 +40,15 @@ class Wire:
         self.closed = True
 
     abort = close
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
 
 
 class Refused(Exception):
@@ -64,12 +77,24 @@ class InProcessServer:
         self._start()
 
     def kill(self) -> None:
+        if self.service._outbox is not None:
+            self.service._outbox.stop()  # a process that is killed has no timers
         if self._journal is not None:
             self._journal.close()
 
     def close(self) -> None:
         self.kill()
         self.loop.close()
+
+    def clean(self) -> None:
+        """Waits until what is planned of the journal's cleaning is done."""
+
+        async def cleaned() -> None:
+            await asyncio.sleep(0)
+            while self.service._cleaner._running:
+                await asyncio.sleep(0.001)
+
+        self.loop.run_until_complete(asyncio.wait_for(cleaned(), CLEANING_SECONDS))
 
     def connect(self) -> tuple[http.Connection, Wire]:
         connection, wire = http.Connection(self.service, set()), Wire()
@@ -102,13 +127,9 @@ def request(operation: str, body: bytes, headers: str = "") -> bytes:
 
 
 def feed(connection: http.Connection, data: bytes) -> None:
-    """As the event loop would: in pieces, into the buffer that the connection offers."""
-    while data:
-        buffer = connection.get_buffer(-1)
-        piece = data[: len(buffer)]
-        buffer[: len(piece)] = piece
-        connection.buffer_updated(len(piece))
-        data = data[len(piece) :]
+    """As the event loop would: in pieces."""
+    for start in range(0, len(data), PIECE_BYTES):
+        connection.data_received(data[start : start + PIECE_BYTES])
 
 
 def parsed(answer: bytes) -> tuple[int, dict[str, Any]]:

@@ -81,4 +81,4 @@ def test_long_numbers_are_out_of_range_and_not_of_a_wrong_type_to_both(digits: s
     for decode in (codec.decode, plain_decode):
         with pytest.raises(SqsError) as refused:
             fields.whole(decode(b'{"DelaySeconds": %s}' % digits.encode()), "DelaySeconds", 0, 900)
-        assert refused.value.shape == "InvalidParameterValue"
+        assert refused.value.query_code == "InvalidParameterValue"

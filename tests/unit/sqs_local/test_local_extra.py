@@ -88,7 +88,7 @@ def test_with_and_without_it_serves_keeps_and_stops_alike(fast: bool, tmp_path: 
             server.child.terminate()
             assert answer_of(poll) == (200, {})
             assert server.child.wait(10) == 0
-            assert time.monotonic() - signalled < 1
+            assert time.monotonic() - signalled < 10, "the poll alone would last 20"
             assert half.recv(100) == b""
         assert server.child.stdout.read() == "sqs.local: stopped\n"
         assert server.child.stderr.read() == ""

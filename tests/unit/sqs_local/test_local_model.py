@@ -203,7 +203,7 @@ class FifoServerAgainstModel(ServerAgainstModel):
     fifo = True
 
 
-LIMITS = settings(max_examples=30, stateful_step_count=40, deadline=None)
+LIMITS = settings(max_examples=30, stateful_step_count=40)
 TestStandardQueue = ServerAgainstModel.TestCase
 TestStandardQueue.settings = LIMITS
 TestFifoQueue = FifoServerAgainstModel.TestCase

@@ -61,6 +61,7 @@ class TinyQueue:
                 assert self.dead_letters is not None
                 self.messages.remove(message)
                 message.came_with = message.receives
+                message.sent_ms = now_ms if self.fifo else message.sent_ms
                 self.dead_letters.add(message)
             else:
                 taken.append(message)
@@ -73,9 +74,13 @@ class TinyQueue:
         ready = [message for message in self.messages if message.state(now_ms) == "ready"]
         if not self.fifo:
             return ready
-        shut = {message.group for message in self.messages if message.state(now_ms) == "in flight"}
+        # What a group has behind its first message in flight is shut.
+        shut_from: dict[str | None, int] = {}
+        for message in self.messages:
+            if message.state(now_ms) == "in flight":
+                shut_from.setdefault(message.group, message.order)
+        free = [message for message in ready if message.order < shut_from.get(message.group, message.order + 1)]
         heads: dict[str | None, int] = {}
-        for message in ready:
+        for message in free:
             heads.setdefault(message.group, message.order)
-        free = [message for message in ready if message.group not in shut]
         return sorted(free, key=lambda m: (heads[m.group], m.order))
