@@ -117,7 +117,7 @@ class GpuFleet(pulumi.ComponentResource):
                 ),
                 block_device_mappings=[
                     aws.ec2.LaunchTemplateBlockDeviceMappingArgs(
-                        device_name="/dev/sda1",
+                        device_name=self._fleet.root_device,
                         ebs=aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
                             volume_size=self._fleet.volume_gib,
                             volume_type="gp3",

@@ -94,7 +94,8 @@ class Fleet(_Part):
     """The GPU hosts on EC2: one worker a host, from none to `max_workers`.
 
     `requests_per_second_per_worker` is to be measured (Flower's Inference page); with `target_wait_seconds` it says how
-    much backlog one worker is for. `boot_seconds` is from launch to the first delivery.
+    much backlog one worker is for. `boot_seconds` is from launch to the first delivery. `volume_gib` is of the root
+    disk, which the AMI calls `root_device`: /dev/sda1 on Ubuntu's, /dev/xvda on Amazon Linux's.
     """
 
     ami_id: str = Field(pattern=r"^ami-[0-9a-f]{8,17}$")
@@ -110,6 +111,7 @@ class Fleet(_Part):
     boot_seconds: int = Field(default=180, ge=1, le=3_600)
     idle_minutes: int = Field(default=10, ge=1, le=1_440)
     volume_gib: int = Field(default=100, ge=20, le=16_384)
+    root_device: str = Field(default="/dev/sda1", pattern=r"^/dev/[a-z0-9]{3,16}$")
 
     @model_validator(mode="after")
     def _together(self) -> Self:

@@ -5,11 +5,15 @@ import json
 from pathlib import Path
 
 UNITS = ("celery-inference-container.service",)
+PROGRAMS = ("registry-login",)
+PROGRAM_FOLDER = "/usr/local/lib/celery-inference"
 ENVIRONMENT_FILE = "/etc/celery-inference/environment"
 
 
 def user_data(*, image: str, result_backend: str, claim_check: str, region: str, units: Path) -> str:
-    """Writes the systemd units of `units` and their environment, and starts them. Expects Docker and NVIDIA's runtime.
+    """Writes the systemd units of `units`, what they run and their environment, and starts them.
+
+    Expects Docker, NVIDIA's runtime and the AWS CLI.
 
     The document is JSON, which is YAML: nothing in a value can break out of it.
     """
@@ -24,6 +28,10 @@ def user_data(*, image: str, result_backend: str, claim_check: str, region: str,
     files = [
         {"path": f"/etc/systemd/system/{name}", "permissions": "0644", "content": (units / name).read_text()}
         for name in UNITS
+    ]
+    files += [
+        {"path": f"{PROGRAM_FOLDER}/{name}", "permissions": "0755", "content": (units / name).read_text()}
+        for name in PROGRAMS
     ]
     lines = "".join(f"{key}={value}\n" for key, value in environment.items())
     files.append({"path": ENVIRONMENT_FILE, "permissions": "0600", "content": lines})

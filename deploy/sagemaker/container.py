@@ -19,6 +19,7 @@ from models.engine import Engine
 from models.errors import ModelsError
 from tasks import engines
 from tasks.celery import app
+from tasks.stop_flag import StopFlag
 
 PORT = 8080  # where SageMaker asks
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -117,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=PORT)
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    stop = threading.Event()
+    stop = StopFlag()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:

@@ -102,6 +102,21 @@ def services() -> dict[str, dict[str, object]]:
     return found
 
 
+def test_the_image_owns_the_folders_that_composes_volumes_are_mounted_at(
+    services: dict[str, dict[str, object]],
+) -> None:
+    """Docker makes a volume as the folder of the image is, and root's where there is none."""
+    mounts: list[str] = [mount for service in services.values() for mount in service.get("volumes", [])]  # type: ignore[attr-defined]
+    named = {mount.split(":")[1] for mount in mounts if not mount.startswith(".")}
+    text = (ROOT / "deploy/docker/Dockerfile").read_text()
+    (made,) = [line for line in text.splitlines() if "mkdir -p" in line]
+    (owned,) = [line for line in text.splitlines() if "chown 10001:10001 /" in line]
+    assert named == {"/queues", "/results"}
+    for folder in named:
+        assert folder in made.split()
+        assert folder in owned.split()
+
+
 def test_compose_shows_nothing_but_flower_and_that_on_loopback(services: dict[str, dict[str, object]]) -> None:
     assert {name: service["ports"] for name, service in services.items() if "ports" in service} == {
         "flower": ["127.0.0.1:5555:5555"]

@@ -246,6 +246,9 @@ def test_hosts_boot_into_a_worker(stack: RecordedStack) -> None:
     assert f"AWS_DEFAULT_REGION={REGION}\n" in environment["content"]
     assert "CELERY_HOST=ec2\n" in environment["content"]
     assert environment["permissions"] == "0600"
+    assert written["/usr/local/lib/celery-inference/registry-login"]["permissions"] == "0755"
+    (disk,) = template["blockDeviceMappings"]
+    assert (disk["deviceName"], disk["ebs"]["volumeSize"]) == ("/dev/sda1", 100)
     started = [command[-1] for command in document["runcmd"] if "--now" in command]
     assert [f"/etc/systemd/system/{unit}" in written for unit in started] == [True]
 

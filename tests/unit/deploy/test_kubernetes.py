@@ -20,9 +20,20 @@ FOLDER = Path(__file__).parents[3] / "deploy" / "kubernetes"
 VERSIONS = ("1.31", "1.37")  # the oldest that EKS still takes, and the newest with schemas here
 
 
+class Strict(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, of which PyYAML takes the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        if len(keys) != len(set(keys)):
+            raise yaml.constructor.ConstructorError(None, None, f"a key stands twice: {keys}", node.start_mark)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
 def documents() -> Iterator[Any]:
     for file in sorted(FOLDER.glob("*.yaml")):
-        for document in yaml.safe_load_all(file.read_text()):
+        for document in yaml.load_all(file.read_text(), Loader=Strict):
             name = f"{file.stem}/{document['kind']}/{document['metadata']['name']}"
             yield pytest.param(document, id=name)
 
@@ -51,6 +62,11 @@ def the(kind: str, name: str) -> dict[str, Any]:
 
 def pods() -> list[dict[str, Any]]:
     return [each["spec"]["template"]["spec"] for each in ALL if each["kind"] == "Deployment"]
+
+
+def test_a_key_that_stands_twice_is_found() -> None:
+    with pytest.raises(yaml.constructor.ConstructorError, match="a key stands twice"):
+        yaml.load("data: {A: one, B: two, A: three}", Loader=Strict)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
