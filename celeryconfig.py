@@ -60,8 +60,10 @@ CUDA_VISIBLE_DEVICES (all)
     NVIDIA's own variable: the GPUs that this worker may use.
 """
 
+import difflib as _difflib
 import os as _os
 import re as _re
+import warnings as _warnings
 from pathlib import Path as _Path
 from urllib.parse import urlsplit as _urlsplit
 
@@ -97,7 +99,12 @@ class SettingError(_ClickException, _ImproperlyConfigured):
         return self.message
 
 
+_read: set[str] = set()
+_OF_CELERY = ("CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")  # which it reads itself
+
+
 def _variable(name: str, default: str) -> str:
+    _read.add(name)
     return _os.environ.get(name, "").strip() or default
 
 
@@ -290,6 +297,14 @@ def _keep_inputs() -> int:
     return int(value)
 
 
+def _warn_of_misspelt() -> None:
+    """A variable that is nearly one of ours was meant to be: it would leave the default in force without a word."""
+    for name in sorted(_os.environ):
+        if name.startswith("CELERY") and name not in _read and name not in _OF_CELERY:
+            for meant in _difflib.get_close_matches(name, _read, n=1, cutoff=0.85):
+                _warnings.warn(f"{name} is no setting and has no effect; did you mean {meant}?", stacklevel=2)
+
+
 # Broker: SQS, through our own transport.
 broker_url = _broker_url()
 broker_transport = "sqs.transport:Transport"
@@ -375,3 +390,5 @@ inference_attempts = _attempts()
 inference_keep_inputs = _keep_inputs()
 inference_retry_base_seconds = _number("CELERY_RETRY_BASE_SECONDS", "1", 0, _limits.MAX_VISIBILITY_SECONDS)
 inference_retry_cap_seconds = _number("CELERY_RETRY_CAP_SECONDS", "300", 0, _limits.MAX_VISIBILITY_SECONDS)
+
+_warn_of_misspelt()

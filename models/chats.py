@@ -37,10 +37,11 @@ def check(spec: ModelSpec, field: str, messages: list[Any], text: TextCheck) -> 
     for i, message in enumerate(messages):
         if not isinstance(message, dict) or set(message) != {"role", "content"}:
             raise InvalidInput.because(f"{field}[{i}]", 'must be {"role": …, "content": …}')
-        if message["role"] not in _ROLES:
-            raise InvalidInput.unknown(f"{field}[{i}] role", message["role"], _ROLES)
+        role = message["role"]
+        if not isinstance(role, str) or role not in _ROLES:
+            raise InvalidInput.unknown(f"{field}[{i}] role", role, _ROLES)
         content = _content(spec, f"{field}[{i}]", message["content"], text)
-        checked.append({"role": str.__str__(message["role"]), "content": content})
+        checked.append({"role": str.__str__(role), "content": content})
     _check_size(spec, field, checked)
     return checked
 

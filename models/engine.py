@@ -93,6 +93,7 @@ class Engine:
         self._desk = Desk(specs, max_bytes=max_bytes, ceilings=self._ceilings, on_blame=self._blame)
         self._care = Care(0.0, recycle_bytes, overlap, on_begin, program, on_batch, endpoint_program)
         self._changed = threading.Condition()
+        self._looking = threading.RLock()  # around what is told of models: it must be told in the order it came about
         self._stopped = threading.Event()
         self._keepers: list[Keeper] = []
         self._out: set[str] = set()
@@ -280,7 +281,11 @@ class Engine:
             self._on_lost(because)
 
     def _look_for_models(self) -> None:
-        """Shut what no device serves, open what one serves again."""
+        """Shut what no device serves, open what one serves again. Keepers call it, each in its own thread."""
+        with self._looking:
+            self._shut_and_open()
+
+    def _shut_and_open(self) -> None:
         with self._changed:
             out = {name for name in self._specs if not any(keeper.serves(name) for keeper in self._keepers)}
             gone, back = out - self._out, self._out - out

@@ -227,7 +227,11 @@ class Keeper:
     def _tell_beginning(self, batch: Batch, *, before: bool) -> None:
         """A batch that is sent behind another may never begin; the process's own word says that it does."""
         if self._care.on_begin is not None and (ids := batch.beginning()):
-            self._care.on_begin(ids, before)
+            try:
+                self._care.on_begin(ids, before)
+            except Exception:
+                # The batch is in no book yet: it would be lost with the process that this thread keeps.
+                _log.exception("device %s: nobody could be told that a batch begins", self.place.name)
 
     def _patience(self, child: Child, started: float) -> float | None:
         """Kill what has run too long; seconds until the next look, None for no need."""
@@ -240,7 +244,9 @@ class Keeper:
             left = loading[1] + load_seconds - time.monotonic()
         elif first is not None:
             batch = first[0]
-            limit = self._pace[batch.model].limit_seconds(batch.tokens, self._specs[batch.model].time_limit_seconds)
+            alone = any(row.alone for row in batch.rows)
+            most = self._specs[batch.model].time_limit_seconds
+            limit = self._pace[batch.model].limit_seconds(batch.tokens, most, alone=alone)
             left, reason = limit - first[1], f"it ran past the time limit of {limit:g} s"
         else:
             waits = (self._size.look_seconds, self.absent.wait_seconds())

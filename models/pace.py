@@ -23,9 +23,12 @@ class Pace:
         self.tokens += tokens
         self.seconds += seconds
 
-    def limit_seconds(self, tokens: int, most: float) -> float:
-        """For a batch of so many tokens; `most`, the spec's own limit, until enough is known, and never more."""
-        if self.batches < BATCHES or not self.tokens:
+    def limit_seconds(self, tokens: int, most: float, *, alone: bool = False) -> float:
+        """For a batch of so many tokens; `most`, the spec's own limit, until enough is known, and never more.
+
+        Nor less for a row that runs `alone`: what is expected parts a batch soon, but blames no input that is slow.
+        """
+        if alone or self.batches < BATCHES or not self.tokens:
             return most
         expected = tokens * self.seconds / self.tokens
         return min(most, max(LEAST_SECONDS, TIMES * expected))

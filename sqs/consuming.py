@@ -110,7 +110,16 @@ class Consuming:
 
     def _accept(self, received: list[Delivery]) -> None:
         self._keeper.keep(received)
-        read = [(delivery, self._read(delivery)) for delivery in received]
+        read: list[tuple[Delivery, Message | None]] = []
+        for delivery in received:
+            read.append((delivery, self._read(delivery)))
+            if delivery.claim is not None:
+                # It is handed on at once: the next may wait for room that this one leaves when it is done.
+                self._hand_on(read)
+                read = []
+        self._hand_on(read)
+
+    def _hand_on(self, read: list[tuple[Delivery, Message | None]]) -> None:
         arrivals.tell([message for _, message in read if message is not None])
         for delivery, message in read:
             if message is None:
@@ -238,15 +247,13 @@ class Consuming:
             for follower in followers:
                 self._order.done(follower)
         message = self._pop(tag)
-        if message is None:
-            return
-        if requeue:
+        if message is not None and requeue:
             self._give_back(message.delivery, seconds)
-            for follower in followers:
-                # SQS keeps them behind the one that is released; here they would overtake it.
-                self.reject(follower.delivery.tag, requeue=True, seconds=0)
-        else:
+        elif message is not None:
             self._settler.bury(message.delivery)
+        for follower in followers:
+            # SQS keeps them behind the one that is released; here they would overtake it.
+            self.reject(follower.delivery.tag, requeue=True, seconds=0)
 
     def _give_back(self, delivery: Delivery, seconds: int | None) -> None:
         """Release, or send a fresh copy of a message that SQS would move to the DLQ at its next receive.
@@ -311,10 +318,10 @@ class Consuming:
         """Stop, release all, settle within the bound, end the threads."""
         if os.getpid() != self._pid:
             return  # A fork's copy: messages and threads are the parent's.
-        STOPPER.discard(self)
         self.stopping = True
         self._receiver.close()
         self.release_all()
         settled = self.flush(self._options.shutdown_seconds)
         self._settler.close(self._options.shutdown_seconds if settled else 0.0)
         self._keeper.close()
+        STOPPER.discard(self)  # last: who ends the process at a second signal waits for what SQS has not heard yet

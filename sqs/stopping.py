@@ -4,12 +4,15 @@ A handler runs in the middle of whatever the main thread was doing, so it must t
 here only put a word into a queue (`SimpleQueue.put` is made for that); a daemon thread acts on it.
 """
 
+import logging
 import os
 import queue
 import threading
 import weakref
 from collections.abc import Callable
 from typing import Protocol
+
+logger = logging.getLogger(__name__)
 
 
 class Stoppable(Protocol):
@@ -25,7 +28,7 @@ class Stoppable(Protocol):
         """Wait until SQS has been told."""
 
 
-Command = tuple[Callable[[Stoppable], object], queue.SimpleQueue[None]]
+Command = tuple[Callable[[Stoppable], object], Callable[[], object]]
 
 
 class _Stopper:
@@ -55,26 +58,23 @@ class _Stopper:
         with self._lock:
             return list(self._members)
 
-    def tell(self, act: Callable[[Stoppable], object], timeout_seconds: float) -> bool:
+    def tell(self, act: Callable[[Stoppable], object], then: Callable[[], object]) -> None:
         if self._thread is None:
-            return True
-        done: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._commands.put((act, done))
-        if timeout_seconds <= 0:
-            return True
-        try:
-            done.get(timeout=timeout_seconds)
-        except queue.Empty:
-            return False
-        return True
+            then()
+        else:
+            self._commands.put((act, then))
 
     def _run(self) -> None:
         commands = self._commands
         while True:
-            act, done = commands.get()
+            act, then = commands.get()
             for member in self.members():
-                act(member)
-            done.put(None)
+                try:
+                    act(member)
+                except Exception:
+                    # The others, and who ends the process after this, must not be kept from it.
+                    logger.exception("a channel could not be stopped; its messages come back when their leases end")
+            then()
 
 
 STOPPER = _Stopper()
@@ -87,14 +87,19 @@ def stop_receiving() -> None:
     For the worker's first signal (Celery's `worker_shutting_down`): its blocking loop would drain once more
     for up to two seconds. Does not block; safe in signal handlers.
     """
-    STOPPER.tell(lambda member: member.stop_receiving(), 0)
+    STOPPER.tell(lambda member: member.stop_receiving(), _nothing)
 
 
-def release_everything(timeout_seconds: float = 0.0) -> bool:
+def _nothing() -> None:
+    pass
+
+
+def release_everything(timeout_seconds: float = 0.0, then: Callable[[], object] = _nothing) -> None:
     """Stop receiving and make visible again what runs, too; whatever still becomes of that work is ignored.
 
-    For the end of the soft-shutdown time, and for a second signal. Safe in signal handlers. Waits for SQS's
-    answer for at most `timeout_seconds`; False if it did not come in that time.
+    For a cold shutdown, and for a second signal. Safe in signal handlers: it does not block, because the work that a
+    handler interrupts may hold the very lock that a release waits for. `then` is called in a thread of its own when SQS
+    has answered, or has not in about `timeout_seconds` for each channel.
     """
 
     def act(member: Stoppable) -> None:
@@ -103,4 +108,4 @@ def release_everything(timeout_seconds: float = 0.0) -> bool:
         if timeout_seconds > 0:
             member.flush(timeout_seconds)
 
-    return STOPPER.tell(act, timeout_seconds)
+    STOPPER.tell(act, then)

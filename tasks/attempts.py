@@ -105,13 +105,7 @@ class Attempt:
 
     def take_back(self) -> None:
         """Uncount this attempt: it was cut off, by no fault of the request."""
-        self.settle()
-        if self.number is None or self.store is None or not self.recorded:
-            return
-        try:
-            self.store.take_back_attempts([self.start])
-        except StoreUnavailable as error:
-            logger.warning("request %s: the attempt that was cut off stays counted: %s", self.start.task_id, error)
+        take_back([self])
 
     @contextmanager
     def running(self) -> Iterator[bool]:
@@ -190,10 +184,34 @@ def begin(attempts: Sequence[Attempt], *, wait: bool = True) -> None:
                 attempt.settle(0.0)
 
 
+def take_back(attempts: Sequence[Attempt]) -> None:
+    """Uncount these, in one write, as far as they have begun: they were cut off, by no fault of their requests."""
+    by_store: dict[int, tuple[Store, list[Start]]] = {}
+    for attempt in attempts:
+        attempt.settle()  # or it would be written after it is taken back
+        if attempt.number is not None and attempt.store is not None and attempt.recorded:
+            by_store.setdefault(id(attempt.store), (attempt.store, []))[1].append(attempt.start)
+    for store, starts in by_store.values():
+        try:
+            store.take_back_attempts(starts)
+        except StoreUnavailable as error:
+            ids = ", ".join(start.task_id for start in starts)
+            logger.warning("attempts that were cut off stay counted, of %s: %s", ids, error)
+
+
+def take_back_all() -> None:
+    """Uncount whatever runs in this process, which is about to be ended. Blocks for as long as the store does."""
+    with _lock:
+        running = [attempt for same in _running.values() for attempt in same]
+    take_back(running)
+
+
 def _write(store: Store, starts: list[Start]) -> list[int] | None:
-    """In a thread of its own. Their numbers; None when the store is away."""
+    """In a thread of its own. Their numbers; None when the store is away, or cannot take what is written in them."""
     try:
         return store.begin_attempts(starts)
     except StoreUnavailable as error:
         logger.warning("%d attempts could not be written: %s", len(starts), error)
-        return None
+    except Exception:
+        logger.exception("%d attempts could not be written", len(starts))
+    return None

@@ -3,7 +3,6 @@
 import functools
 import inspect
 import time
-from datetime import datetime
 from typing import Any
 
 from celery.exceptions import Ignore, Reject, Retry
@@ -19,6 +18,7 @@ from tasks.errors import AttemptsUsedUp, RequestCancelled, RequestExpired
 from tasks.fates import Fate, fate_of
 from tasks.host_health import HEALTH
 from tasks.links import name_children, send_children
+from tasks.retention import instant
 from tasks.serving import NotServedHere
 from tasks.store.access import store_of
 from tasks.store.protocol import StoreUnavailable
@@ -98,7 +98,8 @@ class Delivery:
         request, attempt = self.request, self.attempt
         if (held := find(self._tag)) is not None and held.wanted_back:
             raise EngineStopped("no time is left here for it to begin")
-        if request.expires and datetime.fromisoformat(str(request.expires)).timestamp() < time.time():
+        expires = instant(request.expires)
+        if expires is not None and expires < time.time():
             raise RequestExpired("the deadline passed before a worker could begin the request")
         if not attempt.has_history:
             if take_unread(request.id) and attempt.store is not None and attempt.store.cancelled([request.id]):

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from celery import bootsteps
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_ready
 from celery.worker import state
 
 from sqs.brake import BRAKE
@@ -176,8 +176,3 @@ class Health(bootsteps.StartStopStep):
 @worker_ready.connect
 def _note_ready(**_: Any) -> None:
     _receiving.set()
-
-
-@worker_shutting_down.connect
-def _note_stop(**_: Any) -> None:
-    _receiving.clear()

@@ -3,12 +3,11 @@
 import gc
 import itertools
 import logging
-import os
 from typing import Any
 
+from celery import current_app
 from celery.app.trace import LOG_SUCCESS
 from celery.exceptions import Reject
-from celery.platforms import EX_FAILURE
 from celery.signals import after_setup_logger, celeryd_init, worker_ready, worker_shutting_down
 from celery.utils.log import get_logger
 from celery.utils.text import str_to_list
@@ -16,13 +15,16 @@ from celery.utils.text import str_to_list
 from models.errors import ModelsError
 from sqs.lanes import LANES
 from sqs.stopping import release_everything, stop_receiving
-from tasks import service
+from tasks import cold_shutdown, service
 from tasks.engines import concurrency, devices, specs
+from tasks.exiting import end_now
 from tasks.flow import Flow
 from tasks.pool import EnginePool
 from tasks.results_unshown import NOTHING
 
 logger = get_logger(__name__)
+
+cold_shutdown.install()
 
 RELEASE_SECONDS = 5.0  # for SQS to hear of it, at a second signal
 
@@ -75,15 +77,15 @@ _signals = itertools.count()  # takes no lock, which a signal handler must not w
 def give_back(how: str = "Warm", **_: Any) -> None:
     """From the first signal on nothing more is delivered; the second ends the worker, and releases what runs, too.
 
-    Runs in the signal handler. Celery itself ends at a second SIGINT or SIGQUIT, and only says so at a second SIGTERM.
+    Runs in the signal handler. A first SIGQUIT releases what runs, too, unless there is a time for a soft shutdown;
+    Celery then ends by itself, as it does after a first SIGTERM or SIGINT.
     """
-    first = next(_signals) == 0
-    if how == "Warm" and first:
+    if next(_signals):
+        release_everything(RELEASE_SECONDS, end_now)
+    elif how == "Warm" or current_app.conf.worker_soft_shutdown_timeout > 0:
         stop_receiving()
-        return
-    release_everything(RELEASE_SECONDS)
-    if how == "Warm":
-        os._exit(EX_FAILURE)  # device processes end with their sockets
+    else:
+        release_everything(RELEASE_SECONDS)
 
 
 @worker_ready.connect

@@ -1,6 +1,5 @@
 """The worker's pool: Celery's threads, which wait for the engine, and the device processes behind it."""
 
-import os
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -20,6 +19,7 @@ from sqs.leases import LOST
 from tasks import service, serving
 from tasks.allocation import give_large_blocks_back
 from tasks.engines import build
+from tasks.exiting import end_after
 from tasks.store.results import ENDING, PATIENCE
 from tasks.tracing.export import follower
 
@@ -116,8 +116,8 @@ class EnginePool(TaskPool):
         self._end(float(self.app.conf.inference_stop_seconds), SETTLE_SECONDS)
 
     def on_terminate(self) -> None:
-        """End at once; what runs is released by the transport."""
-        self._end(0.0, 0.5)
+        """Let the devices finish within Celery's `worker_soft_shutdown_timeout`, 0 by default. The rest is released."""
+        self._end(float(self.app.conf.worker_soft_shutdown_timeout), 0.5)
 
     def terminate_job(self, pid: int, signal: int | None = None) -> None:
         """Nothing to do: a thread cannot be ended, and its request is released when the engine stops."""
@@ -135,9 +135,7 @@ class EnginePool(TaskPool):
         if wait(list(self._running), timeout=max(settle_seconds, until - time.monotonic())).not_done:
             # Python joins the pool's threads before it exits, without a bound.
             logger.error("%d threads of the pool hang; the worker ends without them", len(self._running))
-            exiting = threading.Timer(EXIT_SECONDS, os._exit, (1,))
-            exiting.daemon = True
-            exiting.start()
+            end_after(EXIT_SECONDS)
 
     def _get_info(self) -> dict[str, Any]:
         info: dict[str, Any] = dict(super()._get_info())

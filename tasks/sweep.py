@@ -30,13 +30,16 @@ from sqs.account import Account
 from sqs.burying import first_line
 from sqs.dead_letter_queue import DeadLetterQueue
 from sqs.dead_letters import Cause, Mark
+from sqs.errors import DeniedError, QueueMissingError, RefusedError
 from sqs.lanes import Lane
 from sqs.letter_index import ERROR_CHARACTERS, Entry, LetterIndex, Selection, State
 from sqs.letter_work import Work
 from sqs.looking import Held, Look
 from sqs.resending import NotSendableError, resend_parameters
 from sqs.sending import send_many
+from tasks.ending import store_failure
 from tasks.errors import AttemptsUsedUp
+from tasks.fates import cause_of
 from tasks.store.access import store_of
 from tasks.store.protocol import Store
 
@@ -118,7 +121,12 @@ class TakeUp(Work):
         for entry, held in letters:
             if entry.id in known:
                 continue
-            decided = self._decide(entry, held)
+            try:
+                decided = self._decide(entry, held)
+            except (QueueMissingError, DeniedError, RefusedError) as error:
+                # One letter's callback: the others are not to wait for what it needs.
+                logger.error("request %s is left for the next pass: %s", entry.task_id, error)
+                continue
             if decided is None:
                 over.append(held)
             elif decided.state is State.SENDING:
@@ -142,12 +150,20 @@ class TakeUp(Work):
         if reached > entry.generation:
             return entry
         if reached == entry.generation and meta["status"] in READY_STATES:
-            return self._failed(entry, held, meta["result"], meta) if meta["status"] == FAILURE else None
+            return self._ended(entry, held, meta) if meta["status"] == FAILURE else None
         attempts = self._store.attempts([key]).get(key)
         count = attempts.count if attempts is not None else 0
         if count < self.lane.max_receive_count and held.letter.mark.returns < MOST_RETURNS:
             return dataclasses.replace(entry, state=State.SENDING, attempts=count)
         return self._fail(dataclasses.replace(entry, attempts=count), held, meta)
+
+    def _ended(self, entry: Entry, held: Held, meta: dict[str, Any]) -> Entry:
+        """File a request whose worker was killed between its failure and its letter as that worker would have."""
+        error = meta["result"]
+        task = self._app.tasks.get(entry.task)
+        throws = tuple(task.throws or ()) if task is not None else ()
+        cause = cause_of(error, throws) if isinstance(error, Exception) else Cause.ATTEMPTS_USED_UP
+        return self._failed(entry, held, error, meta, cause)
 
     def _fail(self, entry: Entry, held: Held, meta: dict[str, Any]) -> Entry:
         """End a request that has no attempts left."""
@@ -161,14 +177,11 @@ class TakeUp(Work):
         logger.error("request %s is a dead letter: %s", entry.task_id, error)
         return self._failed(entry, held, error, meta, Cause.ATTEMPTS_USED_UP if known else Cause.LOST)
 
-    def _failed(
-        self, entry: Entry, held: Held, error: Any, meta: dict[str, Any], cause: Cause = Cause.ATTEMPTS_USED_UP
-    ) -> Entry:
+    def _failed(self, entry: Entry, held: Held, error: Any, meta: dict[str, Any], cause: Cause) -> Entry:
         """Store the FAILURE and what follows from it, a chord's part and error callbacks: all of it may be repeated."""
         request = _request(held.letter.body, entry.generation)
-        self._app.backend.mark_as_failure(
-            entry.task_id, error, meta.get("traceback"), request=request, call_errbacks=bool(request.errbacks)
-        )
+        calls = bool(request.errbacks)
+        store_failure(self._app.backend, error, request, traceback=meta.get("traceback"), call_errbacks=calls)
         return dataclasses.replace(
             entry,
             cause=cause,

@@ -14,6 +14,7 @@ from tasks.delivery import AlreadyEnded, Withdrawn
 from tasks.errors import AttemptsUsedUp, RequestCancelled, RequestExpired
 from tasks.fates import Fate, fate_of
 from tasks.store.protocol import Start, StoreUnavailable
+from tests.support.client import results_in
 from tests.support.stores import Make, make, moto
 
 __all__ = ["make", "moto"]
@@ -41,14 +42,8 @@ class BrokenEngine:
 def results(make: Make) -> Iterator[Any]:
     """On each store at hand."""
     backend = make(app=app)
-    feature_extraction.backend = backend
-    kept = app._local.__dict__.get("backend")
-    app._local.backend = backend
-    yield backend
-    feature_extraction.backend = None
-    app._local.__dict__.pop("backend")
-    if kept is not None:
-        app._local.backend = kept
+    with results_in(app, backend):
+        yield backend
 
 
 class Delivered:
@@ -202,6 +197,10 @@ def test_a_store_that_is_away_costs_no_attempt_and_stops_no_work(
         raise StoreUnavailable("away")
 
     monkeypatch.setattr(results.store, "begin_attempts", away)
+    with pytest.raises(InvalidInput):
+        delivered(InvalidInput("tried"), 1)
+    # As a store answers what it cannot write: half a surrogate pair, a number beyond its integers.
+    monkeypatch.setattr(results.store, "begin_attempts", lambda _: "\ud800".encode())
     with pytest.raises(InvalidInput):
         delivered(InvalidInput("tried"), 1)
     monkeypatch.setattr(results.store, "generations", away)

@@ -58,6 +58,8 @@ def test_a_store_that_hangs_is_waited_for_once_and_its_requests_are_looked_up_ag
     store = Store()
     tombstones = Tombstones(store.read, wait_seconds=0.05)
     tombstones.look(messages("a", "revoked1"))
+    while not store.asked:
+        time.sleep(0.01)
     tombstones._wait_seconds = 3_600.0  # from here on a wait would hang this test
     tombstones.look(messages("b", "revoked2"))
     tombstones.look(messages("c"))
