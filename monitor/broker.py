@@ -3,16 +3,25 @@
 from urllib.parse import urlsplit
 
 from celery import Celery
+from click import ClickException
 
 from monitor.depth_report import DepthReporter
 from sqs.depths import Depth, read_depths
+from sqs.errors import NoRegionError
 from sqs.lanes import Lane
 from sqs.transport import Transport
 
 
 def reporter_of(app: Celery) -> DepthReporter:
-    """A reporter of the lanes that the application's transport serves; makes no call yet."""
+    """A reporter of the lanes that the application's transport serves; makes no call yet.
+
+    Raises ClickException, one sentence, when AWS is meant and no region is named: each look would say so again.
+    """
     transport: Transport = app.connection_for_read().transport
+    try:
+        transport.account.client  # noqa: B018 - built now, it finds the region or raises
+    except NoRegionError as error:
+        raise ClickException(str(error)) from error
 
     def read(lane: Lane) -> list[Depth]:
         # Asked for each time: the account makes new clients when credentials were replaced.

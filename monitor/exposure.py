@@ -28,8 +28,24 @@ class ExposedWithoutLogin(ClickException):
         )
 
 
+class EmptyLogin(ClickException):
+    """Flower was told of a login that lets everybody in."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "--basic-auth (FLOWER_BASIC_AUTH) must be USER:PASSWORD, neither of them empty, or several with commas."
+        )
+
+
 def refuse_exposure(options: Any) -> None:
-    """Raise ExposedWithoutLogin if Flower's options open it to other machines without a login."""
+    """Raise ExposedWithoutLogin if Flower's options open it to other machines without a login.
+
+    Raises EmptyLogin for one that is none: Flower would take an empty password from anybody.
+    """
+    for login in options.basic_auth or ():
+        user, _, password = login.partition(":")
+        if not user or not password:
+            raise EmptyLogin
     if not has_login(options) and not options.unix_socket and not is_loopback(options.address):
         raise ExposedWithoutLogin(options.address)
 

@@ -63,10 +63,19 @@ class FolderStore:
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(self._folder / key)
+            self._sync_folder()
         except OSError as error:
             with contextlib.suppress(OSError):
                 new.unlink(missing_ok=True)
             raise ClaimStoreError(str(self._folder), f"{type(error).__name__}: {error.strerror}") from error
+
+    def _sync_folder(self) -> None:
+        """Until then a power failure may take the file's name."""
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def get(self, key: str, size_bytes: int) -> bytes:
         """See ClaimStore. No link is followed."""

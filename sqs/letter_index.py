@@ -129,9 +129,13 @@ def requested(body: str) -> Requested:
     task_id, task = _name(headers.get("id")), _name(headers.get("task"))
     if task is None:
         return Requested()
-    carried = headers.get("inference_generation")
-    generation = carried if isinstance(carried, int) and 0 < carried < MAX_GENERATION else 0
-    return Requested(task_id, task, _model(message["body"]), generation)
+    return Requested(task_id, task, _model(message["body"]), carried_generation(headers.get("inference_generation")))
+
+
+def carried_generation(value: Any) -> int:
+    """The generation that a header names, 0 for what is none."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and 0 < value < MAX_GENERATION else 0
 
 
 def _name(value: Any) -> str | None:

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import datetime
 from typing import Any
 
 from celery.worker import state
@@ -30,10 +29,10 @@ _room = Room()
 class Waiting:
     """A request that waits for its media, and whether it should go on with it."""
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, request: Any, deadline: float | None) -> None:
         self._request = request
         self._tag = str((request.properties or {}).get("delivery_tag") or "")
-        self._expires = datetime.fromisoformat(str(request.expires)).timestamp() if request.expires else None
+        self._deadline = deadline
         self._why: Exception | None = None
 
     def over(self) -> bool:
@@ -55,7 +54,7 @@ class Waiting:
         if delivery is not None and not delivery.holds():
             given_up: Exception = serving.lease_lost(self._request.id)
             return given_up
-        if self._expires is not None and self._expires < time.time():
+        if self._deadline is not None and self._deadline < time.time():
             return RequestExpired("the deadline passed before its inputs were there")
         if self._request.id in state.revoked:
             return RequestCancelled("the request was revoked")
@@ -63,7 +62,9 @@ class Waiting:
 
 
 @contextmanager
-def redeemed(conf: Any, request: Any, spec: ModelSpec, rows: list[Any], options: dict[str, Any]) -> Iterator[list[Any]]:
+def redeemed(
+    conf: Any, request: Any, spec: ModelSpec, rows: list[Any], options: dict[str, Any], *, deadline: float | None
+) -> Iterator[list[Any]]:
     """Checked inputs with what they claim in its place, checked again; the bytes count as held until the end.
 
     Raises:
@@ -75,7 +76,7 @@ def redeemed(conf: Any, request: Any, spec: ModelSpec, rows: list[Any], options:
     if not found:
         yield rows
         return
-    waiting, size_bytes = Waiting(request), claims.base64_bytes(found)
+    waiting, size_bytes = Waiting(request, deadline), claims.base64_bytes(found)
     if not _room.take(size_bytes, given_up=waiting.over, look_seconds=LOOK_SECONDS):
         waiting.go_on()
     try:

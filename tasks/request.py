@@ -12,6 +12,7 @@ from celery.worker import state
 from celery.worker.request import Request
 
 from sqs.dead_letters import Cause, Reason, explain
+from sqs.letter_index import carried_generation
 from tasks.aside import ASIDE
 from tasks.attempts import here, lane_named
 from tasks.delivery import AlreadyEnded, Withdrawn
@@ -27,9 +28,8 @@ class DeliveryRequest(Request):
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
         delivery = message.delivery_info or {}
-        carried = self._request_dict.get("inference_generation")
         # A mark of SQS's, or the header that a retry() of a later generation carries on.
-        known = carried if isinstance(carried, int) and not isinstance(carried, bool) and carried > 0 else 0
+        known = carried_generation(self._request_dict.get("inference_generation"))
         self._request_dict["inference_generation"] = max(int(delivery.get("generation", 0)), known)
         warn_of(lane_named(self._app.conf, delivery.get("routing_key")), float(delivery.get("sent_at", 0.0)))
         # What others wrote here may be the inputs themselves, and goes into logs and events.

@@ -22,18 +22,18 @@ class LaneResult(AsyncResult):
 
     deadline: float | None = None
 
-    def get(self, timeout: float | None = None, **options: Any) -> Any:
+    def get(self, timeout: float | None = None, *arguments: Any, **options: Any) -> Any:
         """As Celery's; raises RequestExpired when nothing came of the request before its deadline."""
         if self.deadline is None:
-            return super().get(timeout=timeout, **options)
+            return super().get(timeout, *arguments, **options)
         left = max(0.0, self._given_up_at() - time.time())
         if timeout is not None and timeout < left:
-            return super().get(timeout=timeout, **options)
+            return super().get(timeout, *arguments, **options)
         try:
-            return super().get(timeout=left, **options)
+            return super().get(left, *arguments, **options)
         except CeleryTimeoutError:
             self._expire()
-            return super().get(timeout=None if timeout is None else timeout - left, **options)
+            return super().get(None if timeout is None else timeout - left, *arguments, **options)
 
     def _get_task_meta(self) -> Any:
         meta = super()._get_task_meta()

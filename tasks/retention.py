@@ -6,7 +6,7 @@ than two hours; whoever waits for it is then told that it has expired. Warnings 
 
 import threading
 import time
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 
 from celery.utils.log import get_logger
 from celery.utils.time import maybe_make_aware
@@ -33,14 +33,27 @@ def deadline_seconds(lane: Lane, own_seconds: float | None = None, due_in_second
     return lanes if own_seconds is None else min(lanes, due_in_seconds + own_seconds)
 
 
-def seconds_until_due(countdown: float | None, eta: datetime | None, timezone: tzinfo) -> float:
-    """How long Celery will hold a request back; an `eta` without a time zone is in the application's."""
+def seconds_until_due(countdown: float | None, eta: datetime | str | None) -> float:
+    """How long Celery will hold a request back.
+
+    Raises:
+        ValueError: `eta` is a text that is no time.
+    """
     if countdown is not None:
         return max(0.0, countdown)
-    if eta is None:
-        return 0.0
-    due: datetime = maybe_make_aware(eta, timezone)
-    return max(0.0, (due - datetime.now(UTC)).total_seconds())
+    due = instant(eta)
+    return 0.0 if due is None else max(0.0, due - time.time())
+
+
+def instant(when: datetime | str | None) -> float | None:
+    """A deadline or an `eta`, as callers give it or messages carry it, in seconds since the epoch.
+
+    Without a time zone it is UTC, as Celery takes it: the host's may be any.
+    """
+    if not when:
+        return None
+    aware: datetime = maybe_make_aware(datetime.fromisoformat(when) if isinstance(when, str) else when, UTC)
+    return aware.timestamp()
 
 
 def warning_of(lane: Lane, sent_at: float, now: float | None = None) -> str | None:

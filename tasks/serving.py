@@ -4,7 +4,6 @@ import threading
 from collections import Counter
 from collections.abc import Collection
 from concurrent.futures import CancelledError, Future
-from datetime import datetime
 from typing import Any
 
 from celery.exceptions import Reject
@@ -67,10 +66,10 @@ def run(
     options: dict[str, Any],
     *,
     request_id: str | None,
-    expires: str | None,
+    deadline: float | None,
     delivery_tag: str = "",
 ) -> list[Any]:
-    """Answer the inputs with this process's engine; blocks the calling thread.
+    """Answer the inputs with this process's engine; blocks the calling thread. `deadline` in seconds since the epoch.
 
     A request whose lease is lost is another worker's: what has begun goes on, and the first stored outcome counts.
 
@@ -84,7 +83,6 @@ def run(
     """
     if _engine is None:
         raise EngineStopped("no engine runs in this process: send the request with .delay() to a worker")
-    deadline = datetime.fromisoformat(expires).timestamp() if expires else None
     _count(model, 1, len(inputs))
     future: Future[list[Any]] | None = None
     try:

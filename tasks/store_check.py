@@ -1,6 +1,7 @@
 """At start, before models are loaded: does the result store keep what outcomes need, and is its table there?"""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from celery import bootsteps
 from celery.utils.log import get_logger
@@ -29,6 +30,12 @@ class StoreCheck(bootsteps.Step):
                 uri,
             )
             return
+        if uri.startswith("sqlite:") and urlsplit(worker.app.conf.broker_url).hostname is None:
+            logger.warning(
+                "the broker is AWS's, and results are kept on this host alone, in %s: senders and workers elsewhere"
+                " never see them. CELERY_RESULT_BACKEND=dynamodb://REGION/TABLE is a store for all of them",
+                uri,
+            )
         try:
             lacks = backend.check()
         except StoreUnavailable as error:

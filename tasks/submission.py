@@ -6,6 +6,7 @@ claims the id for a few seconds; one that dies in between delays the next by no 
 
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from tasks.store.access import store_of
@@ -15,6 +16,12 @@ CLAIM_SECONDS = 5.0
 LOOK_SECONDS = 0.05
 
 _NAMESPACE = uuid.UUID("b1b7b1d2-0a64-5d0f-8f43-5a1a7f8d2c39")
+
+
+_WITHIN = (
+    "dedup_key makes the request's id: it goes neither with task_id nor within a group, chain or chord, which wait for"
+    " ids of their own"
+)
 
 
 class Send(Protocol):
@@ -29,16 +36,28 @@ def task_id_of(task_name: str, dedup_key: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{task_name}\n{dedup_key}"))
 
 
-def submit_once(task: Any, dedup_key: str, send: Send) -> Any:
+def refuse_keys_within(options: Mapping[str, Any]) -> None:
+    """Raise TypeError when a link that is to follow has a deduplication key: it will be sent under the chain's id."""
+    for link in (*(options.get("chain") or ()), options.get("chord")):
+        if isinstance(link, Mapping) and (link.get("options") or {}).get("dedup_key") is not None:
+            raise TypeError(_WITHIN)
+
+
+def submit_once(task: Any, dedup_key: str, send: Send, options: Mapping[str, Any]) -> Any:
     """Send the request unless it was sent; blocks for at most CLAIM_SECONDS while another submitter is at it.
 
+    `options` are the request's own.
+
     Raises:
-        TypeError: the key is no text, or empty. StoreUnavailable. What sending raises.
+        TypeError: the key is no text, or empty, or the request has an id of its own, or is a chord's. StoreUnavailable.
+            What sending raises.
     """
     if not isinstance(dedup_key, str) or not dedup_key:
         raise TypeError(f"dedup_key must be a text that is not empty, not {dedup_key!r}")
+    if any(options.get(name) for name in ("task_id", "group_id", "chord")):
+        raise TypeError(_WITHIN)
     task_id, store = task_id_of(task.name, dedup_key), store_of(task.app)
-    once = {"task_id": task_id, "headers": {"inference_once": True}}
+    once = {"task_id": task_id, "headers": {**(options.get("headers") or {}), "inference_once": True}}
     if store is None:
         return send(**once)
     submitter = uuid.uuid4().hex

@@ -21,9 +21,9 @@ from tasks.delivery import Delivery, check_arguments
 from tasks.made_with import note
 from tasks.personal import shown
 from tasks.result import LaneResult
-from tasks.retention import deadline_seconds, seconds_until_due
+from tasks.retention import deadline_seconds, instant, seconds_until_due
 from tasks.routing import kept_apart
-from tasks.submission import submit_once
+from tasks.submission import refuse_keys_within, submit_once
 
 
 class LaneTask(Task):
@@ -56,7 +56,12 @@ class LaneTask(Task):
         """Send the request. Without `expires` its deadline is an hour before SQS would drop it unseen.
 
         Submissions of one task with the same `dedup_key` are one request, as long as its result is kept.
+
+        Raises:
+            TypeError: `dedup_key` is no text, or the request has an id of its own: it was given, or a group, chain or
+                chord names it so as to wait for it.
         """
+        refuse_keys_within(options)
         conf = self._get_app().conf
         keep = conf.inference_keep_inputs
         queue = options.get("queue", getattr(self, "queue", None))
@@ -73,7 +78,7 @@ class LaneTask(Task):
         if dedup_key is None:
             result = send(args, kwargs, **options)
         else:
-            result = submit_once(self, dedup_key, lambda **once: send(args, kwargs, **{**options, **once}))
+            result = submit_once(self, dedup_key, lambda **once: send(args, kwargs, **{**options, **once}), options)
         if isinstance(result, LaneResult) and isinstance(expires, int | float):
             result.deadline = time.time() + expires
         return result
@@ -143,7 +148,7 @@ class InferenceTask(LaneTask):
             options.setdefault("argsrepr", f"({len(rows)} inputs)")
             options.setdefault("kwargsrepr", repr({"model": spec.name}))
         if options.get("expires") is None and self.expires is None:
-            after = seconds_until_due(options.get("countdown"), options.get("eta"), self.app.timezone)
+            after = seconds_until_due(options.get("countdown"), options.get("eta"))
             options["expires"] = deadline_seconds(lane_of(spec), spec.deadline_seconds, after)
         return super().apply_async((), {"inputs": sent, "model": spec.name, **checked}, **options)
 
@@ -190,13 +195,14 @@ class InferenceTask(LaneTask):
         spec = self.spec(model)
         rows, checked = check(spec, inputs, options)
         note(self.request, serving.describe(spec.name))
-        with redeemed(self._get_app().conf, self.request, spec, rows, checked) as whole:
+        deadline = instant(self.request.expires)
+        with redeemed(self._get_app().conf, self.request, spec, rows, checked, deadline=deadline) as whole:
             results = serving.run(
                 spec.name,
                 whole,
                 checked,
                 request_id=self.request.id,
-                expires=self.request.expires,
+                deadline=deadline,
                 delivery_tag=str((self.request.properties or {}).get("delivery_tag") or ""),
             )
         return results if is_many(inputs) else results[0]

@@ -10,6 +10,7 @@ from celery.utils.log import get_logger
 
 from sqs.dead_letters import Reason, explain
 from tasks.aside import ASIDE
+from tasks.ending import store_failure
 
 logger = get_logger(__name__)
 
@@ -35,7 +36,7 @@ class UnknownTasks:
         logger.error("task %s of request %s is known to no worker", request.task, request.id)
         sentence = f"no worker knows the task {request.task!r}"
         # Celery's own class, so that callers catch what they would anywhere else.
-        self.app.backend.mark_as_failure(request.id, NotRegistered(request.task), request=request)
+        store_failure(self.app.backend, NotRegistered(request.task), request)
         explain(message, Reason("UnknownTask", sentence, attempts=0, worker=self.hostname, task_id=request.id))
         message.reject()
         if self.event_dispatcher:

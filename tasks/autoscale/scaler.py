@@ -2,7 +2,6 @@
 
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sqs.depths import read_depths
-from sqs.errors import SqsError
+from sqs.errors import QueueMissingError, SqsError
 from sqs.lanes import Lane
 from tasks.autoscale.fleets import Fleet, FleetError
 from tasks.autoscale.policy import Policy, Reading
+from tasks.stop_flag import StopFlag
 from tasks.store.protocol import Store, StoreUnavailable
 
 LEASE = "autoscale"
@@ -58,9 +58,13 @@ class Scaler:
         """Read the lanes, the fleet and the workers, and decide. Blocks.
 
         Raises:
-            FleetError, SqsError, botocore's errors: what could not be read; nothing is to be changed then.
+            FleetError, SqsError, botocore's errors: what could not be read; nothing is to be changed then. A queue that
+                is missing is no empty one: the region or the account may be another's.
         """
         depths = [depth for depth in read_depths(self._sqs, self._lanes) if not depth.dead_letter_queue]
+        for depth in depths:
+            if depth.missing:
+                raise QueueMissingError("GetQueueUrl", depth.queue)
         size = self._fleet.size()
         in_flight = sum(depth.in_flight for depth in depths)
         busy, finished = self._workers.ask()
@@ -93,7 +97,7 @@ class Scaler:
         self._fleet.resize(decision.wanted)
         return decision
 
-    def run(self, stop: threading.Event, every_seconds: float, say: Callable[[str], None], *, dry_run: bool) -> None:
+    def run(self, stop: StopFlag, every_seconds: float, say: Callable[[str], None], *, dry_run: bool) -> None:
         """Look and act until `stop` is set; what fails is said, and tried again at the next look."""
         said = ""
         while not stop.is_set():

@@ -1,7 +1,6 @@
 """`celery -A tasks autoscale`: as many workers as the lanes need."""
 
 import signal
-import threading
 import time
 from typing import Any
 
@@ -13,6 +12,7 @@ from tasks.autoscale.scaler import Scaler
 from tasks.autoscale.workers import InspectedWorkers
 from tasks.commands.client import client_of
 from tasks.letters import lanes_of
+from tasks.stop_flag import StopFlag
 from tasks.store.access import store_of
 
 
@@ -51,7 +51,7 @@ def autoscale(context: Any, /, fleet: str, **options: Any) -> None:
     scaler = Scaler(
         Policy(goal), driven, InspectedWorkers(app), sqs=client_of(context), lanes=lanes, store=store_of(app)
     )
-    stop = threading.Event()
+    stop = StopFlag()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from sqs.letter_index import Selection
+from sqs.letter_index import Group, Selection
 from tasks.commands.dlq_files import export, import_
 from tasks.commands.dlq_replay import replay
 from tasks.commands.dlq_selection import (
@@ -50,13 +50,15 @@ def list_(
     selection: Selection,
 ) -> None:
     """Print the dead letters, grouped by cause, error and model. Receives nothing from the queues."""
+    if selection.task is not None and not letters:
+        raise click.UsageError("groups are not by task: add --letters")
     with troubles():
         chosen = queues_of(context, lane)
         held = {queue.lane.name: _held(queue) for queue in chosen}
         if letters:
             _letters(context, selection, limit, after, as_json)
             return
-        groups = [group for queue in chosen for group in queue.index.groups(queue.lane.name)]
+        groups = [group for queue in chosen for group in queue.index.groups(queue.lane.name) if fits(group, selection)]
     if as_json:
         click.echo(json.dumps({"lanes": list(held.values()), "groups": [_group(group) for group in groups]}, indent=2))
         return
@@ -81,12 +83,15 @@ def list_(
 
 
 def _held(queue: Any) -> dict[str, Any]:
-    counts = queue.count()
-    return {
-        "lane": queue.lane.name,
-        "in_queue": counts.total,
-        "in_index": queue.index.count(Selection(lane=queue.lane.name)),
-    }
+    in_index = queue.index.count(Selection(lane=queue.lane.name))
+    return {"lane": queue.lane.name, "in_queue": queue.count().total, "in_index": in_index}
+
+
+def fits(group: Group, selection: Selection) -> bool:
+    """Whether the letters of a group are of the cause, error and model that were asked for."""
+    wanted = (selection.cause, selection.error_type, selection.model)
+    has = (group.cause, group.error_type, group.model)
+    return all(want is None or want == value for want, value in zip(wanted, has, strict=True))
 
 
 def _group(group: Any) -> dict[str, Any]:

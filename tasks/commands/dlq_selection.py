@@ -100,6 +100,11 @@ def entry_json(entry: Entry) -> dict[str, Any]:
     return dataclasses.asdict(entry)
 
 
+def not_indexed(queue: DeadLetterQueue) -> int:
+    """How many letters the queue holds that the index does not know yet: what SQS moved, and no sweep has taken up."""
+    return max(0, queue.count().total - queue.index.count(Selection(lane=queue.lane.name)))
+
+
 def since(seconds: float) -> str:
     """A time span in its largest unit."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ from tasks.commands.dlq_selection import (
     hide_bar,
     lane_option,
     letters,
+    not_indexed,
     queues_of,
     selection_options,
     troubles,
@@ -68,6 +70,8 @@ def redrive(
     with troubles():
         if to_lane is not None:
             lane_named(to_lane, lanes_of(context.obj.app))
+        if to_task is not None:
+            _warn_of_unknown(context.obj.app, to_task)
         if dry_run:
             _dry_run(queues_of(context, lane), selection, as_json)
             return
@@ -99,9 +103,8 @@ def drop(
     """Delete letters for good; their outcomes stay FAILURE. `export` keeps them in a file."""
     _chosen(selection, everything)
     with troubles():
-        count = sum(queue.index.count(replace(selection, lane=queue.lane.name)) for queue in queues_of(context, lane))
         if not yes:
-            click.confirm(f"Delete {letters(count)} for good?", abort=True, err=True)
+            click.confirm(_question(queues_of(context, lane), selection), abort=True, err=True)
 
         def act(queue: DeadLetterQueue, report: Callable[[Progress], None]) -> Progress:
             return queue.drop(selection, report=report)
@@ -131,23 +134,48 @@ def sweep(context: Any, lane: str | None, as_json: bool) -> None:
         click.echo(f"{name}: " + ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items()))
 
 
+def _warn_of_unknown(app: Any, task: str) -> None:
+    """Workers may know it that are newer than this host; else the letters come back when the version window closes."""
+    if task in app.tasks:
+        return
+    meant = get_close_matches(task, [name for name in app.tasks if not name.startswith("celery.")], n=1)
+    hint = f" Did you mean {meant[0]}?" if meant else ""
+    click.echo(f"warning: no task {task!r} is known here.{hint}", err=True)
+
+
+def _question(queues: list[DeadLetterQueue], selection: Selection) -> str:
+    """Names what the queues hold besides what the index knows: it is looked through, and goes as well if it fits."""
+    count = sum(queue.index.count(replace(selection, lane=queue.lane.name)) for queue in queues)
+    more = 0 if _knows_all(selection, count) else sum(map(not_indexed, queues))
+    others = f", and what fits of {more} more that no sweep has taken up yet," if more else ""
+    return f"Delete {letters(count)}{others} for good?"
+
+
+def _knows_all(selection: Selection, count: int) -> bool:
+    """Whether the letters are named by their ids, and the index has each of them."""
+    return bool(selection.ids) and count >= len(selection.ids)
+
+
 def _dry_run(queues: list[DeadLetterQueue], selection: Selection, as_json: bool) -> None:
-    found = {}
+    found, unknown = {}, {}
     for queue in queues:
         waiting = replace(selection, lane=queue.lane.name, state=frozenset({State.WAITING}))
         found[queue.lane.name] = queue.index.count(waiting)
+        unknown[queue.lane.name] = not_indexed(queue)
     if as_json:
-        click.echo(json.dumps({"would_send": found}, indent=2))
+        click.echo(json.dumps({"would_send": found, "not_indexed": unknown}, indent=2))
         return
     for name, count in found.items():
-        click.echo(f"{name}: {letters(count)} would be sent")
+        more = unknown[name]
+        others = f", and what fits of {more} more; `celery -A tasks dlq sweep` takes them up" if more else ""
+        click.echo(f"{name}: {letters(count)} would be sent{others}")
 
 
 def _act(context: Any, lane: str | None, selection: Selection, act: Act, *, done: str, as_json: bool) -> None:
     """Work through the lanes with a progress bar, and say what was done; status 1 when something was not."""
     queues = queues_of(context, lane)
     counts = {queue.lane.name: queue.index.count(replace(selection, lane=queue.lane.name)) for queue in queues}
-    known = bool(selection.ids) and sum(counts.values()) >= len(selection.ids)
+    known = _knows_all(selection, sum(counts.values()))
     # The index may lack letters: those queues alone are passed over that are empty, or hold none of the ids.
     busy = [queue for queue in queues if counts[queue.lane.name] or not (known or queue.count().total == 0)]
     sums, skipped = 0, dict[str, int]()

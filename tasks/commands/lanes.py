@@ -26,7 +26,10 @@ def lanes() -> None:
 @as_json_option
 @click.pass_context
 def list_(context: Any, as_json: bool) -> None:
-    """Print each lane's depth, and since when and why its consumption is stopped. Status 1 if one is."""
+    """Print each lane's depth, and since when and why its consumption is stopped.
+
+    Status 1 if one is, or a queue is missing.
+    """
     app = context.obj.app
     with one_sentence(), troubles():
         declared = lanes_of(app)
@@ -34,6 +37,7 @@ def list_(context: Any, as_json: bool) -> None:
         depths = read_depths(client_of(context), declared)
     waiting = {depth.lane: depth.total for depth in depths if not depth.dead_letter_queue}
     dead = {depth.lane: depth.total for depth in depths if depth.dead_letter_queue}
+    missing = {depth.lane: depth.queue for depth in depths if depth.missing}
     now = time.time()
     if as_json:
         rows = [
@@ -41,6 +45,7 @@ def list_(context: Any, as_json: bool) -> None:
                 "lane": lane.name,
                 "messages": waiting[lane.name],
                 "dead_letters": dead[lane.name],
+                "missing": missing.get(lane.name),
                 "stopped": dataclasses.asdict(stops[lane.name]) if lane.name in stops else None,
             }
             for lane in declared
@@ -51,10 +56,12 @@ def list_(context: Any, as_json: bool) -> None:
         for lane in declared:
             stop = stops.get(lane.name)
             state = f"STOPPED {since(now - stop.since)} ago by {stop.by}: {stop.why}" if stop else "consumed"
+            if lane.name in missing:
+                state = f"queue {missing[lane.name]} is MISSING"
             click.echo(f"{lane.name:<24}{waiting[lane.name]:>10}{dead[lane.name]:>14}  {state}")
             if stop:
                 click.echo(f"{'':50}those that came when it stopped: {losing(lane, stop.since)}")
-    if stops:
+    if stops or missing:
         context.exit(1)
 
 

@@ -43,9 +43,12 @@ def check(context: Any) -> None:
 @queues.command("list")
 @click.pass_context
 def list_(context: Any) -> None:
-    """Print how many messages each queue holds."""
+    """Print how many messages each queue holds; status 1 if one is missing."""
     with one_sentence():
         depths = read_depths(client_of(context), LANES)
     click.echo(f"{'queue':<32}{'visible':>9}{'in flight':>11}{'delayed':>9}")
     for depth in depths:
-        click.echo(f"{depth.queue:<32}{depth.visible:>9}{depth.in_flight:>11}{depth.delayed:>9}")
+        counts = f"{depth.visible:>9}{depth.in_flight:>11}{depth.delayed:>9}"
+        click.echo(f"{depth.queue:<32}{'  missing' if depth.missing else counts}")
+    if any(depth.missing for depth in depths):
+        context.exit(1)

@@ -65,10 +65,10 @@ class Rig:
             if file.is_fifo():
                 os.close(os.open(file, os.O_RDWR | os.O_NONBLOCK))
 
-    def redeem(self, value: Any, *, expires: str | None = None) -> list[Any]:
+    def redeem(self, value: Any, *, deadline: float | None = None) -> list[Any]:
         rows, options = inputs.check(IMAGE, value)
-        request = SimpleNamespace(id="a-request", properties={"delivery_tag": self.delivery.tag}, expires=expires)
-        with redeemed(self.conf, request, IMAGE, rows, options) as whole:
+        request = SimpleNamespace(id="a-request", properties={"delivery_tag": self.delivery.tag}, expires=None)
+        with redeemed(self.conf, request, IMAGE, rows, options, deadline=deadline) as whole:
             return whole
 
 
@@ -143,13 +143,14 @@ def test_who_waits_notices_what_happens(
 def test_a_deadline_passes_for_who_waits(rig: Rig) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=0.3)
     with pytest.raises(RequestExpired, match="before its inputs were there"):
-        rig.redeem(rig.hanging(), expires=soon.isoformat())
+        rig.redeem(rig.hanging(), deadline=soon.timestamp())
 
 
 def test_a_store_that_hangs_is_given_up_and_others_go_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claim_fetches, "REDEEM_SECONDS", 0.3)
     with pytest.raises(ClaimStoreAway, match=r"did not hand out its inputs in 0\.3 s"):
         rig.redeem([rig.kept(), rig.hanging()])
+    monkeypatch.setattr(claim_fetches, "REDEEM_SECONDS", 60.0)
     assert rig.redeem(rig.kept()) == inputs.check(IMAGE, PNG)[0]
 
 
@@ -183,7 +184,7 @@ def test_the_bytes_count_as_held_until_the_request_ends(rig: Rig, monkeypatch: p
     monkeypatch.setattr(claimed, "_room", room)
     rows, options = inputs.check(IMAGE, rig.kept())
     request = SimpleNamespace(id="a-request", properties={}, expires=None)
-    with redeemed(rig.conf, request, IMAGE, rows, options):
+    with redeemed(rig.conf, request, IMAGE, rows, options, deadline=None):
         assert not room.take(100, given_up=lambda: True)
     assert room.take(100, given_up=lambda: True)
 

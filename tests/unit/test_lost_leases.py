@@ -50,7 +50,7 @@ def lose(delivery: Delivery) -> None:
 
 def in_a_thread(delivery: Delivery, then: Callable[[], None], engine: Waiting) -> list[Any]:
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(serving.run, "m", ["x"], {}, request_id="r", expires=None, delivery_tag=delivery.tag)
+        running = pool.submit(serving.run, "m", ["x"], {}, request_id="r", deadline=None, delivery_tag=delivery.tag)
         assert engine.asked.wait(10)
         while not delivery.on_lost:
             time.sleep(0.01)
@@ -79,4 +79,4 @@ def test_one_that_has_begun_goes_on_and_answers(engine: Waiting, delivery: Deliv
 def test_one_whose_lease_is_lost_already_is_dropped_at_once(engine: Waiting, delivery: Delivery) -> None:
     delivery.lost = True
     with pytest.raises(Reject):
-        serving.run("m", ["x"], {}, request_id="r", expires=None, delivery_tag=delivery.tag)
+        serving.run("m", ["x"], {}, request_id="r", deadline=None, delivery_tag=delivery.tag)

@@ -1,6 +1,7 @@
 """Requests end before SQS drops their messages, and are warned of before that."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from sqs.lanes import INFERENCE, Lane, Queue
 from tasks.errors import RequestExpired
 from tasks.result import GRACE_SECONDS, LaneResult
-from tasks.retention import deadline_seconds, losing, oldest_waiting, warn_of, warning_of
+from tasks.retention import deadline_seconds, instant, losing, oldest_waiting, seconds_until_due, warn_of, warning_of
 from tasks.store.backend import SQLiteBackend
 
 DAY = 86_400
@@ -40,6 +41,28 @@ def test_the_deadline_is_well_before_the_message_is_dropped(retention: int, dead
     assert deadline_seconds(INFERENCE) < INFERENCE.queue.retention_seconds
 
 
+def test_a_time_without_a_zone_is_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")  # the host's is nobody's business
+    time.tzset()
+    try:
+        noon = datetime(2026, 11, 28, 12, tzinfo=UTC)
+        for when in ("2026-11-28T12:00:00", noon.replace(tzinfo=None), "2026-11-28T21:00:00+09:00", noon):
+            assert instant(when) == noon.timestamp()
+        assert instant(None) is None
+        soon = (datetime.now(UTC) + timedelta(seconds=90)).replace(tzinfo=None)
+        for eta in (soon, soon.isoformat()):
+            assert 80 < seconds_until_due(None, eta) <= 90
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_result_is_waited_for_as_celerys_is(backend: SQLiteBackend) -> None:
+    backend.store_result("one", 42, "SUCCESS")
+    assert result_of(backend, time.time() + 60).get(5, True, 0.1) == 42
+    assert LaneResult("one", backend=backend, app=backend.app).get(5, True) == 42
+
+
 def test_warnings_begin_at_half_the_retention_and_say_when_messages_are_lost() -> None:
     sent_at = 1_800_000_000.0
     assert warning_of(lane(DAY), sent_at, sent_at + DAY / 2 - 1) is None
@@ -63,8 +86,9 @@ def test_a_stopped_lane_loses_first_what_is_about_as_old_as_what_was_received_la
 
 
 def test_who_waits_for_a_request_that_nobody_began_is_told_that_it_expired(backend: SQLiteBackend) -> None:
-    result = result_of(backend, time.time() - GRACE_SECONDS + 0.3)
+    result = result_of(backend, time.time() + 60)
     assert result.state == "PENDING"
+    result.deadline = time.time() - GRACE_SECONDS + 0.3
     with pytest.raises(RequestExpired):
         result.get(timeout=60)
     assert result.state == "REVOKED"

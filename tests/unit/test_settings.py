@@ -3,6 +3,7 @@
 import runpy
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,15 @@ def test_a_wrong_value_is_one_sentence_with_variable_value_and_what_is_allowed(
     assert "secret" not in sentence.removeprefix(variable)
 
 
+def test_a_misspelt_variable_is_named_and_what_celery_reads_itself_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.warns(UserWarning, match="CELERY_RESULTS_BACKEND .*; did you mean CELERY_RESULT_BACKEND"):
+        read(monkeypatch, CELERY_RESULTS_BACKEND="dynamodb://eu-central-1/results")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        monkeypatch.delenv("CELERY_RESULTS_BACKEND", raising=False)
+        read(monkeypatch, CELERY_BROKER_READ_URL="sqs://", CELERY_TRACE_APP="1", CELERY_RESULT_BACKEND="sqlite:////x")
+
+
 def test_every_public_name_is_a_setting_of_celery_or_begins_with_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     # Celery reads these two without listing them among its defaults.
     known = {name for name, _ in flatten(NAMESPACES)} | {"override_backends", "result_backend_thread_safe"}
@@ -116,7 +126,8 @@ def test_aws_without_a_region_is_one_sentence_at_delay_and_on_the_command_line()
     program = "from kombu.exceptions import OperationalError\nfrom tasks import feature_extraction\ntry:\n"
     program += "    feature_extraction.delay('text')\nexcept OperationalError as error:\n    print(error)"
     assert "no AWS region is set" in run("-c", program).stdout
-    listed = run("-m", "celery", "-A", "tasks", "queues", "list")
-    assert listed.returncode == 1
-    assert "no AWS region is set" in listed.stderr
-    assert "Traceback" not in listed.stderr
+    for command in (("queues", "list"), ("flower", "--port=0")):
+        ended = run("-m", "celery", "-A", "tasks", *command)
+        assert ended.returncode == 1
+        assert "no AWS region is set" in ended.stderr
+        assert "Traceback" not in ended.stderr

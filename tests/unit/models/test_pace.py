@@ -23,5 +23,9 @@ def test_more_tokens_may_take_longer_and_few_have_a_least() -> None:
     assert pace.limit_seconds(10_000, 600.0) == 600.0
 
 
+def test_what_runs_alone_has_all_of_the_specs_time() -> None:
+    assert seen(100, 1.0).limit_seconds(100, 600.0, alone=True) == 600.0
+
+
 def test_a_limit_of_the_specs_that_is_shorter_stays() -> None:
     assert seen(100, 1.0).limit_seconds(400, 4.0) == 4.0

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from monitor.exposure import ExposedWithoutLogin, refuse_exposure
+from monitor.exposure import EmptyLogin, ExposedWithoutLogin, refuse_exposure
 
 
 def options(**given: object) -> SimpleNamespace:
@@ -30,6 +30,14 @@ def test_loopback_needs_no_login(address: str) -> None:
 @pytest.mark.parametrize("login", [{"basic_auth": ["user:secret"]}, {"auth": ".*@example\\.com"}])
 def test_a_login_opens_any_address(login: dict[str, object]) -> None:
     refuse_exposure(options(address="0.0.0.0", **login))
+
+
+@pytest.mark.parametrize("login", ["", ":", "user:", "user", ":secret"])
+@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1"])
+def test_an_empty_login_is_none(login: str, address: str) -> None:
+    """Flower lets in whoever sends the same nothing."""
+    with pytest.raises(EmptyLogin, match="USER:PASSWORD"):
+        refuse_exposure(options(address=address, basic_auth=["user:secret", login]))
 
 
 def test_a_socket_file_is_no_address() -> None:

@@ -1,5 +1,6 @@
 """The dead-letters page while the result store is away."""
 
+import re
 from types import SimpleNamespace
 
 from monitor.flower_app import SqsFlower
@@ -35,5 +36,5 @@ class TestStoreAway(Pages):
         self.away = OSError(f"no disk {HOSTILE}")
         stale = self.get("/dead-letters").body.decode()
         assert "DeviceCrash" in stale
-        assert "What is shown was read 0 s ago" in stale
+        assert re.search(r"What is shown was read \d+ s ago", stale)
         assert HOSTILE not in stale

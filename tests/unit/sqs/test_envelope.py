@@ -90,7 +90,7 @@ NOISE = st.text(st.characters(codec="utf-8"), max_size=400) | st.binary(max_size
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(PLAUSIBLE | PLAUSIBLE.map(lambda text: base64.b64encode(text.encode()).decode()) | JSON.map(json.dumps) | NOISE)
 def test_any_body_is_read_or_refused_in_one_way(body: str) -> None:
     read_or_refused(body)

@@ -190,7 +190,7 @@ def test_a_removed_queue_s_late_answer_gives_its_slots_back() -> None:
     assert policy.next(0.0, 10, 10) is None
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 40), st.integers(1, 6), st.randoms(use_true_random=False))
 def test_polls_never_ask_for_more_than_the_free_slots(limit: int, queues: int, rand: random.Random) -> None:
     policy = polling(*(f"q{number}" for number in range(queues)))
@@ -214,7 +214,7 @@ def test_polls_never_ask_for_more_than_the_free_slots(limit: int, queues: int, r
         held -= rand.randint(0, held)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 20), st.integers(1, 5))
 def test_with_slots_free_every_queue_is_polled_in_the_end(limit: int, queues: int) -> None:
     names = {f"q{number}" for number in range(queues)}

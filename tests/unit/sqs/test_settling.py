@@ -91,7 +91,7 @@ def keeper_of(client: ScriptedClient, lease_seconds: int = 30, cap_seconds: int 
 
 
 def settler_of(client: ScriptedClient, keeper: LeaseKeeper) -> Settler:
-    return Settler(ScriptedAccount(client), keeper, lanes=(LANE,), delete_linger_seconds=0.02, release_cap_seconds=0.0)
+    return Settler(ScriptedAccount(client), keeper, lanes=(LANE,), delete_linger_seconds=1.0, release_cap_seconds=0.0)
 
 
 def held(keeper: LeaseKeeper, count: int, lease_seconds: float = 30.0) -> list[Delivery]:
@@ -101,6 +101,29 @@ def held(keeper: LeaseKeeper, count: int, lease_seconds: float = 30.0) -> list[D
     ]
     keeper.keep(deliveries)
     return deliveries
+
+
+def renew_now(keeper: LeaseKeeper) -> None:
+    """As if a third of each lease were over."""
+    with keeper._changed:
+        for entry in keeper._entries.values():
+            entry.due = 0.0
+        keeper._changed.notify_all()
+
+
+def reach_the_cap(keeper: LeaseKeeper) -> None:
+    """As if each lease had been renewed for as long as it may be, and were over."""
+    with keeper._changed:
+        for entry in keeper._entries.values():
+            entry.due = entry.capped_at = entry.delivery.lease_ends = 0.0
+        keeper._changed.notify_all()
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_deletes_go_ten_a_call_and_end_their_leases(client: ScriptedClient) -> None:
@@ -228,14 +251,12 @@ def test_a_lost_delivery_is_not_released_over_another_s_head(client: ScriptedCli
 
 
 def test_a_release_waits_for_a_renewal_under_way_that_would_undo_it(client: ScriptedClient) -> None:
-    keeper = keeper_of(client, lease_seconds=2)
+    keeper = keeper_of(client)
     settler = settler_of(client, keeper)
     client.gate = threading.Event()
-    (delivery,) = held(keeper, 1, 2.0)
-    deadline = time.monotonic() + 10
-    while not client.calls:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    (delivery,) = held(keeper, 1)
+    renew_now(keeper)
+    wait_until(lambda: bool(client.calls))
     settler.release(delivery, 0)
     time.sleep(0.1)
     assert len(client.calls) == 1  # the renewal alone
@@ -246,19 +267,21 @@ def test_a_release_waits_for_a_renewal_under_way_that_would_undo_it(client: Scri
 
 
 def test_renewals_go_ten_a_call_and_stop_at_the_cap(client: ScriptedClient) -> None:
-    keeper = keeper_of(client, lease_seconds=2, cap_seconds=3)
+    keeper = keeper_of(client)
     lost: list[Delivery] = []
-    deliveries = held(keeper, 15, 2.0)
+    deliveries = held(keeper, 15)
     for delivery in deliveries:
         delivery.on_lost.append(lost.append)
-    deadline = time.monotonic() + 20
-    while any(delivery.holds() for delivery in deliveries):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    renew_now(keeper)
+    wait_until(lambda: len(client.receipts("visibility")) == 15)
     renewals = [receipts for _, receipts in client.calls]
-    assert all(len(receipts) <= 10 for receipts in renewals)
+    assert [len(receipts) for receipts in renewals] == [10, 5]
     assert set(client.receipts("visibility")) == {delivery.receipt for delivery in deliveries}
-    assert len(renewals) <= 4
+    assert all(delivery.holds() for delivery in deliveries)
+    wait_until(lambda: not any(entry.renewing for entry in keeper._entries.values()))
+    reach_the_cap(keeper)
+    wait_until(lambda: len(lost) == 15)
+    assert len(client.calls) == 2, "what has reached the cap is renewed no more"
     keeper.close()
 
 
@@ -266,15 +289,13 @@ def test_a_renewal_that_sqs_refuses_is_a_lost_lease(client: ScriptedClient) -> N
     refusal = {"Code": "ReceiptHandleIsInvalid", "SenderFault": True}
     client.fail = lambda operation, receipt: refusal if receipt == "r1" else None
     before = LOST.counts().get("work", 0)
-    keeper = keeper_of(client, lease_seconds=2)
+    keeper = keeper_of(client)
     lost: list[Delivery] = []
-    deliveries = held(keeper, 3, 2.0)
+    deliveries = held(keeper, 3)
     for delivery in deliveries:
         delivery.on_lost.append(lost.append)
-    deadline = time.monotonic() + 10
-    while not lost:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    renew_now(keeper)
+    wait_until(lambda: bool(lost))
     assert lost == [deliveries[1]]
     assert LOST.counts()["work"] == before + 1
     assert [delivery.holds() for delivery in deliveries] == [True, False, True]

@@ -63,7 +63,9 @@ def test_a_new_generation_has_a_window_of_its_own(held: list[Delivery]) -> None:
 
 
 def test_on_a_fifo_queue_the_receives_last_to_the_end_of_the_window(held: list[Delivery]) -> None:
-    assert seconds_until_known(delivered(held, 0.0, queue="a.fifo"), WINDOW) == pytest.approx(WINDOW, abs=2)
+    left = seconds_until_known(delivered(held, 0.0, queue="a.fifo"), WINDOW)
+    assert left is not None
+    assert WINDOW - 60 < left <= WINDOW
     assert seconds_until_known(delivered(held, 10.0, count=2, queue="a.fifo"), WINDOW) is None
 
 

@@ -1,0 +1,74 @@
+"""More claimed payloads in one receive than there is room for: each is handed on before the next is fetched."""
+
+import hashlib
+import json
+import queue
+import threading
+import uuid
+from typing import Any
+
+from sqs.account import Account, Endpoint
+from sqs.claim_check import ClaimCheck, Room
+from sqs.consuming import Consuming
+from sqs.deliveries import HELD, Delivery
+from sqs.leases import lease_end
+from sqs.options import Options
+from sqs.redeeming import Redeeming
+
+PAYLOAD = json.dumps([[], {"text": "x" * 1_000}, {}]).encode()
+
+
+class Store:
+    """One object under any key."""
+
+    def get(self, key: str, size_bytes: int) -> bytes:
+        return PAYLOAD
+
+    def put(self, key: str, payload: bytes) -> None:
+        raise AssertionError
+
+    def remove(self, key: str) -> None:
+        pass
+
+
+class Channel:
+    options = Options()
+    worker_name = "w"
+
+
+def delivery(number: int, claimed: bool) -> Delivery:
+    properties: dict[str, Any] = {"delivery_info": {}, "body_encoding": "utf-8"}
+    if claimed:
+        sha256 = hashlib.sha256(PAYLOAD).hexdigest()
+        properties["claim"] = {"key": uuid.uuid4().hex, "size_bytes": len(PAYLOAD), "sha256": sha256}
+    body = {
+        "body": "[[],{},{}]",
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"task": "t", "id": str(number)},
+        "properties": properties,
+    }
+    counts = {"ApproximateReceiveCount": "1"}
+    return Delivery("inference", "u", f"m{number}", f"r{number}", json.dumps(body), {}, counts, lease_end(30))
+
+
+def test_a_receive_of_more_than_the_room_is_worked_off() -> None:
+    account = Account(Endpoint(url="http://127.0.0.1:9", region="us-east-1", access_key="a", secret_key="b"))
+    account.call = lambda *_, **fields: {"Successful": fields.get("Entries", [])}  # type: ignore[method-assign,assignment]
+    ready: Any = queue.SimpleQueue()
+    consuming = Consuming(account, Channel.options, resolve=lambda _: "u", ready=ready, channel=Channel())
+    consuming._payloads = Redeeming(ClaimCheck(Store()), lambda: consuming.stopping)
+    consuming._payloads._room = Room(3 * len(PAYLOAD))
+    received = [delivery(number, claimed=number != 4) for number in range(10)]
+    receiver = threading.Thread(target=consuming._accept, args=(received,), daemon=True)
+    receiver.start()
+    done: list[str] = []
+    while len(done) < 10:
+        _, message = ready.get(timeout=10)
+        done.append(message.delivery.message_id)
+        consuming._payloads.let_go(message.delivery)  # as when it is settled
+        consuming._keeper.drop(message.delivery)
+    receiver.join(10)
+    assert done == [f"m{number}" for number in range(10)]
+    assert HELD._by_tag == {}
+    consuming._keeper.close()
