@@ -1,7 +1,10 @@
 """Processes of one machine: started with a log file, waited for until they are ready, always ended."""
 
+import contextlib
 import ctypes
+import errno
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,6 +15,8 @@ from pathlib import Path
 from typing import Self
 
 ROOT = Path(__file__).resolve().parent.parent
+_TRIES = 100
+_random = random.SystemRandom()  # a seeded generator would give the same ports to processes beside each other
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -21,11 +26,20 @@ class NotReady(Exception):
 
 
 def free_port() -> int:
-    """A TCP port of loopback that nothing listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of loopback that nothing listens on at the moment.
+
+    It is outside of the range that Linux gives out by itself (ip(7), ip_local_port_range: 32768 to 60999), so that no
+    connection and no server that asks for any port takes it before its process has started.
+
+    Raises:
+        OSError: none of a hundred ports was free.
+    """
+    for _ in range(_TRIES):
+        port = _random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(errno.EADDRINUSE, f"none of {_TRIES} ports of loopback was free")
 
 
 def _die_with_parent() -> None:

@@ -1,10 +1,12 @@
 """What tests of several folders share."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from demo.__main__ import write_catalogue
 from demo.stack import Stack
@@ -13,6 +15,13 @@ from tests.support.client import client_of
 # A shell lets what it starts in the background ignore SIGINT, and so would every process that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# A machine that others use, too, may stop for a while; how long an example takes says nothing here.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
+# Tornado's, for a test's requests to pages: five seconds otherwise.
+os.environ.setdefault("ASYNC_TEST_TIMEOUT", "60")
 
 
 @pytest.fixture(scope="session")

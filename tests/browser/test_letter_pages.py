@@ -120,11 +120,12 @@ def test_a_group_is_redriven_by_click_and_confirmation(stack: Stack, browser: we
 
     def done() -> bool:
         browser.get(f"{stack.flower_url}/dead-letters")
-        return "3 of 3" in browser.find_element(By.CSS_SELECTOR, '[data-work="ended"]').text
+        if "3 of 3" not in browser.find_element(By.CSS_SELECTOR, '[data-work="ended"]').text:
+            return False
+        return "DeviceCrash" not in browser.find_element(By.ID, "letter-groups").text
 
-    until(browser, done, "it says that it is done")
+    until(browser, done, "it says that it is done, and the group is gone")
     assert waiting(stack, "inference") == 3
-    assert "DeviceCrash" not in browser.find_element(By.ID, "letter-groups").text
 
 
 def test_a_letter_is_dropped_by_click_and_confirmation(stack: Stack, browser: webdriver.Chrome) -> None:

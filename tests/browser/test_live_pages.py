@@ -6,6 +6,7 @@ Screenshots are left in var/screenshots.
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from selenium import webdriver
@@ -16,7 +17,6 @@ from selenium.webdriver.support.wait import WebDriverWait
 from demo.__main__ import write_catalogue
 from demo.stack import Stack
 from models.errors import ModelsError
-from sqs.broadcast.member import leave_all
 from tasks import feature_extraction
 from tasks.celery import app
 from tests.browser.chromium import chromium, keep_screenshot
@@ -40,7 +40,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.start_flower()
         stack.start_worker()
         yield stack
-        leave_all()
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +48,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
         yield browser
 
 
-def until(browser: webdriver.Chrome, true: Callable[[], bool], what: str) -> None:
+def until(browser: webdriver.Chrome, true: Callable[[], Any], what: str) -> Any:
     wait = WebDriverWait(browser, SECONDS, ignored_exceptions=[StaleElementReferenceException])
-    wait.until(lambda _: true(), what)
+    return wait.until(lambda _: true(), what)
 
 
 def text(browser: webdriver.Chrome, selector: str) -> str:
@@ -95,9 +94,18 @@ def test_a_model_s_figures_appear(stack: Stack, browser: webdriver.Chrome) -> No
     assert all(result.get(timeout=SECONDS) for result in results)
     app.control.broadcast("heartbeat")
     until(browser, lambda: told(45), "and of what it did since")
-    assert text(browser, '#devices [data-device="cpu"] .badge') == "ready"
-    assert "MB" in text(browser, '#devices [data-device="cpu"] [data-memory]')
-    assert "MB" in text(browser, '#placed [data-placed="fragile"] [data-weights]')
+
+    def shown() -> list[str]:
+        placed = '#placed [data-placed="fragile"] [data-weights]'
+        return [text(browser, f'#devices [data-device="cpu"] {part}') for part in (".badge", "[data-memory]")] + [
+            text(browser, placed)
+        ]
+
+    # The page renews itself every few seconds, and what was found on it is then gone.
+    state, memory, weights = until(browser, shown, "device and model are shown")
+    assert state == "ready"
+    assert "MB" in memory
+    assert "MB" in weights
     keep_screenshot(browser, "inference")
 
 

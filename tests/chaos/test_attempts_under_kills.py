@@ -80,7 +80,9 @@ def test_three_requests_and_one_slot_outlive_a_worker_that_is_killed_every_few_s
     runs = rig.runs()
     for result in results:
         began = runs[f"slow {result.id}"]
-        assert result.state == "SUCCESS" or began >= 4, f"{result.state} after {began} attempts"
+        # One that was killed between the note of its attempt and that of its run had one attempt more than runs.
+        used_up = "4 attempts" in str(result.result) and began >= 3
+        assert result.state == "SUCCESS" or used_up, f"{result.state} after {began} runs: {result.result}"
 
 
 def test_an_input_that_takes_its_worker_along_ends_after_its_attempts_and_alone(rig: Rig) -> None:
@@ -99,13 +101,19 @@ def test_an_input_that_takes_its_worker_along_ends_after_its_attempts_and_alone(
         time.sleep(0.1)
     assert "4 attempts" in str(guilty.result)
     assert rig.runs()["deadly guilty"] == 4
+    # Killed with it before they were deleted, they may have come to the dead-letter queue after the last sweep.
+    while not all(result.ready() for result in innocent):
+        assert time.monotonic() < until, "an innocent one has no outcome"
+        if sweep.due():
+            sweep.run()
+        time.sleep(0.1)
     assert [result.get(timeout=SECONDS) for result in innocent] == [1, 2, 3]
     eventually(lambda: rig.depths() == (0, 1), "one dead letter, and nothing else")
 
 
 def test_a_batch_that_waits_behind_another_at_its_device_has_not_begun(tmp_path: Path) -> None:
     """Killed with one batch of two running and one waiting, and again when a second one has had its turn."""
-    catalogue = fake_engine.write_catalogue(tmp_path, seconds=4.0, batch_size=2)
+    catalogue = fake_engine.write_catalogue(tmp_path, seconds=8.0, batch_size=2)
     settings = {"CELERY_LEASE_SECONDS": "5", "CELERY_DEVICES": "cpu", "CELERY_STATE": str(tmp_path / "state")}
     include = ("--include", "tests.support.fake_engine")
     with Stack(tmp_path / "stack", catalogue=catalogue, **settings) as stack, client_of(stack):

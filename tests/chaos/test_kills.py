@@ -17,6 +17,7 @@ from sqs.depths import read_depths
 from sqs.lanes import INFERENCE
 from tasks import feature_extraction
 from tests.support.client import client_of
+from tests.support.device_processes import device_processes
 
 SECONDS = 120
 LEASE_SECONDS = 5
@@ -58,20 +59,6 @@ def account(stack: Stack, results: list[AsyncResult]) -> None:
             break
         time.sleep(0.2)
     assert (queue.total, dead_letters.total) == (0, 0)
-
-
-def device_processes(worker: Process) -> list[int]:
-    """The worker's children that run models, by what the kernel says of them."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            command = (folder / "cmdline").read_bytes()
-        except (OSError, ValueError):
-            continue
-        if parent == worker.pid and b"models.device_process" in command:
-            found.append(int(folder.name))
-    return found
 
 
 def loads(worker: Process) -> int:

@@ -31,8 +31,8 @@ from sqs.letter_index import Entry, Selection, requested
 from tasks import app, feature_extraction
 from tasks.store.access import index_of
 from tasks.store.protocol import StoreUnavailable
-from tests.chaos.test_kills import device_processes
 from tests.support.client import client_of
+from tests.support.device_processes import device_processes
 from tests.support.fake_engine import write_catalogue
 
 REQUESTS = int(os.environ.get("CROWD_REQUESTS", "2000"))

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from moto import mock_aws
 
 from sqs.client import make_client
+from sqs.errors import QueueMissingError
 from sqs.lanes import LANES
 from sqs.local.process import LocalServer
 from sqs.queues import create
@@ -23,6 +24,7 @@ from tasks.autoscale.policy import Goal, Policy
 from tasks.autoscale.scaler import Scaler
 from tasks.autoscale.workers import InspectedWorkers
 from tasks.commands.autoscale import autoscale
+from tasks.stop_flag import StopFlag
 from tasks.store.backend import SQLiteBackend
 
 GOAL = Goal(requests_per_second=1.0, target_wait_seconds=10.0, start_seconds=0.0, settle_seconds=0.0, maximum=5)
@@ -207,7 +209,7 @@ def test_an_sqs_that_is_away_changes_nothing(sqs: Any) -> None:
     fleet = Replicas(3)
     away = make_client(endpoint_url="http://127.0.0.1:9", region="us-east-1", access_key="any", secret_key="any")
     scaler = Scaler(Policy(GOAL), fleet, Answers(), sqs=away, lanes=LANES, store=None)
-    stop = threading.Event()
+    stop = StopFlag()
     said: list[str] = []
 
     def say(text: str) -> None:
@@ -217,6 +219,17 @@ def test_an_sqs_that_is_away_changes_nothing(sqs: Any) -> None:
     scaler.run(stop, 1.0, say, dry_run=False)
     assert fleet.asked == 0
     assert said[0].startswith("nothing is changed: ")
+
+
+def test_a_missing_queue_is_no_empty_one(sqs: Any) -> None:
+    """As a region or an account that is not the lanes' shows it."""
+    fleet = Replicas(3)
+    with LocalServer() as elsewhere:
+        empty = make_client(endpoint_url=elsewhere.endpoint_url, region="us-east-1", access_key="any", secret_key="any")
+        scaler = Scaler(Policy(GOAL), fleet, Answers(), sqs=empty, lanes=LANES, store=None)
+        with pytest.raises(QueueMissingError, match="check region, account and endpoint"):
+            scaler.look()
+    assert fleet.asked == 0
 
 
 def run(*arguments: str) -> Any:

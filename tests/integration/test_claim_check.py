@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,6 +160,22 @@ def test_a_claim_that_points_elsewhere_is_followed_nowhere(
         assert len(why(rig)) == 1
         channel.close()
     assert [path for path in opened if str(path).startswith(str(tmp_path))] == []
+
+
+def test_a_payload_and_its_name_are_on_the_disk_before_it_counts_as_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[tuple[str, bool]] = []
+    sync = os.fsync
+
+    def synced(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        steps.append((kind, (tmp_path / ("0" * 32)).exists()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    claim_stores.FolderStore(tmp_path).put("0" * 32, b"good")
+    assert steps == [("file", False), ("folder", True)], "each, and whether the payload had its name by then"
 
 
 def test_no_link_in_the_folder_is_followed(tmp_path: Path) -> None:

@@ -222,7 +222,8 @@ def test_a_store_that_hangs_holds_up_no_other_and_no_stop(stack: Stack, kept: Ke
         wait_for(lambda: depth_of(client).in_flight == 19, "what is revoked waits no longer")
         with pytest.raises(RequestCancelled):
             revoked.get(timeout=SECONDS)
-        worker.stop()
+        worker.stop(SECONDS)
+        assert worker.wait(1) == 0, "it ended by itself"
         assert depth_of(client).visible == 19, worker.text()
     worker = stack.start_worker("ready", "-Q", BULK.name)
     assert [result.get(timeout=SECONDS) for result in results] == [expected] * len(results)

@@ -26,7 +26,7 @@ from tests.support.sagemaker_runtime import SageMakerRuntime
 SECONDS = 200
 CONSUMERS = {"worker": INFERENCE, "function": LAMBDA, "endpoint": BULK}
 SETTINGS = {
-    "CELERY_LEASE_SECONDS": "5",
+    "CELERY_LEASE_SECONDS": "30",
     "CELERY_RETRY_BASE_SECONDS": "0.1",
     "CELERY_RETRY_CAP_SECONDS": "0.5",
     "CELERY_VERSION_WINDOW_SECONDS": "0",

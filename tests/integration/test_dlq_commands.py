@@ -90,8 +90,9 @@ def test_list_shows_groups_with_counts_ages_and_causes(desk: Office, command: Co
 
 
 def test_list_pages_through_letters(desk: Office, command: Command) -> None:
+    now = time.time()
     for number in range(5):
-        desk.send(body_of(f"r{number}"), reason(failed_at=time.time() - number))
+        desk.send(body_of(f"r{number}"), reason(failed_at=now - number))
     list(desk.queue.letters(ALL))
     first = read(command("list", "--letters", "--limit", 3, "--json"))
     second = read(command("list", "--letters", "--limit", 3, "--after", first["after"], "--json"))
@@ -108,6 +109,17 @@ def test_list_says_when_the_index_lacks_letters_and_sweep_takes_them_up(desk: Of
     assert read(command("sweep", "--json"))[desk.lane.name] == {"taken_up": 1, "brought_back": 0, "deleted": 0}
     assert read(command("list", "--json"))["groups"][0]["count"] == 1
     assert command("sweep").exit_code == 0
+
+
+def test_list_shows_the_groups_that_were_asked_for(desk: Office, command: Command) -> None:
+    desk.send(body_of("one"), reason())
+    desk.send(body_of("two"), reason(error_type="KeyError", cause=Cause.CRASH))
+    list(desk.queue.letters(ALL))
+    found = read(command("list", "--json", "--cause", "crash"))
+    assert [group["error_type"] for group in found["groups"]] == ["KeyError"]
+    assert "ValueError" not in command("list", "--error", "KeyError").stdout
+    assert command("list", "--model", "no-such-model").stdout == "no dead letters\n"
+    one_sentence(command("list", "--task", "tasks.infer"), "add --letters", 2)
 
 
 def test_show_tells_why_with_its_traceback_and_keeps_inputs_to_itself(desk: Office, command: Command) -> None:
@@ -177,6 +189,19 @@ def test_redrive_says_what_could_not_go(desk: Office, command: Command) -> None:
     assert "1 letter sent" in result.stdout
 
 
+def test_redrive_names_the_task_that_was_meant(desk: Office, command: Command) -> None:
+    app: Celery = command.app  # type: ignore[attr-defined]
+
+    @app.task(name="ours.known")
+    def known() -> None:
+        """Nobody runs it."""
+
+    desk.send(body_of("one"), reason())
+    said = command("redrive", "--all", "--to-task", "ours.knwon", "--dry-run").stderr
+    assert said == "warning: no task 'ours.knwon' is known here. Did you mean ours.known?\n"
+    assert "warning" not in command("redrive", "--all", "--to-task", "ours.known").stderr
+
+
 def test_drop_asks_first(desk: Office, command: Command) -> None:
     desk.send(body_of("one"), reason())
     desk.send(body_of("two"), reason())
@@ -186,6 +211,21 @@ def test_drop_asks_first(desk: Office, command: Command) -> None:
     assert read(command("drop", "one", "--yes", "--json")) == {"dropped": 1, "skipped": {}}
     assert command("drop", "--all", input="y\n").exit_code == 0
     assert desk.dead() == 0
+
+
+def test_what_the_index_lacks_is_named_before_it_goes(desk: Office, command: Command) -> None:
+    """Letters that SQS itself moved: nothing has looked at them yet."""
+    for number in range(3):
+        desk.send(body_of(f"r{number}"))
+    dry = command("redrive", "--all", "--dry-run")
+    assert f"{desk.lane.name}: 0 letters would be sent, and what fits of 3 more" in dry.stdout
+    assert read(command("redrive", "--all", "--dry-run", "--json"))["not_indexed"][desk.lane.name] == 3
+    asked = command("drop", "--all", input="n\n")
+    assert "Delete 0 letters, and what fits of 3 more that no sweep has taken up yet, for good?" in asked.stderr
+    assert desk.queue.count().visible == 3
+    command("sweep")
+    left = desk.queue.index.count(ALL)
+    assert f"Delete {left} letters for good?" in command("drop", "--all", input="n\n").stderr
 
 
 def test_export_and_import_round_trip_byte_for_byte(desk: Office, command: Command, tmp_path: Path) -> None:
@@ -308,3 +348,8 @@ def test_lanes_tells_what_is_stopped_and_resumes_it(desk: Office, command: Comma
     assert "take it up again" in run("resume", desk.lane.name).stdout
     assert read(run("resume", desk.lane.name, "--json")) == {"lane": desk.lane.name, "resumed": False}
     assert run("list").exit_code == 0
+    desk.account.client.delete_queue(QueueUrl=desk.account.queue_url(desk.lane.name))
+    said = run("list")
+    assert said.exit_code == 1
+    assert f"queue {desk.lane.name} is MISSING" in said.stdout
+    assert read(run("list", "--json"), 1)[0]["missing"] == desk.lane.name

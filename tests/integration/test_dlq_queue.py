@@ -189,7 +189,7 @@ def test_two_processes_do_not_work_on_the_same_letters(desk: Office) -> None:
 
 
 def test_letters_of_a_killed_look_come_back_and_are_waited_for(desk: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looking, "HOLD_SECONDS", 2)
+    monkeypatch.setattr(looking, "HOLD_SECONDS", 6)
     for number in range(3):
         desk.send(body_of(f"r{number}"), reason())
     list(desk.queue.letters(ALL))

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, signature
 
+from models.errors import DeviceCrash, InputFailed
 from sqs import looking
-from sqs.dead_letters import mark_of
+from sqs.dead_letters import Cause, mark_of
 from sqs.letter_index import Marking, Selection, State
 from sqs.local.process import LocalServer
 from tasks.store.protocol import Chord, Start
@@ -36,10 +37,16 @@ def desk(server: LocalServer, tmp_path: Path) -> Office:
 
 
 @pytest.fixture
-def sweep(desk: Office) -> Sweep:
+def sweep(desk: Office, server: LocalServer) -> Sweep:
     app: Celery = desk.backend.app
     app._backend_cache = desk.backend
-    app.conf.result_backend_thread_safe = True
+    app.conf.update(
+        result_backend_thread_safe=True,
+        broker_url=f"sqs://k:s@127.0.0.1:{server.port}//",
+        broker_transport="sqs.transport:Transport",
+        broker_transport_options={"lanes": desk.queue.lanes},
+        task_default_queue=desk.lane.name,
+    )
     return Sweep(app, desk.queue)
 
 
@@ -122,6 +129,44 @@ def test_a_chord_learns_that_its_part_has_failed(desk: Office, sweep: Sweep, sto
     assert desk.backend.store.end_part("a-group", "other", 2) is Chord.ENDED
 
 
+def embedding(task_id: str, **embedded: Any) -> str:
+    message = json.loads(body_of(task_id, group="g" if "chord" in embedded else None))
+    message["body"] = json.dumps([[], {}, embedded])
+    return json.dumps(message)
+
+
+def test_an_error_callback_is_sent_for_what_died_without_a_word(desk: Office, sweep: Sweep) -> None:
+    callback = signature("tell.somebody", app=sweep._app).set(queue=desk.lane.name)
+    desk.send(embedding("one", errbacks=[callback]))
+    attempts(desk, "one", 4)
+    assert sweep.run().taken_up == 1
+    (sent,) = desk.take()
+    assert json.loads(sent["Body"])["headers"]["task"] == "tell.somebody"
+
+
+@pytest.mark.parametrize(
+    "embedded",
+    [
+        {"errbacks": [1]},
+        {"errbacks": ["x"]},
+        {"errbacks": [{"task": "a"}]},
+        {"chord": [1]},
+        {"chord": {"chord_size": "two"}},
+        {"chord": "c"},
+        {"chain": [1]},
+    ],
+    ids=str,
+)
+def test_callbacks_that_are_none_stop_no_sweep(desk: Office, sweep: Sweep, embedded: dict[str, Any]) -> None:
+    desk.send(embedding("odd", **embedded))
+    desk.send(body_of("other"))
+    attempts(desk, "odd", 4)
+    attempts(desk, "other", 4)
+    assert sweep.run().taken_up == 2
+    assert desk.backend.get_state("odd") == desk.backend.get_state("other") == "FAILURE"
+    assert not sweep.due()
+
+
 @pytest.mark.parametrize("state", ["SUCCESS", "REVOKED"])
 def test_what_has_ended_otherwise_is_no_dead_letter(desk: Office, sweep: Sweep, state: str) -> None:
     desk.backend.store_result("done", "a result" if state == "SUCCESS" else ValueError("x"), state)
@@ -135,6 +180,25 @@ def test_a_failure_that_was_stored_before_is_the_letter_s(desk: Office, sweep: S
     desk.send(body_of("one"))
     sweep.run()
     assert desk.index.find("one")[0].error_type == "KeyError"
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (InputFailed("inputs made the model raise"), Cause.INVALID_INPUT),
+        (DeviceCrash("inputs ended the device process"), Cause.CRASH),
+        (KeyError("gone"), Cause.ATTEMPTS_USED_UP),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_worker_killed_between_a_failure_and_its_letter_leaves_its_cause(
+    desk: Office, sweep: Sweep, error: Exception, cause: Cause
+) -> None:
+    desk.send(body_of("one"))
+    desk.backend.store_result("one", error, "FAILURE")
+    sweep.run()
+    (entry,) = desk.index.find("one")
+    assert (entry.cause, entry.error_type) == (cause, type(error).__name__)
 
 
 def test_noise_is_taken_up_and_stays(desk: Office, sweep: Sweep) -> None:

@@ -59,11 +59,19 @@ def queue(stack: Stack, mended: Path, monkeypatch: pytest.MonkeyPatch) -> DeadLe
     return dead_letter_queue(app, GENERAL)
 
 
-def depth() -> int:
+def counts() -> tuple[int, int]:
     account = app.connection_for_read().transport.account
     names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     answer = account.client.get_queue_attributes(QueueUrl=account.queue_url(GENERAL.name), AttributeNames=names)
-    return sum(map(int, answer["Attributes"].values()))
+    return int(answer["Attributes"][names[0]]), int(answer["Attributes"][names[1]])
+
+
+def depth() -> int:
+    return sum(counts())
+
+
+def in_flight() -> int:
+    return counts()[1]
 
 
 def test_a_letter_is_noted_redriven_and_answers_its_caller(queue: DeadLetterQueue, mended: Path) -> None:
@@ -131,6 +139,7 @@ def test_a_bad_deploy_does_not_empty_the_lane_into_its_dead_letter_queue(
     # The last letters may be on their way.
     least = 50 - 2 - 2
     until(lambda: queue.count().total >= least, "too few dead letters")
+    until(lambda: in_flight() == 0, "what was received is neither done nor given back")
     dead = until(lambda: depth() + queue.count().total == REQUESTS and queue.count().total, "requests are missing")
     assert least <= dead < REQUESTS / 2
     time.sleep(3)

@@ -69,6 +69,14 @@ def text_of(future: Future[list[Any]]) -> str:
     return str(future.result(SECONDS)[0][0]["generated_text"])
 
 
+def ends_of(**futures: Future[list[Any]]) -> list[str]:
+    """The names of the futures, in the order in which they come to an end from now on."""
+    ends: list[str] = []
+    for name, future in futures.items():
+        future.add_done_callback(lambda _, name=name: ends.append(name))  # type: ignore[misc]
+    return ends
+
+
 def long_one(engine: Engine, writer: ModelSpec) -> Future[list[Any]]:
     """A request that takes two seconds, at the device. Its text does not end by itself before."""
     future = send(engine, writer, TEXTS[1], max_new_tokens=200)
@@ -90,9 +98,10 @@ def test_requests_of_any_length_write_what_padded_batches_write(
 def test_a_short_request_joins_a_long_one_and_ends_before_it(engine: Engine, writer: ModelSpec) -> None:
     first = long_one(engine, writer)
     second = send(engine, writer, "the cat", max_new_tokens=3)
+    ends = ends_of(first=first, second=second)
     assert text_of(second)
-    assert not first.done()
     assert text_of(first)
+    assert ends == ["second", "first"]
 
 
 def test_sampled_requests_join_each_other_with_options_of_their_own(engine: Engine, writer: ModelSpec) -> None:
@@ -119,10 +128,11 @@ def test_an_older_request_of_another_model_is_not_kept_waiting_by_those_that_joi
 ) -> None:
     long_one(engine, writer)
     other = send(engine, padded, "the dog", max_new_tokens=3)
-    later = [send(engine, writer, text, max_new_tokens=100) for text in TEXTS[:12]]
+    later = {f"later {i}": send(engine, writer, text, max_new_tokens=100) for i, text in enumerate(TEXTS[:12])}
+    ends = ends_of(other=other, **later)
     assert text_of(other)
-    assert not any(future.done() for future in later)
-    assert all(text_of(future) for future in later)
+    assert all(text_of(future) for future in later.values())
+    assert ends[0] == "other"
 
 
 def test_a_prompt_that_is_too_long_is_refused_alone(engine: Engine, writer: ModelSpec) -> None:
@@ -204,7 +214,7 @@ def test_rows_that_are_prepared_and_finished_beside_the_loop_are_the_same(
 
 def test_stop_finishes_what_is_being_written_and_gives_back_what_waits(writer: ModelSpec) -> None:
     with running(writer, program=PROGRAM) as engine:
-        futures = [send(engine, writer, text, max_new_tokens=50) for text in TEXTS[:30]]
+        futures = [send(engine, writer, text, max_new_tokens=100) for text in TEXTS]
         wait_for(lambda: any(future.done() for future in futures), "a first answer")
         engine.stop(30)
         outcomes = [future.exception(timeout=1) for future in futures]

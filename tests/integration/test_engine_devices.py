@@ -14,7 +14,7 @@ import pytest
 
 from models import peers
 from models.engine import Engine
-from models.errors import Cancelled, DeviceCrash, DeviceLost, Expired, ModelLoadError, ModelOut
+from models.errors import Cancelled, DeviceCrash, DeviceLost, EngineStopped, Expired, ModelLoadError, ModelOut
 from models.killers import KillersHere
 from models.spec import ModelSpec
 from tests.support.engines import SECONDS, pids, running, wait_for
@@ -35,6 +35,11 @@ def devices(engine: Engine) -> list[dict[str, Any]]:
     return list(engine.stats()["devices"].values())
 
 
+def ready(engine: Engine) -> list[int]:
+    """The processes that have loaded their models."""
+    return [device["pid"] for device in devices(engine) if device["pid"] and device["state"] == "ready"]
+
+
 def test_eight_devices_share_the_work_and_a_killed_one_costs_nobody_an_answer(tmp_path: Path) -> None:
     with (
         running(spec(tmp_path, example=0.005), devices="cpu:8", program=FAKE) as engine,
@@ -47,8 +52,8 @@ def test_eight_devices_share_the_work_and_a_killed_one_costs_nobody_an_answer(tm
             os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
         assert list(answers) == [f"TEXT {number}" for number in range(3000)]
-        wait_for(lambda: len(set(pids(engine))) == 8, "eight processes again")
-        assert sum(device["restarts"] for device in devices(engine)) == 4
+        wait_for(lambda: sum(device["restarts"] for device in devices(engine)) == 4, "four other processes")
+        wait_for(lambda: len(set(ready(engine))) == 8, "eight processes again")
         assert all(device["process_loads"] == {"one": 1} for device in devices(engine))
 
 
@@ -89,7 +94,8 @@ def test_a_model_that_cannot_be_loaded_again_goes_out_alone_and_comes_back(tmp_p
         assert caught.value.transient
         (pid,) = pids(engine)
         broken.unlink()
-        wait_for(lambda: not engine.stats()["out"], "the model being back")
+        wait_for(lambda: told[-1:] == [("other", False)], "the model being back")
+        assert not engine.stats()["out"]
         assert ask(engine, "fine", "other") == "FINE"
         assert pids(engine) == [pid], "it was loaded into the process that serves its neighbour"
         assert told == [("other", True), ("other", False)]
@@ -163,7 +169,8 @@ def test_a_leaking_process_is_replaced_between_batches_one_device_at_a_time(
     with running(spec(tmp_path), devices="cpu:2", program=FAKE, recycle_bytes=60_000_000) as engine:
         until = time.monotonic() + SECONDS
         while sum(device["recycled"] for device in devices(engine)) < 3 and time.monotonic() < until:
-            fewest = min(fewest, sum(device["state"] == "ready" for device in devices(engine)))
+            # The devices tell of themselves one after the other, so that one look alone may be of two moments.
+            fewest = min(fewest, max(sum(device["state"] == "ready" for device in devices(engine)) for _ in range(2)))
             assert ask(engine, "leaky") == "LEAKY"
             time.sleep(0.01)
         assert sum(device["recycled"] for device in devices(engine)) >= 3
@@ -230,8 +237,19 @@ def test_an_input_that_ends_the_processes_of_two_devices_is_to_blame_and_neither
         for number in range(6):
             with pytest.raises(DeviceCrash):
                 ask(engine, f"deadly {number}")
-        assert [device["failed_batches"] for device in devices(engine)] == [6, 6]
+        wait_for(lambda: [device["failed_batches"] for device in devices(engine)] == [6, 6], "the account of the last")
         wait_for(lambda: all(device["state"] == "ready" for device in devices(engine)), "both devices again")
+
+
+def test_stop_finishes_what_runs_and_gives_back_what_waits(tmp_path: Path) -> None:
+    with running(spec(tmp_path, example=0.05), program=FAKE) as engine:
+        futures = [engine.submit("one", ["text"]) for _ in range(1000)]
+        wait_for(lambda: any(future.done() for future in futures), "a first answer")
+        engine.stop(30)
+        children = pids(engine)
+        outcomes = [future.exception(timeout=1) for future in futures]
+    assert children == []
+    assert {type(outcome) for outcome in outcomes} == {type(None), EngineStopped}
 
 
 def test_who_begins_is_told_once_and_before_the_batch(tmp_path: Path) -> None:
@@ -247,18 +265,34 @@ def test_who_begins_is_told_once_and_before_the_batch(tmp_path: Path) -> None:
             assert begun == [str(one) for one in range(number + 1)]
 
 
+def test_who_cannot_be_told_that_a_batch_begins_stops_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def on_begin(ids: Any, before: bool) -> None:
+        raise RuntimeError("the store is gone")
+
+    with running(spec(tmp_path, batch_size=2), program=FAKE, on_begin=on_begin) as engine:
+        (before,) = devices(engine)
+        futures = [engine.submit("one", ["text"], request_id=str(number)) for number in range(6)]
+        assert [future.result(SECONDS) for future in futures] == [["TEXT"]] * 6
+        (after,) = devices(engine)
+    assert after["pid"] == before["pid"]
+    assert "nobody could be told that a batch begins" in caplog.text
+
+
 def test_a_batch_that_waits_behind_another_has_begun_when_its_device_says_so(tmp_path: Path) -> None:
     begun: list[tuple[list[str], bool]] = []
 
     def on_begin(ids: Any, before: bool) -> None:
         begun.append((ids, before))
 
-    with running(spec(tmp_path, batch_size=1, example=1.0), program=FAKE, on_begin=on_begin) as engine:
+    with running(spec(tmp_path, batch_size=1, example=3.0), program=FAKE, on_begin=on_begin) as engine:
+        (pid,) = pids(engine)
+        os.kill(pid, signal.SIGSTOP)
         futures = [engine.submit("one", ["text"], request_id=str(number)) for number in range(3)]
         wait_for(lambda: devices(engine)[0]["batches_at_device"] == 2, "a batch that waits")
         assert begun == [(["0"], True)]
+        os.kill(pid, signal.SIGCONT)
         futures[0].result(SECONDS)
         wait_for(lambda: len(begun) == 2, "the next one's turn")
-        os.kill(devices(engine)[0]["pid"], signal.SIGKILL)  # 2 waits meanwhile, and goes back
+        os.kill(pid, signal.SIGKILL)  # 2 waits meanwhile, and goes back
         assert [future.result(SECONDS) for future in futures[1:]] == [["TEXT"], ["TEXT"]]
     assert sorted(begun, key=str) == [(["0"], True), (["1"], False), (["2"], True)], "each once"

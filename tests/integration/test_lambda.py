@@ -5,6 +5,7 @@ What becomes of a message that it works on is the conformance suite's to say.
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -123,14 +124,16 @@ def test_a_lane_that_is_stopped_keeps_its_messages(service: LambdaService, sqs: 
     assert result.state == "PENDING"
     letters.resume(LAMBDA.name)
     service.process.wait_until(lambda text: f"lane {LAMBDA.name} is taken up again" in text, SECONDS)
-    # It would come again in a minute; nobody waits for that here.
     url = sqs.get_queue_url(QueueName=LAMBDA.name)["QueueUrl"]
     until = time.monotonic() + SECONDS
     while not result.ready():
         assert time.monotonic() < until, service.process.text()
+        # It would come again in a minute, for which nobody waits here; unless a device process that still loads its
+        # model had no time left for it, then it is visible already.
         (record,) = service.invocations[-1][0]["Records"]
-        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=0)
-        pass_on(service, sqs)
+        with suppress(sqs.exceptions.MessageNotInflight):
+            sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=0)
+        service.pass_on(LAMBDA.name, url)
     assert len(result.get(timeout=SECONDS)) == 384
 
 

@@ -21,7 +21,7 @@ from tests.support import tiny_models
 from tests.support.engines import running, send, spec, wait_for
 from tests.support.sagemaker_runtime import SageMakerRuntime
 
-SECONDS = 60
+SECONDS = 180
 PROGRAM = "deploy.sagemaker.forwarder"
 TEXTS = tiny_models.TEXTS
 CATALOGUE = """
@@ -88,7 +88,7 @@ def runtime(container: str, s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 @pytest.fixture
 def there(folder: Path) -> ModelSpec:
-    return spec("text-classification", folder, name="tiny", endpoint="tiny-endpoint", time_limit_seconds=20.0)
+    return spec("text-classification", folder, name="tiny", endpoint="tiny-endpoint", time_limit_seconds=120.0)
 
 
 @pytest.fixture

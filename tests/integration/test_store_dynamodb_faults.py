@@ -35,7 +35,7 @@ def proxy(moto: MotoDynamoDB) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def backend(proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> DynamoDBBackend:
-    monkeypatch.setattr(table, "READ_SECONDS", 0.4)
+    monkeypatch.setattr(table, "READ_SECONDS", 1.0)
     name = request.node.name.replace("[", ".").replace("]", "")
     made = DynamoDBBackend(app=app_of("faults"), url=f"dynamodb://any:any@127.0.0.1:{proxy.port}/{name[-200:]}")
     made.get(b"the table is made")

@@ -149,3 +149,15 @@ def test_a_worker_does_not_start_on_another_s_table(moto: MotoDynamoDB, monkeypa
     )
     with pytest.raises(SystemExit, match=r"others is not the table of a result store: its keys are not id and part"):
         checked(app)
+
+
+@pytest.mark.parametrize(("broker", "lines"), [("sqs://", 1), ("sqs://k:s@127.0.0.1:9324//", 0)])
+def test_results_on_one_host_beside_aws_are_warned_of(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path, broker: str, lines: int
+) -> None:
+    app = app_of("checked")
+    app.loader.override_backends = infer.app.loader.override_backends
+    app.conf.update(result_backend=f"sqlite:///{tmp_path}/r", broker_url=broker)
+    checked(app)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * lines
+    assert ("senders and workers elsewhere never see them" in caplog.text) is bool(lines)

@@ -25,7 +25,7 @@ from tests.support import transport_app as program
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.transport_rig import Rig, rig_in
 
-OPTIONS = {"region": "us-east-1", "wait_time_seconds": 1, "lease_seconds": 6}
+OPTIONS = {"region": "us-east-1", "wait_time_seconds": 1, "lease_seconds": 30}
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_producer_s_connection_starts_no_thread_and_is_collected(rig: Rig) -> 
     connection = connect(rig)
     publish(connection, "a")
     watch = weakref.ref(connection.transport), weakref.ref(connection.default_channel)
-    assert set(threading.enumerate()) == before
+    assert not set(threading.enumerate()) - before
     del connection
     gc.collect()
     assert [watched() for watched in watch] == [None, None]
@@ -319,7 +319,8 @@ def test_a_lost_lease_is_told_to_the_work(rig: Rig) -> None:
         FaultProxy(rig.port) as proxy,
         connect(rig, proxy.port, lease_seconds=3, call_timeout_seconds=0.5) as connection,
     ):
-        publish(connection, "a")
+        with connect(rig) as other:
+            publish(other, "a")
         with Consumer(connection, Queue("work"), on_message=got.append):
             drain(connection, lambda: bool(got))
             call_when_lost(got[0], lost.append)
@@ -413,7 +414,7 @@ def test_requeued_recovered_and_unacknowledged_messages_come_again(rig: Rig) -> 
             drain(connection, lambda: len(got) == 3)
         assert [message.delivery_info["delivery_count"] for message in got] == [1, 2, 3]
         assert [message.delivery_info["redelivered"] for message in got] == [False, True, True]
-    assert rig.depth().visible == 1
+    rig.until(lambda: rig.depth().visible == 1, 20)
 
 
 def test_without_acknowledgements_a_message_is_gone_when_it_is_handed_over(rig: Rig) -> None:

@@ -27,7 +27,7 @@ def test_a_store_that_hangs_stops_no_task_that_needs_none(rig: Rig) -> None:
 
     Nor does it say what was revoked: that is not waited for.
     """
-    rig.worker(concurrency=12, backend=f"hanging://{rig.folder}", lease_seconds=3)
+    rig.worker(concurrency=12, backend=f"hanging://{rig.folder}", lease_seconds=8)
     past = datetime.now(UTC) - timedelta(seconds=60)
     with rig.app() as app:
         expired = [program.add.apply_async((1, 2), expires=past).id for _ in range(4)]
@@ -36,7 +36,7 @@ def test_a_store_that_hangs_stops_no_task_that_needs_none(rig: Rig) -> None:
         for number in range(20):
             program.note.delay(f"n{number}")
         rig.until(lambda: len(rig.notes()) == 20)
-    time.sleep(4)  # longer than a lease: they are held, and nobody else gets them
+    time.sleep(9)  # longer than a lease: they are held, and nobody else gets them
     assert rig.depth().in_flight == 8
     assert rig.notes("stored") == []
     (rig.folder / "store").touch()
@@ -57,7 +57,7 @@ HANGING = (
 
 
 def test_calls_and_a_store_that_hang_keep_the_consuming_thread_from_nothing(rig: Rig) -> None:
-    """Every call but the receive hangs, for 5 s each, and so does the store; each kind of message is at hand."""
+    """Every call but the receive hangs, for 30 s each, and so does the store; each kind of message is at hand."""
     past = datetime.now(UTC) - timedelta(seconds=60)
     with FaultProxy(rig.port) as proxy:
         rig.worker(
@@ -65,8 +65,8 @@ def test_calls_and_a_store_that_hang_keep_the_consuming_thread_from_nothing(rig:
             port=proxy.port,
             backend=f"hanging://{rig.folder}",
             watched=True,
-            call_timeout_seconds=5.0,
-            lease_seconds=30,
+            call_timeout_seconds=30.0,
+            lease_seconds=120,
         )
         with rig.app() as app:
             program.note.delay("first")
@@ -90,7 +90,7 @@ def test_calls_and_a_store_that_hang_keep_the_consuming_thread_from_nothing(rig:
         (rig.folder / "store").touch()
     longest = float(rig.notes("busy")[-1])
     print(f"the consuming thread was kept for {longest * 1000:.1f} ms at most")
-    assert longest < 1.0  # a bound against one hang, which lasts five times as long
+    assert longest < 10.0  # a bound against one hang, which lasts three times as long
 
 
 def test_what_a_store_says_of_revokes_while_its_outcomes_hang_is_obeyed_and_stops_no_other_task(rig: Rig) -> None:
@@ -111,18 +111,18 @@ def test_what_a_store_says_of_revokes_while_its_outcomes_hang_is_obeyed_and_stop
 
 
 def test_a_worker_whose_store_hangs_ends_when_it_is_told_to_and_releases(rig: Rig) -> None:
-    worker = rig.worker(backend=f"hanging://{rig.folder}")
+    worker = rig.worker(backend=f"hanging://{rig.folder}", lease_seconds=300, concurrency=3)
     past = datetime.now(UTC) - timedelta(seconds=60)
     with rig.app():
         for _ in range(3):
             program.add.apply_async((1, 2), expires=past)
     rig.until(lambda: rig.depth().in_flight == 3)
     assert rig.stop(worker) == 0
-    assert rig.depth().visible == 3
+    rig.until(lambda: rig.depth().visible == 3)
 
 
 def test_an_unknown_task_is_left_to_newer_workers_and_fails_only_after_the_window(rig: Rig) -> None:
-    rig.worker(version_window_seconds=4.0)
+    rig.worker(version_window_seconds=15.0)
     with rig.app() as app:
         sent = time.time()
         result = app.send_task("from.the.future", queue="work")
@@ -130,7 +130,7 @@ def test_an_unknown_task_is_left_to_newer_workers_and_fails_only_after_the_windo
         rig.until(lambda: rig.depth().in_flight == 1)
         assert result.state == "PENDING"
         rig.until(lambda: rig.depth(dead=True).visible == 1)
-        assert time.time() - sent >= 3.0
+        assert time.time() - sent >= 13.0
         with pytest.raises(NotRegistered):
             result.get(timeout=10)
     (letter,) = dead_letters.peek(rig.client, rig.lane)
@@ -138,6 +138,17 @@ def test_an_unknown_task_is_left_to_newer_workers_and_fails_only_after_the_windo
     assert letter.reason.error_type == "UnknownTask"
     assert "from.the.future" in letter.reason.message
     assert "Traceback" not in rig.log()
+
+
+def test_an_unknown_task_sends_its_error_callback_and_is_buried(rig: Rig) -> None:
+    """The callback is known to no worker either, so both end as dead letters."""
+    rig.worker(version_window_seconds=0.0)
+    with rig.app() as app:
+        callback = app.signature("tell.somebody").set(queue="work")
+        app.send_task("from.the.future", queue="work", link_error=callback)
+        rig.until(lambda: rig.depth(dead=True).visible == 2)
+    said = {letter.reason.message for letter in dead_letters.peek(rig.client, rig.lane) if letter.reason}
+    assert said == {"no worker knows the task 'from.the.future'", "no worker knows the task 'tell.somebody'"}
 
 
 def test_a_chord_with_a_part_that_nobody_knows_fails_and_does_not_wait_for_ever(rig: Rig) -> None:

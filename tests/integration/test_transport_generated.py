@@ -84,7 +84,7 @@ def test_every_generated_body_is_run_or_becomes_a_dead_letter_and_the_worker_liv
     bodies = [rand.choice(short) if rand.random() < 0.1 else spoiled(rand) for _ in range(COUNT)]
     # Many of them have the same id, and Celery's own store in files is spoiled by writes at the same time.
     store = f"sqlite:///{rig.folder / 'results.sqlite'}"
-    worker = rig.worker(concurrency=16, loglevel="critical", ready=False, backend=store)
+    worker = rig.worker(concurrency=16, loglevel="critical", ready=False, backend=store, lease_seconds=300)
     with rig.app():
         for start in range(0, COUNT, 100):
             program.note.delay(f"neighbour{start}")

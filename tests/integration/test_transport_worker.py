@@ -104,34 +104,36 @@ def test_after_kill_9_messages_are_visible_within_one_lease(fresh: Rig) -> None:
     killed.wait(10)
     killed_at = time.monotonic()
     fresh.until(lambda: fresh.depth().visible == 4)
-    assert time.monotonic() - killed_at < 3 + 2.0  # the lease, and slack for this machine
+    assert time.monotonic() - killed_at < 3 + 15.0  # the lease, and slack; the queue's own is 30
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 1)])  # Celery's own
 def test_a_signal_finishes_what_runs_and_gives_back_the_rest(fresh: Rig, number: signal.Signals, status: int) -> None:
-    worker = fresh.worker(concurrency=2)
+    worker = fresh.worker(concurrency=2, lease_seconds=300)
     with fresh.app():
         for index in range(6):
-            program.note.delay(f"s{index}", 2.0)
+            program.wait_for.delay(f"s{index}", "go")
         fresh.until(lambda: len(fresh.notes("started")) == 2)
     worker.send_signal(number)
-    fresh.until(lambda: fresh.depth().visible == 4, 2.0)
+    fresh.until(lambda: fresh.depth().visible == 4, 20)
+    (fresh.folder / "go").touch()
     assert worker.wait(30) == status
     assert len(fresh.notes()) == 2
-    depth = fresh.depth()
-    assert (depth.visible, depth.in_flight) == (4, 0)
+    fresh.until(lambda: (fresh.depth().visible, fresh.depth().in_flight) == (4, 0))
 
 
 def test_a_task_sent_after_sigterm_is_not_run(fresh: Rig) -> None:
     worker = fresh.worker(concurrency=4)
     with fresh.app():
-        program.note.delay("running", 3.0)
+        program.wait_for.delay("running", "go")
         fresh.until(lambda: fresh.notes("started"))
         worker.send_signal(signal.SIGTERM)
         fresh.until(lambda: "Warm shutdown" in fresh.log())
+        time.sleep(1.0)  # it is said before it is done
         for number in range(3):
             program.note.delay(f"late{number}")
             time.sleep(0.3)
+    (fresh.folder / "go").touch()
     assert worker.wait(30) == 0
     assert texts(fresh, "started") == ["running"]
     fresh.until(lambda: fresh.depth().visible == 3)
@@ -162,7 +164,7 @@ def test_ten_slots_ask_for_ten_and_deletes_go_by_ten(fresh: Rig) -> None:
         for _ in range(400):
             program.noop.apply_async(producer=producer, retry=False)
     with FaultProxy(fresh.port) as proxy:
-        fresh.worker(concurrency=20, port=proxy.port, loglevel="error", ready=False)
+        fresh.worker(concurrency=20, port=proxy.port, loglevel="error", ready=False, gather_seconds=0.2)
         fresh.until(fresh.empty)
         receives, deletes = proxy.requests["ReceiveMessage"], proxy.requests["DeleteMessageBatch"]
     assert receives <= 400 / 7
@@ -216,14 +218,14 @@ def test_countdown_is_sqs_delay_and_takes_no_slot(fresh: Rig) -> None:
     fresh.worker(concurrency=1)
     with fresh.app():
         sent = time.time()
-        program.note.apply_async(("later",), countdown=3)
+        program.note.apply_async(("later",), countdown=10)
         fresh.until(lambda: fresh.depth().delayed == 1)
         program.note.delay("now")
         fresh.until(lambda: len(fresh.notes()) == 2)
     first, second = fresh.notes()
     assert first.startswith("now")
     assert second.split()[:2] == ["later", "1"]
-    assert float(second.split()[2]) - sent >= 2.9
+    assert float(second.split()[2]) - sent >= 9.9
 
 
 def test_a_missing_declared_lane_is_made_whole(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,9 @@ from sqs.client import make_client
 from sqs.depths import Depth, read_depths
 from sqs.lanes import GENERAL, INFERENCE, Lane
 from tasks import app, feature_extraction, infer
+from tasks.store.access import store_of
 from tests.support.client import client_of
+from tests.support.device_processes import device_processes
 
 SECONDS = 60
 
@@ -52,11 +56,28 @@ def start_worker(stack: Stack, *options: str, **environment: str) -> Process:
     return stack.start("unready", "celery", "-A", "tasks", "worker", *options)
 
 
+def attempts_of(results: Sequence[Any]) -> dict[str, int]:
+    """How many each request has used up, for those that have."""
+    store = store_of(app)
+    assert store is not None
+    found = store.attempts([(result.id, 0) for result in results])
+    return {task_id: attempts.count for (task_id, _), attempts in found.items() if attempts.count}
+
+
+@contextmanager
+def standing_still(worker: Process) -> Iterator[None]:
+    os.kill(worker.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(worker.pid, signal.SIGCONT)
+
+
 def test_sigterm_while_models_load_ends_the_worker_and_its_device_process(stack: Stack) -> None:
     worker = start_worker(stack)
-    time.sleep(3.0)
+    eventually(lambda: device_processes(worker) != [], "no device process is started")
     os.kill(worker.pid, signal.SIGTERM)
-    assert worker.wait(15) == 0
+    assert worker.wait(SECONDS) == 0
     assert " ready." not in worker.text()
 
 
@@ -67,15 +88,44 @@ def test_sigterm_while_models_load_ends_the_worker_and_its_device_process(stack:
 def test_a_second_signal_ends_a_worker_that_is_busy_and_releases_what_it_holds(
     stack: Stack, first: signal.Signals, second: signal.Signals
 ) -> None:
+    stack.environment["CELERY_LEASE_SECONDS"] = "300"
     worker = stack.start_worker()
     held = [feature_extraction.delay("please hang for ever") for _ in range(3)]
     eventually(lambda: lane(stack).in_flight == len(held), "the worker takes no requests")
     os.kill(worker.pid, first)
-    time.sleep(1.0)
+    worker.wait_until(lambda text: "shutdown" in text, SECONDS)
     os.kill(worker.pid, second)
     worker.wait(20)
     assert "Traceback" not in worker.text()
-    assert lane(stack).visible == len(held)
+    eventually(lambda: lane(stack).visible == len(held), "what it held is not released")
+    assert attempts_of(held) == {}, "what a worker gives back has cost nothing"
+
+
+def test_a_first_sigquit_ends_a_worker_that_is_busy_and_releases_what_it_holds(stack: Stack) -> None:
+    stack.environment["CELERY_LEASE_SECONDS"] = "300"
+    worker = stack.start_worker()
+    held = [feature_extraction.delay("please hang for ever") for _ in range(3)]
+    eventually(lambda: lane(stack).in_flight == len(held), "the worker takes no requests")
+    os.kill(worker.pid, signal.SIGQUIT)
+    worker.wait(20)
+    assert "Traceback" not in worker.text()
+    eventually(lambda: lane(stack).visible == len(held), "what it held is not released")
+    assert {result.state for result in held} <= {"PENDING", "RETRY"}
+    assert attempts_of(held) == {}, "what a worker gives back has cost nothing"
+
+
+def test_a_soft_shutdown_finishes_what_it_can_and_releases_the_rest(stack: Stack) -> None:
+    stack.environment["CELERY_LEASE_SECONDS"] = "300"
+    # Celery's own way to change a setting of one worker.
+    worker = stack.start_worker("worker", "-I", "tests.support.failing_tasks", "--", "worker.soft_shutdown_timeout=10")
+    quick, long = (app.send_task("tests.sleepy", args=[seconds]) for seconds in (5.0, 300.0))
+    eventually(lambda: depths_of(stack, GENERAL)[0].in_flight == 2, "the worker takes no requests")
+    os.kill(worker.pid, signal.SIGQUIT)
+    assert quick.get(timeout=SECONDS) is None
+    worker.wait(45)  # 10 s for what runs, and 10 for a thread that cannot be ended
+    eventually(lambda: depths_of(stack, GENERAL)[0].visible == 1, "what it held is not released")
+    assert long.state in {"PENDING", "RETRY"}
+    assert attempts_of([long]) == {}, "what a worker gives back has cost nothing"
 
 
 def test_what_outlasts_the_time_to_finish_is_released_and_the_worker_ends(stack: Stack) -> None:
@@ -98,23 +148,26 @@ def test_a_store_that_cannot_be_written_is_waited_for_and_nothing_is_lost(stack:
     assert len(feature_extraction.delay("before").get(timeout=SECONDS)) == 384
     hidden = store.parent / "hidden"
     hidden.mkdir()
-    for file in store.parent.glob("results.sqlite*"):
-        file.rename(hidden / file.name)
-    store.mkdir()
+    with standing_still(worker):
+        for file in store.parent.glob("results.sqlite*"):
+            file.rename(hidden / file.name)
+        store.mkdir()
     sent = [feature_extraction.delay(f"while it is away, {number}") for number in range(5)]
     eventually(lambda: "cannot be stored" in worker.text(), "the worker says nothing of its store")
     assert worker.text().count("cannot be stored") == 1
-    store.rmdir()
-    for file in hidden.iterdir():
-        file.rename(store.parent / file.name)
+    with standing_still(worker):  # it would make a new one between the two
+        store.rmdir()
+        for file in hidden.iterdir():
+            file.rename(store.parent / file.name)
     assert [len(result.get(timeout=SECONDS)) for result in sent] == [384] * 5
 
 
 def test_a_worker_whose_store_stays_away_ends_when_it_is_told_to(stack: Stack) -> None:
     store = Path(stack.environment["CELERY_RESULT_BACKEND"].removeprefix("sqlite:///"))
     worker = stack.start_worker()
-    store.unlink(missing_ok=True)
-    store.mkdir()
+    with standing_still(worker):
+        store.unlink(missing_ok=True)
+        store.mkdir()
     for number in range(5):
         feature_extraction.delay(f"never to be stored, {number}")
     eventually(lambda: "cannot be stored" in worker.text(), "the worker says nothing of its store")
@@ -146,16 +199,16 @@ def test_a_model_that_this_worker_does_not_serve_is_left_to_others(tmp_path: Pat
 
 
 def test_what_no_worker_knows_fails_only_after_the_version_window(stack: Stack) -> None:
-    stack.environment["CELERY_VERSION_WINDOW_SECONDS"] = "6"
+    stack.environment["CELERY_VERSION_WINDOW_SECONDS"] = "15"
     stack.start_worker()
     kinds: list[dict[str, str]] = [{"model": "of-tomorrow"}, {"option_of_tomorrow": "5"}]
-    sent = [app.send_task("tasks.feature_extraction", args=["a text"], kwargs=kwargs) for kwargs in kinds]
     began = time.monotonic()
+    sent = [app.send_task("tasks.feature_extraction", args=["a text"], kwargs=kwargs) for kwargs in kinds]
     eventually(lambda: all(each.state == "RETRY" for each in sent), "the worker did not leave them to others")
     for each in sent:
         with pytest.raises(InvalidInput, match=r"of.tomorrow"):
             each.get(timeout=SECONDS)
-    assert time.monotonic() - began > 4
+    assert time.monotonic() - began > 10
     client = make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
     eventually(lambda: read_depths(client, [INFERENCE])[1].visible == len(sent), "no dead letters")
 

@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery
 
 from demo.stack import Stack
+from sqs.broadcast.member import leave_all
 from tasks.celery import app
 
 
@@ -25,7 +26,19 @@ def client_of(stack: Stack) -> Iterator[Celery]:
     try:
         yield app
     finally:
+        leave_all()  # or this process's part in the broadcast would go on asking a server that is gone
         _set(before)
+
+
+@contextmanager
+def results_in(app: Celery, backend: Any) -> Iterator[None]:
+    """An application with this result backend in every thread, whatever was used before in this process."""
+    before = app._backend_cache
+    app._backend_cache = backend
+    try:
+        yield
+    finally:
+        app._backend_cache = before
 
 
 def _set(settings: dict[str, Any]) -> None:

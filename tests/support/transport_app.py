@@ -22,6 +22,7 @@ from celery.worker.request import Request
 
 from sqs import backoff, dead_letters, transport
 from sqs.lanes import Lane, Queue
+from tasks import cold_shutdown
 from tasks.aside import ASIDE
 
 STOCK = os.environ.get("TRANSPORT_STOCK") == "1"
@@ -42,7 +43,7 @@ def options() -> dict[str, Any]:
     given: dict[str, Any] = json.loads(os.environ.get("TRANSPORT_OPTIONS", "{}"))
     if STOCK:
         return {"region": "us-east-1", "queue_name_prefix": "", "wait_time_seconds": 1} | given
-    base = {"region": "us-east-1", "lanes": LANES, "create_missing_lanes": True, "lease_seconds": 6}
+    base = {"region": "us-east-1", "lanes": LANES, "create_missing_lanes": True, "lease_seconds": 30}
     return base | given
 
 
@@ -92,6 +93,10 @@ if not STOCK:
 @worker_shutting_down.connect
 def _stop(how: str, **_: Any) -> None:
     transport.stop_receiving() if how == "Warm" else transport.release_everything(5)
+
+
+if not STOCK:
+    cold_shutdown.install()
 
 
 class WatchedTransport(transport.Transport):
