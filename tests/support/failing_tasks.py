@@ -26,5 +26,6 @@ def fragile(number: int) -> int:
 
 @app.task(name="tests.sleepy")
 def sleepy(seconds: float) -> None:
-    """Not to be ended: a thread that sleeps."""
+    """Not to be ended: a thread that sleeps. What it prints is in its worker's log."""
+    print(f"sleeps for {seconds} s")
     time.sleep(seconds)
