@@ -105,15 +105,15 @@ class Roster:
         if gone is not None:
             self._changed()
 
-    def refresh(self, older_than_seconds: float = 0.0) -> list[str]:
-        """Ask SQS, unless the list is as young; returns the names that are new.
+    def refresh(self, older_than_seconds: float = 0.0) -> None:
+        """Ask SQS, unless the list is as young.
 
         Blocks; raises errors of `sqs.errors`. Of threads that ask at the same time one does, for all of them.
         """
         waiting_since = self._clock()
         with self._listing:
             if self.listed and self.age_seconds < older_than_seconds:
-                return []
+                return
             if self._failed_at > waiting_since and self._failure is not None:
                 raise self._failure
             started = self._clock()
@@ -123,17 +123,14 @@ class Roster:
                 self._failed_at, self._failure = self._clock(), exc
                 raise
             with self._lock:
-                before = set(self._urls)
                 self._told = {name: at for name, at in self._told.items() if started - at < TRUSTED_SECONDS}
                 self._gone = {name: at for name, at in self._gone.items() if started - at < TRUSTED_SECONDS}
                 kept = {name: self._urls[name] for name in self._told if name in self._urls}
                 self._urls = {name: url for name, url in urls.items() if name not in self._gone} | kept
-                after = set(self._urls)
                 if urls:
                     self._base = next(iter(urls.values())).rpartition("/")[0] + "/"
                 self._listed_at = started
         self._changed()
-        return sorted(after - before)
 
     def _list(self) -> dict[str, str]:
         found: dict[str, str] = {}

@@ -51,7 +51,8 @@ def segment(names: list[str], own: str) -> list[str]:
 class Upkeep:
     """One daemon thread that renews this process's queues and, for a member, sweeps. Thread-safe.
 
-    `mailboxes` gives those of this process; `met` is told of workers that were not known before.
+    `mailboxes` gives those of this process; `met` is told once of each worker's queue while this process watches,
+    whoever asked SQS for the list in which it is first named.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Upkeep:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._renew_at: dict[str, float] = {}
+        self._workers: frozenset[str] = frozenset()
         self._renewals = 0
         self._look_at = 0.0
         self._faults = FaultLog()
@@ -112,9 +114,12 @@ class Upkeep:
         own = next((name for name, mailbox in mailboxes.items() if mailbox.kind in MEMBERS), None)
         times = list(self._renew_at.values())
         if Kind.EVENTS in kinds:
-            met = self._roster.refresh(self._timing.watch * 0.9)
-            self._met([name for name in met if kind_of(self._roster.prefix, name) is Kind.CONTROL])
+            self._roster.refresh(self._timing.watch * 0.9)
+            before, self._workers = self._workers, frozenset(self._roster.of(Kind.CONTROL))
+            self._met(sorted(self._workers - before))
             times.append(time.monotonic() + self._timing.watch)
+        else:
+            self._workers = frozenset()
         if own is not None:
             if time.monotonic() >= self._look_at:
                 self._look_at = time.monotonic() + self._sweep(own)

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +209,16 @@ def test_who_watches_meets_a_worker_that_missed_its_announcement(endpoint: str) 
         assert source is inbox
         assert message.payload["method"] == "heartbeat"
         assert worker.roster.watched
+
+
+def test_a_worker_is_met_whoever_asked_for_the_list_that_names_it(endpoint: str) -> None:
+    with ExitStack() as ending:
+        watcher, worker = member(endpoint, ending, replace(QUICK, watch=5.0)), member(endpoint, ending)
+        watcher.open_events(inbox_of("celeryev.test")[0])
+        wait_until(lambda: watcher.roster.listed, "the watcher has looked")
+        inbox, ready = inbox_of("w@late.celery.pidbox")
+        mailbox = worker.open_control("w@late", inbox)
+        wait_until(lambda: mailbox.name, "it has joined")
+        watcher.roster.refresh()  # as a command to another worker does, and a sweep
+        assert mailbox.name in watcher.roster.of(Kind.CONTROL)
+        assert ready.get(timeout=60)[1].payload["method"] == "heartbeat"

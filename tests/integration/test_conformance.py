@@ -169,7 +169,7 @@ def seen(stack: Stack, sqs: Any) -> dict[str, Seen]:
         pulse += [text_classification.apply_async(("a bird sings",), queue=lane.name) for lane in CONSUMERS.values()]
         time.sleep(1.0)
     assert all(one.get(timeout=60) for one in pulse)
-    lanes = list(CONSUMERS.values())
+    lanes, until = list(CONSUMERS.values()), time.monotonic() + SECONDS
     while any(depth.total for depth in read_depths(sqs, lanes) if not depth.dead_letter_queue):
         assert time.monotonic() < until, "something is left on a lane"
         time.sleep(0.2)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,13 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
 def engine(embedder: ModelSpec) -> Iterator[Engine]:
     """One device. Tests leave it able to work, not always in the same process."""
     with running(embedder) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def patient(embedder: ModelSpec) -> Iterator[Engine]:
+    """One device that may be stopped for long before its time limit ends it."""
+    with running(replace(embedder, time_limit_seconds=300.0)) as engine:
         yield engine
 
 
@@ -133,12 +141,12 @@ def test_capacity_is_known_before_anything_starts(embedder: ModelSpec) -> None:
     assert Engine([embedder], discover("cpu:3")).capacity == 3 * 16 * 8
 
 
-def test_a_deadline_that_passes_while_waiting_is_expiry(engine: Engine, embedder: ModelSpec) -> None:
-    (pid,) = pids(engine)
+def test_a_deadline_that_passes_while_waiting_is_expiry(patient: Engine, embedder: ModelSpec) -> None:
+    (pid,) = pids(patient)
     os.kill(pid, signal.SIGSTOP)
-    running = send(engine, embedder, "the cat")
+    running = send(patient, embedder, "the cat")
     wait_for(running.running, "a batch at the device")
-    late = engine.submit(embedder.name, ["the dog"], {}, deadline=time.time() + 0.1)
+    late = patient.submit(embedder.name, ["the dog"], {}, deadline=time.time() + 0.1)
     with pytest.raises(Expired):
         late.result(SECONDS)
     os.kill(pid, signal.SIGCONT)
@@ -151,16 +159,16 @@ def test_what_is_no_json_is_refused_and_nothing_breaks(engine: Engine, embedder:
     assert len(send(engine, embedder, "the cat").result(SECONDS)[0]) == 32
 
 
-def test_kill_of_the_device_process_in_mid_work_loses_and_blames_nobody(engine: Engine, embedder: ModelSpec) -> None:
-    futures = [send(engine, embedder, text) for text in TEXTS * 5]
+def test_kill_of_the_device_process_in_mid_work_loses_and_blames_nobody(patient: Engine, embedder: ModelSpec) -> None:
+    futures = [send(patient, embedder, text) for text in TEXTS * 5]
     wait_for(lambda: any(future.done() for future in futures), "a first answer")
-    (pid,) = pids(engine)
+    (pid,) = pids(patient)
     os.kill(pid, signal.SIGSTOP)  # so that something is left to do, however fast it was
-    futures += [send(engine, embedder, text) for text in TEXTS * 5]
+    futures += [send(patient, embedder, text) for text in TEXTS * 5]
     os.kill(pid, signal.SIGKILL)
     assert not all(future.done() for future in futures)
     assert {len(future.result(SECONDS)[0]) for future in futures} == {32}
-    assert pids(engine) != [pid]
+    assert pids(patient) != [pid]
 
 
 def test_a_stopped_process_is_noticed_by_its_time_limit(engine: Engine, embedder: ModelSpec) -> None:
