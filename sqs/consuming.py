@@ -3,7 +3,9 @@
 import logging
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqs import arrivals, delays, deliveries, envelope
@@ -71,8 +73,9 @@ class Consuming:
             give_up=self._give_up,
         )
         self._lock = threading.Lock()
-        self._emptied = threading.Condition(self._lock)
+        self._left = threading.Condition(self._lock)
         self._held: dict[str, Message] = {}
+        self._leaving = 0  # taken from those held, and not with the settler yet
         self._order = GroupOrder()
         self._no_ack: set[str] = set()
         self._pid = os.getpid()
@@ -229,15 +232,15 @@ class Consuming:
     # In any thread.
 
     def wait_until_empty(self, timeout_seconds: float) -> bool:
-        """Wait until nothing is held any more; False if something is after the time."""
+        """Wait until nothing is held any more, and `flush` has all; False if something is after the time."""
         with self._lock:
-            return self._emptied.wait_for(lambda: not self._held, timeout_seconds)
+            return self._left.wait_for(lambda: not self._held and not self._leaving, timeout_seconds)
 
     def ack(self, tag: str) -> None:
         """Delete; nothing happens for a delivery that was settled before."""
-        message = self._pop(tag)
-        if message is not None:
-            self._settler.delete(message.delivery)
+        with self._leave(tag) as message:
+            if message is not None:
+                self._settler.delete(message.delivery)
 
     def reject(self, tag: str, *, requeue: bool, seconds: int | None = None) -> None:
         """Release or bury; nothing happens for a delivery that was settled before."""
@@ -246,11 +249,11 @@ class Consuming:
             followers = self._order.behind(held) if held is not None and requeue else []
             for follower in followers:
                 self._order.done(follower)
-        message = self._pop(tag)
-        if message is not None and requeue:
-            self._give_back(message.delivery, seconds)
-        elif message is not None:
-            self._settler.bury(message.delivery)
+        with self._leave(tag) as message:
+            if message is not None and requeue:
+                self._give_back(message.delivery, seconds)
+            elif message is not None:
+                self._settler.bury(message.delivery)
         for follower in followers:
             # SQS keeps them behind the one that is released; here they would overtake it.
             self.reject(follower.delivery.tag, requeue=True, seconds=0)
@@ -270,14 +273,28 @@ class Consuming:
         else:
             self._keeper.drop(delivery)
 
+    @contextmanager
+    def _leave(self, tag: str) -> Iterator[Message | None]:
+        """The message to settle, None if it was settled before; who waits for the last one waits until that is done."""
+        message = self._pop(tag)
+        try:
+            yield message
+        finally:
+            if message is not None:
+                with self._lock:
+                    self._leaving -= 1
+                    if not self._leaving:
+                        self._left.notify_all()
+
     def _pop(self, tag: str) -> Message | None:
         with self._lock:
             message = self._held.pop(tag, None)
-            following = self._order.done(message) if message is not None else None
+            following = None
+            if message is not None:
+                self._leaving += 1
+                following = self._order.done(message)
             if following is not None:
                 self._ready.put((self, following))
-            if not self._held:
-                self._emptied.notify_all()
         if message is not None:
             self._receiver.free_slot(message.delivery.queue)
             self._payloads.let_go(message.delivery)
@@ -285,8 +302,9 @@ class Consuming:
 
     def _forget(self, message: Message) -> None:
         """Its lease was lost while it waited: it is another's now."""
-        if self._pop(message.delivery.tag) is not None:
-            self._keeper.give_up(message.delivery)
+        with self._leave(message.delivery.tag) as mine:
+            if mine is not None:
+                self._keeper.give_up(message.delivery)
 
     # Stopping.
 
@@ -309,7 +327,10 @@ class Consuming:
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until SQS has been told of every settlement; False if that took too long."""
-        settled = self._settler.flush(timeout_seconds)
+        until = time.monotonic() + timeout_seconds
+        with self._lock:
+            self._left.wait_for(lambda: not self._leaving, timeout_seconds)
+        settled = self._settler.flush(max(0.0, until - time.monotonic())) and not self._leaving
         if self.stopping:
             self._receiver.wait_for_late_answers()
         return settled

@@ -157,7 +157,9 @@ class Settler:
             thread = threading.Thread(target=self._run, name=f"sqs-settle-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
-        elif len(entries) in (1, limits.MAX_BATCH_ENTRIES) or entry.alone or self._flushing:
+        elif self._flushing:
+            self._work.notify_all()  # who flushes waits here, too
+        elif len(entries) in (1, limits.MAX_BATCH_ENTRIES) or entry.alone:
             # In between, a thread is already waiting for the first one's linger.
             self._work.notify()
 

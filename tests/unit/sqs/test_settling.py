@@ -119,11 +119,48 @@ def reach_the_cap(keeper: LeaseKeeper) -> None:
         keeper._changed.notify_all()
 
 
+class LateForSettlers:
+    """A lock to which a settler's thread comes after everybody else."""
+
+    def __init__(self) -> None:
+        lock = threading.Lock()
+        self.acquire, self.release = lock.acquire, lock.release
+
+    def __enter__(self) -> None:
+        if threading.current_thread().name.startswith("sqs-settle"):
+            time.sleep(0.05)
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
 def wait_until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_what_comes_while_somebody_waits_for_all_is_seen_to(client: ScriptedClient) -> None:
+    gate = threading.Event()
+    client.fail = lambda _, receipt: None if receipt != "r0" or gate.wait(60) else TimeoutError()
+    keeper = keeper_of(client)
+    settler = settler_of(client, keeper)
+    settler._work = threading.Condition(LateForSettlers())  # type: ignore[arg-type]
+    first, *others = held(keeper, 5, lease_seconds=300.0)
+    settler.delete(first)
+    waiting = threading.Thread(target=settler.flush, args=(60.0,))
+    waiting.start()
+    wait_until(lambda: client.receipts("delete") == ["r0"])
+    for one in others:  # a word for one alone would reach who flushes: it stands before the settlers
+        settler.delete(one)
+        wait_until(lambda one=one: one.receipt in client.receipts("delete"))  # type: ignore[misc]
+        wait_until(lambda: settler._idle_threads == len(settler._threads) - 1)
+    gate.set()
+    waiting.join(60)
+    assert settler.close(10)
+    keeper.close()
 
 
 def test_deletes_go_ten_a_call_and_end_their_leases(client: ScriptedClient) -> None:
