@@ -104,7 +104,7 @@ def test_tasks_and_a_failure_appear_and_a_worker_tells_of_itself(stack: Stack) -
     (name,) = workers(stack)
     page = until(lambda: get(stack, f"/worker/{name}"), "the worker's page")
     assert "tasks.feature_extraction" in page
-    assert 'flower_worker_online{worker="' in get(stack, "/metrics")
+    until(lambda: 'flower_worker_online{worker="' in get(stack, "/metrics"), "its heartbeat is counted")
 
 
 def test_models_and_devices_are_shown_with_their_figures(stack: Stack) -> None:
