@@ -191,9 +191,10 @@ def _checked(name: str, value: str, fifo: bool) -> str:
 
 
 def _json_map(value: str) -> dict[str, Any] | None:
-    """None where it is something else, or nested deeper than the parser goes."""
+    """None where it is something else, nested deeper than the parser goes, or has half a surrogate pair in it."""
     try:
         parsed = json.loads(value)
+        json.dumps(parsed, ensure_ascii=False).encode()  # an error may have to say what is in it
     except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict) else None

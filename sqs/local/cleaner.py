@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from sqs.local import codec
 from sqs.local.errors import SqsError
 from sqs.local.journal import ROOM_BYTES
 from sqs.local.message import GONE, Message
 from sqs.local.queue import Queue
-from sqs.local.segment import encoded
 
 if TYPE_CHECKING:
     from sqs.local.journal import Journal
@@ -26,12 +26,12 @@ MIN_SEGMENTS: Final = 4
 MAX_BYTES_TO_LIVING: Final = 2.5  # the journal may be this many times as long as what lives in it
 MAX_COST: Final = 0.8  # on a full disk: what may be copied, as a part of the room that it gives back and that there is
 MESSAGE_BYTES: Final = 500  # of a line around body and attributes, roughly
-QUEUE_BYTES: Final = 100  # of that line: its event's kind and queue
+LINE_BYTES: Final = 110  # of that line: its sum, and its event's kind and queue
 DEDUPLICATION_BYTES: Final = 400  # of an event at most: 128 characters each of id and group, and what is around them
 STEP_BYTES: Final = 1024 * 1024  # of what is copied before other requests get their turn
 FULL_STEP_BYTES: Final = 128 * 1024  # the same on a full disk, where the room for a step may be all there is
 STEP_LOOKS: Final = 5_000  # and of messages that are looked at: some ten milliseconds at most
-SMALL_BYTES: Final = 4 * 1024  # of messages whose line is measured, as most of it may be what is around them
+STEP_LOOK_BYTES: Final = 4 * 1024 * 1024  # of those messages, whose lines may have to be measured
 PAUSE_SECONDS: Final = 0.005
 AGAIN_SECONDS: Final = 1.0  # until a full disk is looked at again
 AGAIN_TIMES: Final = 4  # besides, this many times what the last look took
@@ -76,6 +76,7 @@ class Cleaner:
 
     def _work(self, journal: Journal, disk_full: bool) -> Generator[float, None, None]:
         while number := (yield from (self._paying(journal) if disk_full else self._worthwhile(journal))):
+            before_bytes = journal.length_bytes
             if number == journal.number:
                 self._service.turn()
             if not (yield from self._copied(number, FULL_STEP_BYTES if disk_full else STEP_BYTES)):
@@ -86,6 +87,8 @@ class Cleaner:
                 journal.drop_oldest()
             if disk_full:
                 journal.make_spare()
+                if journal.length_bytes >= before_bytes:
+                    return  # others have written meanwhile what it gave back
             self._began = asyncio.get_running_loop().time()  # of the next look
             yield PAUSE_SECONDS
 
@@ -170,8 +173,16 @@ class Cleaner:
 
 
 def _in_parts(queue: Queue) -> Iterator[list[Message]]:
-    messages = list(queue.messages.values())
-    return (messages[start : start + STEP_LOOKS] for start in range(0, len(messages), STEP_LOOKS))
+    part: list[Message] = []
+    part_bytes = 0
+    for message in list(queue.messages.values()):
+        part.append(message)
+        part_bytes += message.content_bytes()
+        if len(part) >= STEP_LOOKS or part_bytes >= STEP_LOOK_BYTES:
+            yield part
+            part, part_bytes = [], 0
+    if part:
+        yield part
 
 
 def _copy_bytes(living: Living) -> int:
@@ -184,8 +195,8 @@ def _size_bytes(message: Message) -> int:
 
 
 def _measured_bytes(message: Message) -> int:
-    size_bytes = message.content_bytes()
-    return len(encoded(message.row())) + QUEUE_BYTES if size_bytes < SMALL_BYTES else size_bytes + MESSAGE_BYTES
+    """With the escapes that JSON needs, which may double it."""
+    return len(codec.encode(message.row())) + LINE_BYTES
 
 
 def _at_once(work: Generator[float, None, list[Living]]) -> list[Living]:

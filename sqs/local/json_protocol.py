@@ -21,14 +21,14 @@ def parsed(request: Request) -> tuple[str, dict[str, Any]]:
     body = request.body
     try:
         params = codec.decode(body) if body else {}
+        if b"\\" in body and (b"\\ud" in body or b"\\uD" in body):
+            fields.check_unicode(params)
     except (ValueError, RecursionError):
         if body.strip():
             raise malformed("The request is not JSON.") from None
         params = {}
     if not isinstance(params, dict):
         raise malformed("The request must be a JSON object.")
-    if b"\\" in body and (b"\\ud" in body or b"\\uD" in body):
-        fields.check_unicode(params)
     return target[len(_TARGET) :], params
 
 

@@ -145,6 +145,22 @@ def test_what_lives_in_the_oldest_file_does_not_keep_the_others(
     assert found == old
 
 
+@pytest.mark.parametrize("body", ['"' * 12_000, '"xx' * 4_000, "\n" * 12_000])
+def test_escapes_cost_what_they_take_on_the_disk(server: InProcessServer, disk: Disk, body: str) -> None:
+    """All that is there lives: cleaning would copy without end, or fill the spare, and give nothing back."""
+    disk.size_bytes = 5 * MIB
+    sent = fill(server, body)
+    journal = server.service.journal
+    assert journal is not None
+    before = journal.number
+    for _ in range(20):
+        fill(server, body)
+        server.clean()
+    assert journal.number <= before + 1
+    assert journal.has_spare
+    assert drain(server) == sent
+
+
 def test_the_spare_grows_with_the_header(server: InProcessServer, disk: Disk) -> None:
     """Of many queues with long tags: a file that begins with it is longer than others."""
     for number in range(150):

@@ -95,6 +95,7 @@ def hung_up(sock: socket.socket) -> bool:
         (b'{"QueueUrl": "http://sqs/000000000000/q", "MaxNumberOfMessages": 1e9}', "SerializationException"),
         (b'{"QueueUrl": "http://sqs/000000000000/q", "MessageAttributeNames": {"a": 1}}', "SerializationException"),
         (b'{"QueueUrl": "http://sqs/000000000000/q", "AttributeNames": ["\\ud800"]}', "InvalidMessageContents"),
+        (b'{"QueueUrl": "\\ud83d\\ude00", "x": ' + b"[" * 1_020 + b"]" * 1_020 + b"}", "SerializationException"),
     ],
     ids=lambda value: value[-60:].decode("latin-1") if isinstance(value, bytes) else "",
 )
@@ -102,6 +103,18 @@ def test_a_malformed_body_is_an_error_of_its_sender(server: LocalServer, body: b
     status, answer = exchange(server, request("ReceiveMessage", body))
     assert (status, answer["__type"].partition("#")[2]) == (400, shape)
     assert answer["message"]
+
+
+@pytest.mark.parametrize("policy", [{"\ud800": 1, "maxReceiveCount": 1}, {"maxReceiveCount": "\ud800"}], ids=ascii)
+def test_half_a_surrogate_pair_in_a_policy_is_an_error_of_its_sender(
+    server: LocalServer, policy: dict[str, object]
+) -> None:
+    queue = call(server, "CreateQueue", QueueName="paired")["QueueUrl"]
+    attributes = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": "x"} | policy)}
+    body = json.dumps({"QueueUrl": queue, "Attributes": attributes}).encode()
+    status, answer = exchange(server, request("SetQueueAttributes", body))
+    assert (status, answer["__type"].partition("#")[2]) == (400, "InvalidParameterValueException")
+    call(server, "DeleteQueue", QueueUrl=queue)
 
 
 @pytest.mark.parametrize(
