@@ -113,6 +113,16 @@ class Consuming:
 
     def _accept(self, received: list[Delivery]) -> None:
         self._keeper.keep(received)
+        with self._lock:
+            arrival = self._order.arrive(received)
+        try:
+            self._read_all(received)
+        finally:
+            if arrival is not None:
+                with self._lock:
+                    self._order.arrived(arrival)
+
+    def _read_all(self, received: list[Delivery]) -> None:
         read: list[tuple[Delivery, Message | None]] = []
         for delivery in received:
             read.append((delivery, self._read(delivery)))
@@ -129,11 +139,12 @@ class Consuming:
                 self._receiver.free_slot(delivery.queue)
                 continue
             with self._lock:
-                if not self.stopping:
+                if not self.stopping and not self._order.overtakes(delivery):
                     self._held[delivery.tag] = message
                     if self._order.may_start(message):
                         self._ready.put((self, message))
                     continue
+            self._receiver.free_slot(delivery.queue)
             self._payloads.let_go(delivery)
             self._settler.release(delivery, 0)
 
@@ -149,6 +160,8 @@ class Consuming:
                 return None
             return Message(delivery, self._payloads.redeemed(delivery, content), self._channel)
         except ClaimStoreError:  # others may reach the store
+            with self._lock:
+                self._order.give_back(delivery)
             self._payloads.let_go(delivery)
             self._give_back(delivery, None)
             return None
@@ -246,7 +259,10 @@ class Consuming:
         """Release or bury; nothing happens for a delivery that was settled before."""
         with self._lock:
             held = self._held.get(tag)
-            followers = self._order.behind(held) if held is not None and requeue else []
+            followers = []
+            if held is not None and requeue:
+                self._order.give_back(held.delivery)
+                followers = self._order.behind(held)
             for follower in followers:
                 self._order.done(follower)
         with self._leave(tag) as message:

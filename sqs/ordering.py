@@ -1,10 +1,21 @@
 """One message of a FIFO group at a time: a receive may bring several, and a pool would run them side by side."""
 
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+from sqs.deliveries import Delivery
 from sqs.message import Message
 
 Key = tuple[str, str]  # queue, message group
+
+
+@dataclass(eq=False, slots=True)
+class Arrival:
+    """A receive from a FIFO queue: its first messages may have run while payloads of the others are fetched."""
+
+    tags: frozenset[str]
+    given_back: set[Key] = field(default_factory=set)
 
 
 class GroupOrder:
@@ -12,16 +23,39 @@ class GroupOrder:
 
     def __init__(self) -> None:
         self._groups: dict[Key, deque[Message]] = {}
+        self._arriving: list[Arrival] = []
 
     @staticmethod
-    def _key(message: Message) -> Key | None:
-        if not message.delivery.queue.endswith(".fifo"):
+    def _key(delivery: Delivery) -> Key | None:
+        if not delivery.queue.endswith(".fifo"):
             return None
-        return message.delivery.queue, message.delivery.system_attributes.get("MessageGroupId", "")
+        return delivery.queue, delivery.system_attributes.get("MessageGroupId", "")
+
+    def arrive(self, received: Sequence[Delivery]) -> Arrival | None:
+        """A receive; None if nothing of it is of a FIFO queue."""
+        if all(self._key(delivery) is None for delivery in received):
+            return None
+        arrival = Arrival(frozenset(delivery.tag for delivery in received))
+        self._arriving.append(arrival)
+        return arrival
+
+    def arrived(self, arrival: Arrival) -> None:
+        """All of it is held, or settled."""
+        self._arriving.remove(arrival)
+
+    def give_back(self, delivery: Delivery) -> None:
+        """A message goes back to its queue: what stood behind it there may not start."""
+        for arrival in self._arriving:
+            if delivery.tag in arrival.tags and (key := self._key(delivery)) is not None:
+                arrival.given_back.add(key)
+
+    def overtakes(self, delivery: Delivery) -> bool:
+        """Whether a message before this one, of its group and its receive, was given back."""
+        return any(delivery.tag in one.tags and self._key(delivery) in one.given_back for one in self._arriving)
 
     def may_start(self, message: Message) -> bool:
         """Take a message; whether it is the first of its group, or of no group. The others wait."""
-        key = self._key(message)
+        key = self._key(message.delivery)
         if key is None:
             return True
         group = self._groups.setdefault(key, deque())
@@ -30,7 +64,7 @@ class GroupOrder:
 
     def done(self, message: Message) -> Message | None:
         """Forget a message that is settled; the one that may start now, if there is one."""
-        key = self._key(message)
+        key = self._key(message.delivery)
         group = self._groups.get(key) if key is not None else None
         if key is None or group is None or message not in group:
             return None
@@ -43,7 +77,7 @@ class GroupOrder:
 
     def behind(self, message: Message) -> list[Message]:
         """The messages that wait for this one."""
-        key = self._key(message)
+        key = self._key(message.delivery)
         group = self._groups.get(key) if key is not None else None
         if group is None or message not in group:
             return []

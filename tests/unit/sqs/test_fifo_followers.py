@@ -1,15 +1,25 @@
 """What waits behind a message of its FIFO group is given back with it, whichever thread settles that one first."""
 
+import hashlib
 import json
 import queue
+import threading
+import uuid
 from typing import Any
 
+import pytest
+
 from sqs.account import Account, Endpoint
+from sqs.claim_check import ClaimCheck
 from sqs.consuming import Consuming
 from sqs.deliveries import HELD, Delivery
+from sqs.errors import ClaimStoreError
 from sqs.leases import lease_end
 from sqs.message import Message
 from sqs.options import Options
+from sqs.redeeming import Redeeming
+
+PAYLOAD = json.dumps([[], {}, {}]).encode()
 
 
 class Channel:
@@ -17,13 +27,17 @@ class Channel:
     worker_name = "w"
 
 
-def delivery(number: int) -> Delivery:
+def delivery(number: int, *, claimed: bool = False) -> Delivery:
+    properties: dict[str, Any] = {"delivery_info": {}, "body_encoding": "utf-8"}
+    if claimed:
+        sha256 = hashlib.sha256(PAYLOAD).hexdigest()
+        properties["claim"] = {"key": uuid.uuid4().hex, "size_bytes": len(PAYLOAD), "sha256": sha256}
     body = {
         "body": "[[],{},{}]",
         "content-type": "application/json",
         "content-encoding": "utf-8",
         "headers": {"task": "t", "id": str(number)},
-        "properties": {"delivery_info": {}, "body_encoding": "utf-8"},
+        "properties": properties,
     }
     told = {"ApproximateReceiveCount": "1", "MessageGroupId": "g"}
     return Delivery("q.fifo", "u", f"m{number}", f"r{number}", json.dumps(body), {}, told, lease_end(30))
@@ -61,5 +75,48 @@ def test_followers_are_given_back_although_another_thread_settles_their_first() 
         ("ChangeMessageVisibilityBatch", "r2"),
         ("DeleteMessageBatch", "r0"),
     ]
+    assert HELD._by_tag == {}
+    group.close()
+
+
+class Store:
+    """Gives the first payload, or is away for it; the second one's fetch waits for the gate."""
+
+    def __init__(self, *, away: bool) -> None:
+        self.gate, self.fetches, self._away = threading.Event(), 0, away
+
+    def get(self, key: str, size_bytes: int) -> bytes:
+        self.fetches += 1
+        if self.fetches == 1 and self._away:
+            raise ClaimStoreError("s", "away")
+        assert self.fetches == 1 or self.gate.wait(60)
+        return PAYLOAD
+
+    def put(self, key: str, payload: bytes) -> None:
+        raise AssertionError
+
+    def remove(self, key: str) -> None:
+        pass
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["the first is rejected", "the first one's payload is away"])
+def test_followers_whose_payloads_are_still_fetched_do_not_overtake(away: bool) -> None:
+    calls: list[tuple[str, str]] = []
+    group, store = consuming(calls), Store(away=away)
+    group._payloads = Redeeming(ClaimCheck(store), lambda: group.stopping)
+    received = [delivery(number, claimed=number < 2) for number in range(3)]
+    receiver = threading.Thread(target=group._accept, args=(received,), daemon=True)
+    receiver.start()
+    if not away:
+        _, message = group._ready.get(timeout=60)  # type: ignore[attr-defined]
+        assert message.delivery.message_id == "m0"
+        group.reject(message.delivery.tag, requeue=True, seconds=5)
+    store.gate.set()
+    receiver.join(60)
+    assert group._ready.empty()  # type: ignore[attr-defined]
+    assert group.held == 0
+    assert group.flush(60)
+    assert sorted(calls) == [("ChangeMessageVisibilityBatch", f"r{number}") for number in range(3)]
+    assert group._order._arriving == []
     assert HELD._by_tag == {}
     group.close()
