@@ -9,11 +9,16 @@ from typing import Any
 
 from celery import canvas
 
+from tasks.submission import has_key_alone
+
 _NAMESPACE = uuid.UUID("6f1f6a5c-64a7-5a5e-9d3e-0b7a3f0c8e11")
 
 
 def name_children(request: Any) -> None:
-    """Give every callback and errback of the running request, and what they contain, an id."""
+    """Give every callback and errback of the running request, and what they contain, an id.
+
+    One with a deduplication key has that key's, which depends on nothing else.
+    """
     for kind in ("callbacks", "errbacks"):
         signatures = getattr(request, kind)
         if signatures:
@@ -22,7 +27,9 @@ def name_children(request: Any) -> None:
                 request,
                 kind,
                 [
-                    _named(signature, f"{request.id}/{generation}/{kind}/{place}")
+                    signature
+                    if has_key_alone(signature)
+                    else _named(signature, f"{request.id}/{generation}/{kind}/{place}")
                     for place, signature in enumerate(signatures)
                 ],
             )

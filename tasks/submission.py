@@ -6,7 +6,7 @@ claims the id for a few seconds; one that dies in between delays the next by no 
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from tasks.store.access import store_of
@@ -36,11 +36,43 @@ def task_id_of(task_name: str, dedup_key: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{task_name}\n{dedup_key}"))
 
 
+def has_key_alone(signature: Mapping[str, Any]) -> bool:
+    """Whether a signature's id will be that of its deduplication key."""
+    options = signature.get("options") or {}
+    return options.get("dedup_key") is not None and not options.get("task_id")
+
+
 def refuse_keys_within(options: Mapping[str, Any]) -> None:
-    """Raise TypeError when a link that is to follow has a deduplication key: it will be sent under the chain's id."""
-    for link in (*(options.get("chain") or ()), options.get("chord")):
-        if isinstance(link, Mapping) and (link.get("options") or {}).get("dedup_key") is not None:
-            raise TypeError(_WITHIN)
+    """Raise TypeError when something that is to follow, however deep within, has a key beside an id that is waited for.
+
+    A plain link may have a key: nobody waits for it.
+    """
+    for name in ("chain", "chord"):
+        for signature in _signatures(options.get(name)):
+            _refuse(signature)
+    for name in ("link", "link_error"):
+        for signature in _signatures(options.get(name)):
+            if has_key_alone(signature):
+                refuse_keys_within(signature["options"])
+            else:
+                _refuse(signature)
+
+
+def _refuse(signature: Mapping[str, Any]) -> None:
+    options = signature.get("options") or {}
+    if options.get("dedup_key") is not None:
+        raise TypeError(_WITHIN)
+    refuse_keys_within(options)
+    if signature.get("subtask_type") in ("group", "chain", "chord"):
+        parts = signature.get("kwargs") or {}
+        for name in ("tasks", "header", "body"):
+            for part in _signatures(parts.get(name)):
+                _refuse(part)
+
+
+def _signatures(given: Any) -> list[Mapping[str, Any]]:
+    several = [given] if isinstance(given, Mapping) or not isinstance(given, Iterable) else given
+    return [one for one in several if isinstance(one, Mapping)]
 
 
 def submit_once(task: Any, dedup_key: str, send: Send, options: Mapping[str, Any]) -> Any:

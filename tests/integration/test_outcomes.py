@@ -204,14 +204,44 @@ def test_two_submissions_under_one_key_are_one_request(stack: Stack, tasks: Any,
         lambda add, keyed, plain: chain(plain, keyed).apply_async(),
         lambda add, keyed, plain: chord([keyed, plain], plain).apply_async(),
         lambda add, keyed, plain: chord([plain, plain], keyed).apply_async(),
+        lambda add, keyed, plain: chord([plain, plain], chain(plain, keyed)).apply_async(),
+        lambda add, keyed, plain: chain(plain, group(keyed, plain)).apply_async(),
+        lambda add, keyed, plain: chain(plain, group(keyed, plain), plain).apply_async(),
+        lambda add, keyed, plain: add.apply_async((1, 1), link=group(keyed, plain)),
+        lambda add, keyed, plain: add.apply_async((1, 1), link=[plain, keyed.clone().set(task_id="mine")]),
+        lambda add, keyed, plain: add.apply_async((1, 1), link_error=chain(plain, keyed)),
     ],
-    ids=["task_id", "group", "first of a chain", "second of a chain", "part of a chord", "body of a chord"],
+    ids=[
+        "task_id",
+        "group",
+        "first of a chain",
+        "second of a chain",
+        "part of a chord",
+        "body of a chord",
+        "chain that is a chord's body",
+        "group that is a chain's end",
+        "part of a chord in a chain",
+        "group that is a link",
+        "link with an id",
+        "chain that is an error callback",
+    ],
 )
 def test_a_key_goes_with_no_other_id(stack: Stack, tasks: Any, submit: Callable[[Any, Any, Any], Any]) -> None:
     """Who waits for the other id would wait for ever."""
     plain = tasks.add.si(1, 1)
     with pytest.raises(TypeError, match="neither with task_id nor within a group, chain or chord"):
         submit(tasks.add, plain.clone().set(dedup_key="k"), plain)
+
+
+def test_a_link_may_have_a_key(stack: Stack, tasks: Any, noted: Any) -> None:
+    from tasks.submission import task_id_of
+
+    link = tasks.add.s(1).set(dedup_key="linked")
+    for _ in range(2):
+        assert tasks.add.apply_async((1, 1), link=link).get(timeout=SECONDS) == 2
+    task_id = task_id_of(tasks.add.name, "linked")
+    assert tasks.add.AsyncResult(task_id).get(timeout=SECONDS) == 3
+    assert noted("runs", f"add:{task_id}") == 1
 
 
 def test_a_submitter_that_died_before_it_sent_blocks_nobody(stack: Stack, tasks: Any) -> None:
