@@ -72,7 +72,7 @@ class Mailbox:
         self.url = ""
         self.answered_at = 0.0  # monotonic seconds of SQS's last answer, 0 before the first
         self.failure = ""  # why the last call to SQS failed, empty when it did not
-        self.on_made: Callable[[], None] = lambda: None
+        self.on_made: Callable[[], object] = lambda: None
 
     def make(self) -> str:
         """The queue's name; makes it if there is none. Blocks; raises errors of `sqs.errors`."""

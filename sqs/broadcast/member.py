@@ -214,10 +214,10 @@ class Member:
             return exc
         return None
 
-    def announce(self, names: list[str]) -> None:
-        """Ask these workers for a heartbeat, which also tells them who watches; bears failures."""
+    def announce(self, names: list[str]) -> bool:
+        """Ask these workers for a heartbeat, which also tells them who watches; False if it reached none of them."""
         if not names:
-            return
+            return True
         info = {"exchange": "celery.pidbox", "routing_key": ""}
         message: dict[str, Any] = {
             "body": json.dumps(_JOINED),
@@ -229,7 +229,8 @@ class Member:
         try:
             self._send_all(names, message)
         except SqsError:
-            return  # they are met again at their next list, or ours
+            return False
+        return True
 
     def reply(self, oid: str, message: dict[str, Any]) -> None:
         """Answer a command that has come to this process; does not block."""

@@ -52,7 +52,7 @@ class Upkeep:
     """One daemon thread that renews this process's queues and, for a member, sweeps. Thread-safe.
 
     `mailboxes` gives those of this process; `met` is told once of each worker's queue while this process watches,
-    whoever asked SQS for the list in which it is first named.
+    whoever asked SQS for the list in which it is first named, and again if it says that it reached none of them.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Upkeep:
         account: Account,
         roster: Roster,
         mailboxes: Callable[[], list[Mailbox]],
-        met: Callable[[list[str]], None],
+        met: Callable[[list[str]], bool],
         timing: Timing,
     ) -> None:
         self._account = account
@@ -115,8 +115,9 @@ class Upkeep:
         times = list(self._renew_at.values())
         if Kind.EVENTS in kinds:
             self._roster.refresh(self._timing.watch * 0.9)
-            before, self._workers = self._workers, frozenset(self._roster.of(Kind.CONTROL))
-            self._met(sorted(self._workers - before))
+            workers = frozenset(self._roster.of(Kind.CONTROL))
+            reached = self._met(sorted(workers - self._workers))
+            self._workers = workers if reached else self._workers & workers
             times.append(time.monotonic() + self._timing.watch)
         else:
             self._workers = frozenset()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from sqs.broadcast.inbox import Inbox
 from sqs.broadcast.member import Member, leave_all
 from sqs.broadcast.names import Kind
 from sqs.broadcast.upkeep import Timing
+from sqs.errors import UnavailableError
 from sqs.local.process import LocalServer
 from tests.support import transport_app as program
 from tests.support.fault_proxy import Fault, FaultProxy
@@ -209,6 +211,26 @@ def test_who_watches_meets_a_worker_that_missed_its_announcement(endpoint: str) 
         assert source is inbox
         assert message.payload["method"] == "heartbeat"
         assert worker.roster.watched
+
+
+def test_a_worker_that_could_not_be_told_is_told_at_the_next_look(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as ending:
+        watcher, worker = member(endpoint, ending), member(endpoint, ending)
+        send, tried = watcher._send_all, threading.Event()
+
+        def away_at_first(names: list[str], message: dict[str, Any]) -> int:
+            monkeypatch.setattr(watcher, "_send_all", send)
+            tried.set()
+            raise UnavailableError("SendMessage", names[0], "away")
+
+        monkeypatch.setattr(watcher, "_send_all", away_at_first)
+        watcher.open_events(inbox_of("celeryev.test")[0])
+        inbox, ready = inbox_of("w@late.celery.pidbox")
+        worker.open_control("w@late", inbox)
+        assert ready.get(timeout=60)[1].payload["method"] == "heartbeat"
+        assert tried.is_set()
 
 
 def test_a_worker_is_met_whoever_asked_for_the_list_that_names_it(endpoint: str) -> None:
