@@ -99,7 +99,7 @@ def release_everything(timeout_seconds: float = 0.0, then: Callable[[], object] 
 
     For a cold shutdown, and for a second signal. Safe in signal handlers: it does not block, because the work that a
     handler interrupts may hold the very lock that a release waits for. `then` is called in a thread of its own when SQS
-    has answered, or has not in about `timeout_seconds` for each channel.
+    has answered, or has not in about `timeout_seconds` for each channel; here and now where no channel was ever made.
     """
 
     def act(member: Stoppable) -> None:

@@ -12,8 +12,8 @@ from tasks import attempts
 def end_now() -> None:
     """End this process, whatever its threads do; what they have begun counts as no attempt.
 
-    Device processes end with it. A result store that hangs is waited for `attempts.WRITE_SECONDS`. Not for signal
-    handlers, because it starts a thread; where none can be started it ends at once.
+    Device processes end with it. A result store that hangs is waited for `attempts.WRITE_SECONDS`. It starts a
+    thread: a signal handler may call it only before there is work. Where none can be started it ends at once.
     """
     try:
         _start(attempts.WRITE_SECONDS, _exit)

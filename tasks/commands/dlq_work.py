@@ -145,10 +145,15 @@ def _warn_of_unknown(app: Any, task: str) -> None:
 
 def _question(queues: list[DeadLetterQueue], selection: Selection) -> str:
     """Names what the queues hold besides what the index knows: it is looked through, and goes as well if it fits."""
-    count = sum(queue.index.count(replace(selection, lane=queue.lane.name)) for queue in queues)
+    count = sum(_counts(queues, selection).values())
     more = 0 if _knows_all(selection, count) else sum(map(not_indexed, queues))
     others = f", and what fits of {more} more that no sweep has taken up yet," if more else ""
     return f"Delete {letters(count)}{others} for good?"
+
+
+def _counts(queues: list[DeadLetterQueue], selection: Selection) -> dict[str, int]:
+    """How many of these letters the index knows, by lane."""
+    return {queue.lane.name: queue.index.count(replace(selection, lane=queue.lane.name)) for queue in queues}
 
 
 def _knows_all(selection: Selection, count: int) -> bool:
@@ -157,11 +162,9 @@ def _knows_all(selection: Selection, count: int) -> bool:
 
 
 def _dry_run(queues: list[DeadLetterQueue], selection: Selection, as_json: bool) -> None:
-    found, unknown = {}, {}
-    for queue in queues:
-        waiting = replace(selection, lane=queue.lane.name, state=frozenset({State.WAITING}))
-        found[queue.lane.name] = queue.index.count(waiting)
-        unknown[queue.lane.name] = not_indexed(queue)
+    found = _counts(queues, replace(selection, state=frozenset({State.WAITING})))
+    known = _knows_all(selection, sum(_counts(queues, selection).values()))
+    unknown = {queue.lane.name: 0 if known else not_indexed(queue) for queue in queues}
     if as_json:
         click.echo(json.dumps({"would_send": found, "not_indexed": unknown}, indent=2))
         return
@@ -174,7 +177,7 @@ def _dry_run(queues: list[DeadLetterQueue], selection: Selection, as_json: bool)
 def _act(context: Any, lane: str | None, selection: Selection, act: Act, *, done: str, as_json: bool) -> None:
     """Work through the lanes with a progress bar, and say what was done; status 1 when something was not."""
     queues = queues_of(context, lane)
-    counts = {queue.lane.name: queue.index.count(replace(selection, lane=queue.lane.name)) for queue in queues}
+    counts = _counts(queues, selection)
     known = _knows_all(selection, sum(counts.values()))
     # The index may lack letters: those queues alone are passed over that are empty, or hold none of the ids.
     busy = [queue for queue in queues if counts[queue.lane.name] or not (known or queue.count().total == 0)]

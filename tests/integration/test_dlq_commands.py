@@ -228,6 +228,14 @@ def test_what_the_index_lacks_is_named_before_it_goes(desk: Office, command: Com
     assert f"Delete {left} letters for good?" in command("drop", "--all", input="n\n").stderr
 
 
+def test_a_dry_run_of_named_letters_speaks_of_no_others(desk: Office, command: Command) -> None:
+    desk.send(body_of("known"), reason())
+    list(desk.queue.letters(ALL))
+    desk.send(body_of("other"))
+    assert f"{desk.lane.name}: 1 letter would be sent\n" in command("redrive", "known", "--dry-run").stdout
+    assert "what fits of 1 more" in command("redrive", "known", "none", "--dry-run").stdout
+
+
 def test_export_and_import_round_trip_byte_for_byte(desk: Office, command: Command, tmp_path: Path) -> None:
     bodies = [body_of("one"), "noise \u00e9\u4e2d\U0001f600\n\t{", "\u00e9" * 500_000, body_of("lost")]
     desk.send(bodies[0], reason("why"), tenant="shop")
