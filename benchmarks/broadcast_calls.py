@@ -23,6 +23,7 @@ from typing import Any
 
 from celery.events.event import Event
 
+from celery_inference.sqs_local.child_process import LocalServer
 from monitor.depth_watch import DepthWatch
 from monitor.reading_pace import MOVING_SECONDS
 from sqs.account import Account, Endpoint
@@ -30,7 +31,6 @@ from sqs.broadcast.inbox import Inbox
 from sqs.broadcast.member import Member
 from sqs.depths import Depth, read_depths
 from sqs.lanes import LANES, Lane
-from sqs.local.process import LocalServer
 from sqs.queues import create
 
 DOLLARS_A_MILLION = 0.40  # https://aws.amazon.com/sqs/pricing/, standard queues, first tier, us-east-1

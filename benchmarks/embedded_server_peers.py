@@ -44,7 +44,15 @@ def targets(folders: list[str]) -> list[Target]:
             OURS,
             "this checkout",
             "journal, sends synced before they are answered",
-            lambda port, data: [sys.executable, "-m", "sqs.local", "--port", str(port), "--data", str(data)],
+            lambda port, data: [
+                sys.executable,
+                "-m",
+                "celery_inference.sqs_local",
+                "--port",
+                str(port),
+                "--data",
+                str(data),
+            ],
             lambda port, data: {},
         )
     ]

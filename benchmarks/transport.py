@@ -35,9 +35,9 @@ from kombu import Connection, Producer
 
 from benchmarks.machine import machine
 from benchmarks.transport_worker import LANE
+from celery_inference.sqs_local.child_process import LocalServer
 from sqs import depths, queues
 from sqs.client import make_client
-from sqs.local.process import LocalServer
 
 
 @dataclass(frozen=True)

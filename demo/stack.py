@@ -47,7 +47,7 @@ class Stack:
 
     def start_server(self) -> Process:
         """The embedded SQS server, ready."""
-        command = ("sqs.local", "--port", str(self.port), "--data", str(self.folder / "sqs"))
+        command = ("celery_inference.sqs_local", "--port", str(self.port), "--data", str(self.folder / "sqs"))
         self.server = self.start("server", *command).wait_until(lambda text: "ready" in text, 30.0)
         return self.server
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from celery_inference.sqs_local.child_process import LocalServer
 from sqs import looking
 from sqs.dead_letters import mark_of
 from sqs.letter_index import Selection
-from sqs.local.process import LocalServer
 from tests.support.letters import body_of, office, reason
 
 ROOT = Path(__file__).resolve().parents[2]

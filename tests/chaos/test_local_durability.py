@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
-from sqs.local.process import LocalServer
-from sqs.local.server import Options, run
+from celery_inference.sqs_local.child_process import LocalServer
+from celery_inference.sqs_local.server import Options, run
 
 KILLS = int(os.environ.get("SQS_LOCAL_KILLS", "200"))
 EARLY_KILLS = 0.1  # of all: the server may not be listening yet
@@ -30,7 +30,7 @@ LEASE_SECONDS = 1
 MAX_WAITING = 3_000  # messages, so that reading the journal does not become what takes the time
 PAYLOAD = "x" * 300
 _forkserver = multiprocessing.get_context("forkserver")
-_forkserver.set_forkserver_preload(["sqs.local.server"])
+_forkserver.set_forkserver_preload(["celery_inference.sqs_local.server"])
 
 
 def run_server(port: int, data: Path) -> None:

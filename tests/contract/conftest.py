@@ -13,7 +13,7 @@ from botocore.config import Config
 from moto.server import ThreadedMotoServer
 from sqs_calls import PREFIX
 
-from sqs.local.process import LocalServer
+from celery_inference.sqs_local.child_process import LocalServer
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient

@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 from moto import mock_aws
 
+from celery_inference.sqs_local.child_process import LocalServer
 from sqs.client import make_client
 from sqs.errors import QueueMissingError
 from sqs.lanes import LANES
-from sqs.local.process import LocalServer
 from sqs.queues import create
 from tasks import app
 from tasks.autoscale.fleets import AutoScalingGroup, EcsService, FleetError, KubernetesDeployment, Size, fleet_of

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from celery_inference.sqs_local.child_process import LocalServer
 from sqs import queues
 from sqs.account import Account, Endpoint
 from sqs.broadcast import names
@@ -20,7 +21,6 @@ from sqs.broadcast.member import Member, leave_all
 from sqs.broadcast.names import Kind
 from sqs.broadcast.upkeep import Timing
 from sqs.errors import UnavailableError
-from sqs.local.process import LocalServer
 from tests.support import transport_app as program
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.transport_rig import Rig, rig_in

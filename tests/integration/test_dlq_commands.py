@@ -11,10 +11,10 @@ import pytest
 from celery import Celery
 from click.testing import CliRunner, Result
 
+from celery_inference.sqs_local.child_process import LocalServer
 from sqs import looking
 from sqs.dead_letters import REASON_ATTRIBUTE, Cause
 from sqs.letter_index import Selection, Stop
-from sqs.local.process import LocalServer
 from tasks.commands.dlq import dlq
 from tasks.commands.lanes import lanes
 from tests.support.letters import Office, body_of, office, reason

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from celery_inference.sqs_local.child_process import LocalServer
 from sqs import looking
 from sqs.dead_letter_queue import BusyError, DeadLetterQueue
 from sqs.dead_letters import REASON_ATTRIBUTE, mark_of
@@ -15,7 +16,6 @@ from sqs.errors import SqsError
 from sqs.lanes import UnknownLaneError
 from sqs.letter_index import Marking, Selection, State
 from sqs.letter_work import Target
-from sqs.local.process import LocalServer
 from tests.support.letters import Office, body_of, office, reason
 
 ALL = Selection()

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from celery import Celery, signature
 
+from celery_inference.sqs_local.child_process import LocalServer
 from models.errors import DeviceCrash, InputFailed
 from sqs import looking
 from sqs.dead_letters import Cause, mark_of
 from sqs.letter_index import Marking, Selection, State
-from sqs.local.process import LocalServer
 from tasks.store.protocol import Chord, Start
 from tasks.sweep import Sweep, TakeUp
 from tests.support.letters import Office, body_of, office, reason

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from celery_inference.sqs_local.child_process import LocalServer
 from demo.processes import Process
 from sqs import queues
 from sqs.depths import read_depths
-from sqs.local.process import LocalServer
 from tests.support import outcome_app as program
 
 SECONDS = 60

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("sqs", "models", "tasks", "monitor", "deploy", "demo")
+ROOMS = ("celery_inference", "sqs", "models", "tasks", "monitor", "deploy", "demo")
 
 
 @pytest.fixture

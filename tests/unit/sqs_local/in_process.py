@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sqs.local import http
-from sqs.local.journal import Journal
-from sqs.local.outbox import MAX_TURNS
-from sqs.local.service import Service
+from celery_inference.sqs_local.dispatcher import Service
+from celery_inference.sqs_local.http import server
+from celery_inference.sqs_local.journal.commit_queue import MAX_TURNS
+from celery_inference.sqs_local.journal.journal import Journal
 
 CLEANING_SECONDS = 60
 PIECE_BYTES = 64 * 1024
@@ -96,8 +96,8 @@ class InProcessServer:
 
         self.loop.run_until_complete(asyncio.wait_for(cleaned(), CLEANING_SECONDS))
 
-    def connect(self) -> tuple[http.Connection, Wire]:
-        connection, wire = http.Connection(self.service, set()), Wire()
+    def connect(self) -> tuple[server.Connection, Wire]:
+        connection, wire = server.Connection(self.service, set()), Wire()
         connection.connection_made(wire)  # type: ignore[arg-type]
         return connection, wire
 
@@ -126,7 +126,7 @@ def request(operation: str, body: bytes, headers: str = "") -> bytes:
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def feed(connection: http.Connection, data: bytes) -> None:
+def feed(connection: server.Connection, data: bytes) -> None:
     """As the event loop would: in pieces."""
     for start in range(0, len(data), PIECE_BYTES):
         connection.data_received(data[start : start + PIECE_BYTES])

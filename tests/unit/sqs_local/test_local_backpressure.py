@@ -8,7 +8,7 @@ import json
 import pytest
 from in_process import URL, InProcessServer, feed, request, send
 
-from sqs.local import http
+from celery_inference.sqs_local.http import server as http_server
 
 ASKED = request("GetQueueAttributes", json.dumps({"QueueUrl": URL, "AttributeNames": ["All"]}).encode())
 
@@ -16,7 +16,7 @@ ASKED = request("GetQueueAttributes", json.dumps({"QueueUrl": URL, "AttributeNam
 def test_what_comes_behind_a_long_poll_is_left_to_the_kernel_and_answered_later(server: InProcessServer) -> None:
     server.call("CreateQueue", QueueName="q")
     poll = request("ReceiveMessage", json.dumps({"QueueUrl": URL, "WaitTimeSeconds": 20}).encode())
-    count = 2 * http.MAX_WAITING_BYTES // len(ASKED)
+    count = 2 * http_server.MAX_WAITING_BYTES // len(ASKED)
     connection, wire = server.connect()
 
     async def run() -> None:
@@ -25,7 +25,7 @@ def test_what_comes_behind_a_long_poll_is_left_to_the_kernel_and_answered_later(
         while wire.reading and sent < count:
             connection.data_received(ASKED)
             sent += 1
-        assert http.MAX_WAITING_BYTES < sent * len(ASKED) < http.MAX_WAITING_BYTES + 2 * len(ASKED)
+        assert http_server.MAX_WAITING_BYTES < sent * len(ASKED) < http_server.MAX_WAITING_BYTES + 2 * len(ASKED)
         feed(server.connect()[0], request("SendMessage", json.dumps({"QueueUrl": URL, "MessageBody": "x"}).encode()))
         while not wire.reading:
             await asyncio.sleep(0.001)
@@ -42,7 +42,9 @@ def test_what_comes_behind_a_long_poll_is_left_to_the_kernel_and_answered_later(
 def test_a_request_that_ends_exactly_where_reading_stopped_is_followed_by_others(server: InProcessServer) -> None:
     server.call("CreateQueue", QueueName="q")
     poll = request("ReceiveMessage", json.dumps({"QueueUrl": URL, "WaitTimeSeconds": 20}).encode())
-    large = request("GetQueueUrl", json.dumps({"QueueName": "q", "Unknown": "x" * http.MAX_WAITING_BYTES}).encode())
+    large = request(
+        "GetQueueUrl", json.dumps({"QueueName": "q", "Unknown": "x" * http_server.MAX_WAITING_BYTES}).encode()
+    )
     connection, wire = server.connect()
 
     async def run() -> None:
@@ -66,7 +68,7 @@ def test_a_poller_that_is_gone_is_closed_although_nothing_is_read_from_it(server
 
     async def run() -> None:
         connection.data_received(poll)
-        connection.data_received(ASKED * (2 * http.MAX_WAITING_BYTES // len(ASKED)))
+        connection.data_received(ASKED * (2 * http_server.MAX_WAITING_BYTES // len(ASKED)))
 
     server.loop.run_until_complete(run())
     assert not wire.reading
@@ -79,7 +81,7 @@ def test_a_poller_that_is_gone_is_closed_although_nothing_is_read_from_it(server
 def test_a_client_that_reads_no_answers_is_gone_after_a_while(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "UNREAD_SECONDS", 0.5)
+    monkeypatch.setattr(http_server, "UNREAD_SECONDS", 0.5)
     slow, slow_wire = server.connect()
     stuck, stuck_wire = server.connect()
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from in_process import InProcessServer, Refused, request
 
-from sqs import limits
-from sqs.local.service import Service
+from celery_inference.sqs_local import limits
+from celery_inference.sqs_local.dispatcher import Service
 
 URL = "http://sqs/000000000000/"
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
@@ -180,7 +180,7 @@ def test_an_unexpected_fault_is_answered_and_the_server_lives(
     faults: list[Any] = []
     server.loop.set_exception_handler(lambda loop, context: faults.append(context["exception"]))
     with monkeypatch.context() as patch:
-        patch.setattr("sqs.local.store.Store.send", lambda *_: 1 / 0)
+        patch.setattr("celery_inference.sqs_local.state.store.Store.send", lambda *_: 1 / 0)
         with pytest.raises(Refused, match="InternalFailure"):
             send(server, url)
     assert isinstance(faults[0], ZeroDivisionError)

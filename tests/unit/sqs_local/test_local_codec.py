@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqs.local import codec, fields
-from sqs.local.errors import SqsError
+from celery_inference.sqs_local.http import json_codec, validation
+from celery_inference.sqs_local.http.errors import SqsError
 
-plain_decode, plain_encode = codec._decode, codec._encode
+plain_decode, plain_encode = json_codec._decode, json_codec._encode
 
 values = st.recursive(
     st.none()
@@ -33,19 +33,19 @@ def read(decode: Any, data: bytes) -> Any:
 
 
 def test_orjson_is_what_is_tested_here() -> None:
-    assert codec.encode is not plain_encode
-    assert codec.decode is not plain_decode
+    assert json_codec.encode is not plain_encode
+    assert json_codec.decode is not plain_decode
 
 
 @given(values)
 def test_whatever_one_writes_both_read(value: Any) -> None:
-    for data in (codec.encode(value), plain_encode(value), json.dumps(value).encode()):
-        assert codec.decode(data) == plain_decode(data) == value
+    for data in (json_codec.encode(value), plain_encode(value), json.dumps(value).encode()):
+        assert json_codec.decode(data) == plain_decode(data) == value
 
 
 @given(st.binary() | st.text('{}[]",:\\u0123dDeE.+- \nnul\x00', max_size=12).map(str.encode))
 def test_bytes_that_are_no_json_are_refused_by_both(data: bytes) -> None:
-    assert read(codec.decode, data) == read(plain_decode, data)
+    assert read(json_codec.decode, data) == read(plain_decode, data)
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_bytes_that_are_no_json_are_refused_by_both(data: bytes) -> None:
     ],
 )
 def test_edges_of_json_are_the_same_to_both(data: bytes) -> None:
-    assert read(codec.decode, data) == read(plain_decode, data)
+    assert read(json_codec.decode, data) == read(plain_decode, data)
 
 
 @pytest.mark.parametrize("digits", ["9223372036854775807", "18446744073709551616", "-99999999999999999999", "9" * 300])
 def test_long_numbers_are_out_of_range_and_not_of_a_wrong_type_to_both(digits: str) -> None:
-    for decode in (codec.decode, plain_decode):
+    for decode in (json_codec.decode, plain_decode):
         with pytest.raises(SqsError) as refused:
-            fields.whole(decode(b'{"DelaySeconds": %s}' % digits.encode()), "DelaySeconds", 0, 900)
+            validation.whole(decode(b'{"DelaySeconds": %s}' % digits.encode()), "DelaySeconds", 0, 900)
         assert refused.value.query_code == "InvalidParameterValue"

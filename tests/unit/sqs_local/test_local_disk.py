@@ -14,9 +14,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from in_process import URL, InProcessServer, Refused, feed, parsed, receive, request, send
 
-from sqs.local import journal, segment
-from sqs.local.outbox import MAX_TURNS
-from sqs.local.process import LocalServer
+from celery_inference.sqs_local.child_process import LocalServer
+from celery_inference.sqs_local.journal import journal, segment
+from celery_inference.sqs_local.journal.commit_queue import MAX_TURNS
 
 
 def limited(server: LocalServer) -> Callable[[int], None]:

@@ -47,7 +47,16 @@ def answer_of(sock: socket.socket) -> tuple[int, dict]:
 
 @contextmanager
 def started(data: Path) -> Iterator[Server]:
-    command = [sys.executable, "-m", "sqs.local", "--port", "0", "--data", str(data), "--stop-with-stdin"]
+    command = [
+        sys.executable,
+        "-m",
+        "celery_inference.sqs_local",
+        "--port",
+        "0",
+        "--data",
+        str(data),
+        "--stop-with-stdin",
+    ]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
         try:
@@ -90,7 +99,7 @@ def test_with_and_without_it_serves_keeps_and_stops_alike(fast: bool, tmp_path: 
             assert server.child.wait(10) == 0
             assert time.monotonic() - signalled < 10, "the poll alone would last 20"
             assert half.recv(100) == b""
-        assert server.child.stdout.read() == "sqs.local: stopped\n"
+        assert server.child.stdout.read() == "celery_inference.sqs_local: stopped\n"
         assert server.child.stderr.read() == ""
     (tmp_path / "absent" / "orjson.py").unlink(missing_ok=True)  # a journal is read whichever has written it
     with started(tmp_path / "data") as server:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from in_process import URL, InProcessServer, Refused, receive, send
 
-from sqs.local import cleaner, segment
+from celery_inference.sqs_local.journal import compaction, segment
 
 MIB = 1024 * 1024
 BODY = "x" * 100_000
@@ -39,8 +39,8 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     made = Disk(tmp_path)
     monkeypatch.setattr(segment, "_allocate", made.allocate)
     monkeypatch.setattr(segment, "SEGMENT_BYTES", MIB)
-    monkeypatch.setattr(cleaner, "AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr(cleaner, "AGAIN_TIMES", 0)
+    monkeypatch.setattr(compaction, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(compaction, "AGAIN_TIMES", 0)
     return made
 
 
@@ -180,23 +180,23 @@ def test_where_nothing_can_be_cleaned_it_is_tried_once_in_a_while(
     server: InProcessServer, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[bool] = []
-    work = cleaner.Cleaner._work
+    work = compaction.Cleaner._work
 
-    def watched(self: cleaner.Cleaner, journal: Any, disk_full: bool) -> Any:
+    def watched(self: compaction.Cleaner, journal: Any, disk_full: bool) -> Any:
         begun.append(disk_full)
         return work(self, journal, disk_full)
 
     def refused() -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(cleaner.Cleaner, "_work", watched)
+    monkeypatch.setattr(compaction.Cleaner, "_work", watched)
     monkeypatch.setattr(server.service.journal, "drop_oldest", refused)
     disk.size_bytes = 2 * MIB
     sent = fill(server, "x" * 50_000)
     server.clean()
     assert drain(server) == sent
     begun.clear()
-    monkeypatch.setattr(cleaner, "AGAIN_SECONDS", 60.0)
+    monkeypatch.setattr(compaction, "AGAIN_SECONDS", 60.0)
     for _ in range(20):
         fill(server, "x" * 50_000)
         server.clean()

@@ -14,8 +14,8 @@ from contextlib import ExitStack, closing
 import pytest
 from in_process import InProcessServer, feed, parsed, request
 
-from sqs.local import http
-from sqs.local.process import LocalServer
+from celery_inference.sqs_local.child_process import LocalServer
+from celery_inference.sqs_local.http import server as http_server
 
 URL = "http://sqs/000000000000/q"
 
@@ -207,7 +207,7 @@ def test_a_half_sent_send_leaves_no_message(server: LocalServer) -> None:
 
 
 def test_a_request_that_is_never_whole_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(http_server, "REQUEST_SECONDS", 0.05)
     in_process = InProcessServer(None)
     try:
         for data in (b"POST / HT", request("GetQueueUrl", b"{}")[:-1]):
@@ -219,7 +219,7 @@ def test_a_request_that_is_never_whole_is_ended(monkeypatch: pytest.MonkeyPatch)
         in_process.close()
 
 
-async def fed(connection: http.Connection, data: bytes) -> None:
+async def fed(connection: http_server.Connection, data: bytes) -> None:
     feed(connection, data)
     await asyncio.sleep(0.2)
 

@@ -12,10 +12,10 @@ import in_process
 import pytest
 from in_process import START_MS, URL, InProcessServer, feed, receive, request, send
 
-from sqs.local import cleaner, journal, segment
-from sqs.local.attributes import Settings
-from sqs.local.dedup import WINDOW_MS
-from sqs.local.journal import Journal, JournalError
+from celery_inference.sqs_local.journal import compaction, journal, segment
+from celery_inference.sqs_local.journal.journal import Journal, JournalError
+from celery_inference.sqs_local.state.deduplication import WINDOW_MS
+from celery_inference.sqs_local.state.queue_attributes import Settings
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
 FIFO = URL.replace("/q", "/f.fifo")
@@ -94,7 +94,7 @@ def test_a_torn_file_with_an_empty_one_behind_it_loses_nothing_that_was_answered
 def several(server: InProcessServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files of a journal that has more than two."""
     monkeypatch.setattr(segment, "SEGMENT_BYTES", 4096)
-    monkeypatch.setattr("sqs.local.service.ROOM_BYTES", 1024)
+    monkeypatch.setattr("celery_inference.sqs_local.dispatcher.ROOM_BYTES", 1024)
     server.call("CreateQueue", QueueName="q")
     for number in range(300):
         send(server, str(number))
@@ -365,11 +365,11 @@ def test_long_use_keeps_the_journal_short_and_everything_that_lives(
     server: InProcessServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segment, "SEGMENT_BYTES", 32 * 1024)
-    monkeypatch.setattr(cleaner, "STEP_BYTES", 2 * 1024)
-    monkeypatch.setattr("sqs.local.service.ROOM_BYTES", 2 * 1024)
-    monkeypatch.setattr("sqs.local.polls.ROOM_BYTES", 2 * 1024)
-    monkeypatch.setattr("sqs.local.cleaner.ROOM_BYTES", 2 * 1024)
-    monkeypatch.setattr(cleaner, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(compaction, "STEP_BYTES", 2 * 1024)
+    monkeypatch.setattr("celery_inference.sqs_local.dispatcher.ROOM_BYTES", 2 * 1024)
+    monkeypatch.setattr("celery_inference.sqs_local.long_polls.ROOM_BYTES", 2 * 1024)
+    monkeypatch.setattr("celery_inference.sqs_local.journal.compaction.ROOM_BYTES", 2 * 1024)
+    monkeypatch.setattr(compaction, "PAUSE_SECONDS", 0)
     server.call("CreateQueue", QueueName="q", tags={"kept": "yes"})
     server.call("CreateQueue", QueueName="f.fifo", Attributes={"FifoQueue": "true"})
     fifo = URL.replace("/q", "/f.fifo")
@@ -386,7 +386,7 @@ def test_long_use_keeps_the_journal_short_and_everything_that_lives(
                 server.call("DeleteMessage", QueueUrl=URL, ReceiptHandle=message["ReceiptHandle"])
     assert server.service.journal.number > 10
     server.clean()
-    assert len(segments(tmp_path)) <= cleaner.MIN_SEGMENTS + 2
+    assert len(segments(tmp_path)) <= compaction.MIN_SEGMENTS + 2
     server.restart()
     assert server.call("ListQueueTags", QueueUrl=URL)["Tags"] == {"kept": "yes"}
     assert server.call("SendMessage", **fields)["MessageId"] == remembered
@@ -461,14 +461,14 @@ def test_deduplication_ids_longer_than_a_few_files_are_not_copied_for_ever(
     for number in range(1_000):
         send_fifo(server, f"{number:0100d}")
     server.call("PurgeQueue", QueueUrl=FIFO)
-    assert server.service.journal.number > 3 * cleaner.MIN_SEGMENTS
+    assert server.service.journal.number > 3 * compaction.MIN_SEGMENTS
     server.clean()
     server.now_ms += WINDOW_MS + 1
     server.call("CreateQueue", QueueName="q")
     for _ in range(300):
         send(server, "x" * 100)
     server.clean()
-    assert len(server.service.journal.segments) < 3 * cleaner.MIN_SEGMENTS
+    assert len(server.service.journal.segments) < 3 * compaction.MIN_SEGMENTS
 
 
 def test_a_header_longer_than_a_file_is_not_copied_for_ever(
@@ -513,13 +513,13 @@ def test_a_file_that_cannot_be_removed_is_removed_later(
     server.clean()
     assert refused
     assert not refused[0].exists()
-    assert len(segments(tmp_path)) <= cleaner.MIN_SEGMENTS + 2
+    assert len(segments(tmp_path)) <= compaction.MIN_SEGMENTS + 2
 
 
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of 16 KiB."""
     monkeypatch.setattr(segment, "SEGMENT_BYTES", 16 * 1024)
-    monkeypatch.setattr(cleaner, "STEP_BYTES", 2 * 1024)
-    for room in ("service", "polls", "cleaner"):
-        monkeypatch.setattr(f"sqs.local.{room}.ROOM_BYTES", 1024)
-    monkeypatch.setattr(cleaner, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(compaction, "STEP_BYTES", 2 * 1024)
+    for room in ("dispatcher", "long_polls", "journal.compaction"):
+        monkeypatch.setattr(f"celery_inference.sqs_local.{room}.ROOM_BYTES", 1024)
+    monkeypatch.setattr(compaction, "PAUSE_SECONDS", 0.0)

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from sqs.local.attributes import Settings
-from sqs.local.message import IN_FLIGHT, READY, Message
-from sqs.local.queue import Queue
+from celery_inference.sqs_local.state.message import IN_FLIGHT, READY, Message
+from celery_inference.sqs_local.state.queue import Queue
+from celery_inference.sqs_local.state.queue_attributes import Settings
 
 
 class Life:

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from in_process import InProcessServer, Refused
 
-from sqs.local import cleaner, moves, polls, segment, service, store
-from sqs.local.dedup import WINDOW_MS
-from sqs.local.message import IN_FLIGHT, Message
+from celery_inference.sqs_local import dispatcher, long_polls
+from celery_inference.sqs_local.journal import compaction, segment
+from celery_inference.sqs_local.state import move_tasks, store
+from celery_inference.sqs_local.state.deduplication import WINDOW_MS
+from celery_inference.sqs_local.state.message import IN_FLIGHT, Message
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
 QUEUES = ("a", "b", "dead", "a.fifo", "b.fifo", "dead.fifo")
@@ -158,17 +160,17 @@ def test_the_journal_says_all_that_the_server_knows(tmp_path: Path, monkeypatch:
     for module, name, value in (
         (segment, "ALLOCATION_BYTES", 4 * 1024),
         (segment, "SEGMENT_BYTES", 8 * 1024),
-        (service, "ROOM_BYTES", 2 * 1024),
-        (polls, "ROOM_BYTES", 2 * 1024),
-        (cleaner, "ROOM_BYTES", 2 * 1024),
-        (cleaner, "STEP_BYTES", 2 * 1024),
-        (cleaner, "STEP_LOOKS", 7),
-        (cleaner, "PAUSE_SECONDS", 0.0),
+        (dispatcher, "ROOM_BYTES", 2 * 1024),
+        (long_polls, "ROOM_BYTES", 2 * 1024),
+        (compaction, "ROOM_BYTES", 2 * 1024),
+        (compaction, "STEP_BYTES", 2 * 1024),
+        (compaction, "STEP_LOOKS", 7),
+        (compaction, "PAUSE_SECONDS", 0.0),
         (store, "MAX_NAMED", 5),
         (store, "MAX_MOVES_A_CALL", 3),
-        (moves, "MAX_MOVES_A_STEP", 3),
-        (service, "STEP_ROOM_BYTES", 6 * 1024),
-        (service, "_MOVE_STEP_SECONDS", 0.0),
+        (move_tasks, "MAX_MOVES_A_STEP", 3),
+        (dispatcher, "STEP_ROOM_BYTES", 6 * 1024),
+        (dispatcher, "_MOVE_STEP_SECONDS", 0.0),
     ):
         monkeypatch.setattr(module, name, value)
     server = InProcessServer(tmp_path / "data")
@@ -199,8 +201,8 @@ def read(server: InProcessServer, folder: Path, monkeypatch: pytest.MonkeyPatch)
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(server._data or "", folder)
     with monkeypatch.context() as still:
-        still.setattr(service.Service, "_plan_step", lambda self: None)
-        still.setattr(service.Service, "_sweep", lambda self: None)
+        still.setattr(dispatcher.Service, "_plan_step", lambda self: None)
+        still.setattr(dispatcher.Service, "_sweep", lambda self: None)
         still.setattr("in_process.START_MS", server.now_ms)
         other = InProcessServer(folder)
     other.close()

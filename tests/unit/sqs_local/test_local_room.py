@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from in_process import InProcessServer, Refused, feed, request
 
-from sqs.local import journal, segment
-from sqs.local.journal import Journal
+from celery_inference.sqs_local.journal import journal, segment
+from celery_inference.sqs_local.journal.journal import Journal
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
 MANY = 12_000  # of 39 bytes each in one line: more than three times the room of a request

@@ -18,13 +18,13 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError
 
-from sqs.local.process import LocalServer
+from celery_inference.sqs_local.child_process import LocalServer
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sqs.local", *arguments]
+    command = [sys.executable, "-m", "celery_inference.sqs_local", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
 
 
@@ -51,11 +51,11 @@ def wait_for_a_poll(endpoint: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_at_once_and_answers_polls(tmp_path: Path, number: int) -> None:
-    command = [sys.executable, "-m", "sqs.local", "--port", "0", "--data", str(tmp_path / "data")]
+    command = [sys.executable, "-m", "celery_inference.sqs_local", "--port", "0", "--data", str(tmp_path / "data")]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         try:
             ready = child.stdout.readline()
-            assert ready.startswith("sqs.local: ready on http://127.0.0.1:")
+            assert ready.startswith("celery_inference.sqs_local: ready on http://127.0.0.1:")
             assert ready.rstrip().endswith(f"data in {tmp_path / 'data'}")
             endpoint = ready.split()[3].rstrip(",")
             server = LocalServer()
@@ -73,7 +73,7 @@ def test_a_signal_ends_it_at_once_and_answers_polls(tmp_path: Path, number: int)
             assert time.monotonic() - started < 10  # the poll alone would last 20
             poll.join(10)
             assert "Messages" not in answers[0]
-            assert child.stdout.read() == "sqs.local: stopped\n"
+            assert child.stdout.read() == "celery_inference.sqs_local: stopped\n"
             assert child.stderr.read() == ""
             client.close()
         finally:
@@ -81,7 +81,7 @@ def test_a_signal_ends_it_at_once_and_answers_polls(tmp_path: Path, number: int)
 
 
 def test_it_ends_quietly_when_nobody_reads_any_more() -> None:
-    command = [sys.executable, "-m", "sqs.local", "--port", "0", "--memory"]
+    command = [sys.executable, "-m", "celery_inference.sqs_local", "--port", "0", "--memory"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         try:
             assert "ready" in child.stdout.readline()
@@ -97,7 +97,7 @@ def test_a_full_disk_under_its_log_does_not_end_it() -> None:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "sqs.local", "--port", str(port), "--memory"]
+    command = [sys.executable, "-m", "celery_inference.sqs_local", "--port", str(port), "--memory"]
     with (
         Path("/dev/full").open("wb") as full,
         subprocess.Popen(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True) as child,
@@ -128,14 +128,17 @@ def test_a_used_port_is_one_clear_error() -> None:
         ended = run("--memory", "--port", str(server.port))
     assert ended.returncode == 2
     assert ended.stdout == ""
-    assert ended.stderr == f"sqs.local: cannot listen on 127.0.0.1:{server.port}: Address already in use\n"
+    assert (
+        ended.stderr
+        == f"celery_inference.sqs_local: cannot listen on 127.0.0.1:{server.port}: Address already in use\n"
+    )
 
 
 def test_a_used_data_directory_is_one_clear_error(tmp_path: Path) -> None:
     with LocalServer(data=tmp_path):
         ended = run("--data", str(tmp_path), "--port", "0")
     assert ended.returncode == 2
-    assert ended.stderr == f"sqs.local: the data directory {tmp_path} is in use by another server\n"
+    assert ended.stderr == f"celery_inference.sqs_local: the data directory {tmp_path} is in use by another server\n"
 
 
 def test_a_data_directory_that_cannot_be_one_is_one_clear_error(tmp_path: Path) -> None:
@@ -190,7 +193,8 @@ def test_memory_keeps_nothing(tmp_path: Path) -> None:
 
 def test_the_server_ends_with_the_process_that_started_it() -> None:
     code = (
-        "import os, sys; from sqs.local.process import LocalServer; server = LocalServer().start();"
+        "import os, sys; from celery_inference.sqs_local.child_process import LocalServer;"
+        "server = LocalServer().start();"
         "print(server.port, flush=True); os._exit(9)"
     )
     parent = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30)

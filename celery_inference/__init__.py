@@ -1,0 +1,1 @@
+"""What applications, workers, Flower and cloud functions share: sending, results, queues, settings."""

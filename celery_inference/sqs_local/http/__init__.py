@@ -1,0 +1,1 @@
+"""HTTP and the two protocols of SQS: requests in, answers out."""

@@ -1,0 +1,1 @@
+"""The journal on disk: what makes queues and messages outlive the process."""

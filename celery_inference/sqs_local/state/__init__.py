@@ -1,0 +1,1 @@
+"""Queues and messages in memory, without HTTP or disk."""

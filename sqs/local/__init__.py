@@ -1,1 +1,0 @@
-"""An SQS server for development, tests and one host: `python -m sqs.local`."""
