@@ -72,13 +72,13 @@ from celery.exceptions import ImproperlyConfigured as _ImproperlyConfigured
 from click import ClickException as _ClickException
 from kombu import Queue as _Queue
 
-from sqs import limits as _limits
-from sqs.broadcast.names import MAX_PREFIX_CHARACTERS as _MAX_PREFIX_CHARACTERS
-from sqs.broadcast.names import is_prefix as _is_prefix
-from sqs.claim_stores import store_at as _store_at
-from sqs.errors import OptionError as _OptionError
-from sqs.lanes import GENERAL as _GENERAL
-from sqs.lanes import LANES as _LANES
+from celery_inference.sqs import limits as _limits
+from celery_inference.sqs.broadcast.queue_names import MAX_PREFIX_CHARACTERS as _MAX_PREFIX_CHARACTERS
+from celery_inference.sqs.broadcast.queue_names import is_prefix as _is_prefix
+from celery_inference.sqs.claim_check.stores import store_at as _store_at
+from celery_inference.sqs.errors import OptionError as _OptionError
+from celery_inference.sqs.lanes import GENERAL as _GENERAL
+from celery_inference.sqs.lanes import LANES as _LANES
 
 _ROOT = _Path(__file__).resolve().parent
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -307,7 +307,7 @@ def _warn_of_misspelt() -> None:
 
 # Broker: SQS, through our own transport.
 broker_url = _broker_url()
-broker_transport = "sqs.transport:Transport"
+broker_transport = "celery_inference.sqs.transport.connection:Transport"
 broker_transport_options = {
     "lease_seconds": _lease_seconds(),
     "wait_time_seconds": 10,

@@ -3,7 +3,8 @@
     python -m benchmarks.broadcast_calls --seconds 600 unwatched idle
     python -m benchmarks.broadcast_calls --seconds 120 busy --rate 10
 
-The members are the real ones (`sqs.broadcast.member`), a hundred in one process, against the embedded server, and so
+The members are the real ones (`celery_inference.sqs.broadcast.node`), a hundred in one process, against the embedded
+server, and so
 is Flower's watch of the depths (`monitor.depth_watch`), with a page open unless `--no-viewer`; only the tasks are made
 up. What AWS bills is counted: a call is one request for each 64 KiB of its payload.
 """
@@ -23,15 +24,15 @@ from typing import Any
 
 from celery.events.event import Event
 
+from celery_inference.sqs.api.clients import Account, Endpoint
+from celery_inference.sqs.broadcast.inbox import Inbox
+from celery_inference.sqs.broadcast.node import Member
+from celery_inference.sqs.lanes import LANES, Lane
+from celery_inference.sqs.queues.depths import Depth, read_depths
+from celery_inference.sqs.queues.provisioning import create
 from celery_inference.sqs_local.child_process import LocalServer
 from monitor.depth_watch import DepthWatch
 from monitor.reading_pace import MOVING_SECONDS
-from sqs.account import Account, Endpoint
-from sqs.broadcast.inbox import Inbox
-from sqs.broadcast.member import Member
-from sqs.depths import Depth, read_depths
-from sqs.lanes import LANES, Lane
-from sqs.queues import create
 
 DOLLARS_A_MILLION = 0.40  # https://aws.amazon.com/sqs/pricing/, standard queues, first tier, us-east-1
 MONTH_SECONDS = 30 * 86_400

@@ -12,8 +12,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqs import limits
-from sqs.lanes import LANES
+from celery_inference.sqs import limits
+from celery_inference.sqs.lanes import LANES
 
 HOURS = 730.0
 SECONDS = HOURS * 3_600

@@ -35,9 +35,9 @@ from kombu import Connection, Producer
 
 from benchmarks.machine import machine
 from benchmarks.transport_worker import LANE
+from celery_inference.sqs.api.client_factory import make_client
+from celery_inference.sqs.queues import depths, provisioning
 from celery_inference.sqs_local.child_process import LocalServer
-from sqs import depths, queues
-from sqs.client import make_client
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def one_round(contender: Contender, tasks: int, probes: int, concurrency: int) -
     transport, tasks = contender.transport, min(tasks, contender.most_tasks)
     with LocalServer() as server:
         client = make_client(endpoint_url=server.endpoint_url, region="us-east-1", access_key="k", secret_key="s")
-        queues.create(client, LANE)
+        provisioning.create(client, LANE)
         broker = f"sqs://k:s@127.0.0.1:{server.port}//"
         figures = {
             "send_one_by_one_requests": send_cost(server, broker, transport, 100),
@@ -191,7 +191,9 @@ def send_cost(server: LocalServer, broker: str, transport: str, count: int) -> f
 def fill(server: LocalServer, broker: str, count: int) -> float:
     """Put no-op tasks on the queue, ten a call, in a form that both read; SQS requests a message."""
     before = calls(server)
-    with Connection(broker, transport="sqs.transport:Transport", transport_options={"lanes": (LANE,)}) as connection:
+    with Connection(
+        broker, transport="celery_inference.sqs.transport.connection:Transport", transport_options={"lanes": (LANE,)}
+    ) as connection:
         producer = Producer(connection)
         with producer.batch():
             for number in range(count):

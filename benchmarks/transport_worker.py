@@ -11,7 +11,7 @@ import time
 
 from celery import Celery
 
-from sqs.lanes import Lane, Queue
+from celery_inference.sqs.lanes import Lane, Queue
 
 OURS = os.environ.get("BENCH_TRANSPORT", "ours") == "ours"
 LANE = Lane(
@@ -22,7 +22,7 @@ app = Celery("benchmarks.transport_worker", broker=os.environ.get("BENCH_BROKER"
 app.conf.update(task_default_queue=LANE.name, broker_transport_options={"region": "us-east-1"})
 app.conf.update(json.loads(os.environ.get("BENCH_SETTINGS", "{}")))
 if OURS:
-    app.conf.broker_transport = "sqs.transport:Transport"
+    app.conf.broker_transport = "celery_inference.sqs.transport.connection:Transport"
     app.conf.broker_transport_options = {"region": "us-east-1", "lanes": (LANE,)}
 
 

@@ -91,11 +91,11 @@ def run_bad_requests(console: Console, stack: Stack) -> None:
     Raises:
         NotReady: one of them did not end as it should.
     """
+    from celery_inference.sqs.api.client_factory import make_client
+    from celery_inference.sqs.dead_letters.letter import peek
+    from celery_inference.sqs.lanes import INFERENCE
     from demo import report
     from models.errors import InvalidInput
-    from sqs.client import make_client
-    from sqs.dead_letters import peek
-    from sqs.lanes import INFERENCE
     from tasks import app, feature_extraction, infer
 
     console.rule("Bad requests")

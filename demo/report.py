@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from celery_inference.sqs.dead_letters.letter import DeadLetter
 from demo.work import Sent
-from sqs.dead_letters import DeadLetter
 
 
 def samples(console: Console, sent: Sequence[Sent]) -> None:

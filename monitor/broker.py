@@ -5,11 +5,11 @@ from urllib.parse import urlsplit
 from celery import Celery
 from click import ClickException
 
+from celery_inference.sqs.errors import NoRegionError
+from celery_inference.sqs.lanes import Lane
+from celery_inference.sqs.queues.depths import Depth, read_depths
+from celery_inference.sqs.transport.connection import Transport
 from monitor.depth_report import DepthReporter
-from sqs.depths import Depth, read_depths
-from sqs.errors import NoRegionError
-from sqs.lanes import Lane
-from sqs.transport import Transport
 
 
 def reporter_of(app: Celery) -> DepthReporter:

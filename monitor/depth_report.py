@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from celery_inference.sqs.lanes import Lane
+from celery_inference.sqs.queues.depths import Depth
 from monitor import words
 from monitor.depth_watch import DepthWatch, Reading
 from monitor.drain_time import drain_seconds
 from monitor.history import History
 from monitor.sample import Sample
-from sqs.depths import Depth
-from sqs.lanes import Lane
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from celery_inference.sqs.errors import SqsError
+from celery_inference.sqs.lanes import Lane
+from celery_inference.sqs.queues.depths import Depth
 from monitor.reading_pace import INTERVAL_SECONDS, UNSEEN_SECONDS, Pace
-from sqs.depths import Depth
-from sqs.errors import SqsError
-from sqs.lanes import Lane
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from celery import Celery
 
+from celery_inference.sqs.broadcast.receive_queue import WAIT_SECONDS
+from celery_inference.sqs.transport.connection import Transport
 from monitor import words
-from sqs.broadcast.mailbox import WAIT_SECONDS
-from sqs.transport import Transport
 
 # A receive without events takes a whole wait; a slow answer after it is no news.
 STALE_AFTER_SECONDS = WAIT_SECONDS + 15.0

@@ -4,9 +4,9 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 
+from celery_inference.sqs.queues.depths import Depth
 from monitor.oldest_age import OldestAge, Standing
 from monitor.sample import Sample
-from sqs.depths import Depth
 
 FINE_SAMPLES = 180  # every reading of the last 15 minutes, at one each 5 s
 COARSE_SECONDS = 60.0

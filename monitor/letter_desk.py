@@ -10,12 +10,13 @@ from typing import Any
 
 from celery import Celery
 
-from sqs import envelope
-from sqs.dead_letter_queue import DeadLetterQueue
-from sqs.dead_letters import DeadLetter
-from sqs.errors import SqsError, UndecodableError
-from sqs.letter_index import GONE, Entry, Group, Page, Progress, Selection, Stop
-from sqs.letter_work import Target
+from celery_inference.sqs.dead_letters.entry import GONE, Entry
+from celery_inference.sqs.dead_letters.index import Group, Page, Progress, Selection, Stop
+from celery_inference.sqs.dead_letters.letter import DeadLetter
+from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
+from celery_inference.sqs.dead_letters.redrive import Target
+from celery_inference.sqs.errors import SqsError, UndecodableError
+from celery_inference.sqs.messages import envelope
 
 INPUT_CHARACTERS = 20_000
 TRACEBACK_CHARACTERS = 50_000

@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 from flower.views import BaseHandler
 from tornado.web import HTTPError, RequestHandler, authenticated
 
+from celery_inference.sqs.dead_letters.index import Selection
+from celery_inference.sqs.errors import SqsError
 from monitor import words
 from monitor.letter_desk import LetterDesk, UnknownLetterError, selection_of, wait_for
-from sqs.errors import SqsError
-from sqs.letter_index import Selection
 
 ACTIONS = ("redrive", "drop")
 SHORT_SECONDS = 2.0

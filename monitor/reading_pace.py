@@ -1,6 +1,7 @@
 """How often the depths are read: each few seconds while somebody looks and something moves, else more rarely.
 
-A round costs one call a queue (sqs/depths.py), 0.40 dollars a million (https://aws.amazon.com/sqs/pricing/): for eight
+A round costs one call a queue (celery_inference/sqs/queues/depths.py), 0.40 dollars a million
+(https://aws.amazon.com/sqs/pricing/): for eight
 queues 1.66 dollars a month at one each 5 s, 1.04 at 8 s, 0.41 at 20 s. docs/operations.md counts it with the rest.
 """
 

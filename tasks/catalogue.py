@@ -4,10 +4,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import models.catalogue
+from celery_inference.sqs.lanes import INFERENCE, LANES, Lane
 from models.catalogue import Catalogue
 from models.errors import CatalogueError, suggestion
 from models.spec import ModelSpec
-from sqs.lanes import INFERENCE, LANES, Lane
 from tasks.celery import app
 
 

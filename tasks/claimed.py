@@ -12,13 +12,13 @@ from typing import Any
 
 from celery.worker import state
 
+from celery_inference.sqs.claim_check.memory_budget import Room
+from celery_inference.sqs.consumer.deliveries import find
 from models import claims
 from models.claims import identity
 from models.errors import EngineStopped
 from models.inputs import check
 from models.spec import ModelSpec
-from sqs.claim_check import Room
-from sqs.deliveries import find
 from tasks import serving
 from tasks.claim_fetches import FETCHES, LOOK_SECONDS, fetch
 from tasks.errors import RequestCancelled, RequestExpired

@@ -13,8 +13,8 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.consumer.events import Events
 
 import tasks.remote  # noqa: F401 - its commands take the place of Celery's
-from sqs.broadcast.member import Member
-from sqs.errors import DeniedError, NoRegionError, QueueMissingError
+from celery_inference.sqs.broadcast.node import Member
+from celery_inference.sqs.errors import DeniedError, NoRegionError, QueueMissingError
 from tasks import figures
 from tasks.results_unshown import leave_unshown
 from tasks.tombstones import obey_tombstones

@@ -6,8 +6,8 @@ from celery import Celery
 from celery.app.control import Control as CeleryControl
 from celery.utils.functional import maybe_list
 
-from sqs.errors import BroadcastOffError
-from sqs.lanes import LANES
+from celery_inference.sqs.errors import BroadcastOffError
+from celery_inference.sqs.lanes import LANES
 from tasks.store.access import store_of
 from tasks.store.protocol import StoreUnavailable
 

@@ -12,6 +12,7 @@ from typing import Any
 from celery import Celery
 from celery.utils.log import get_logger
 
+from celery_inference.sqs.lanes import lane_of
 from models.batch_report import BatchReport
 from models.checkpoint import UNSAFE
 from models.devices import Device, discover
@@ -19,7 +20,6 @@ from models.engine import Engine, capacity
 from models.errors import ModelLoadError
 from models.spec import ModelSpec
 from models.tuned import TuningFile
-from sqs.lanes import lane_of
 from tasks.attempts import begin_requests
 from tasks.catalogue import load
 from tasks.store.access import store_of

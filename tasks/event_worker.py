@@ -18,10 +18,10 @@ from celery.utils.timer2 import Timer
 from celery.worker import state
 from kombu.common import QoS
 
-from sqs.backoff import release_after
-from sqs.channel import Channel
-from sqs.deliveries import Delivery, want_back
-from sqs.lanes import Lane
+from celery_inference.sqs.consumer.deliveries import release_after, want_back
+from celery_inference.sqs.lanes import Lane
+from celery_inference.sqs.messages.delivery import Delivery
+from celery_inference.sqs.transport.channel import Channel
 from tasks import service
 from tasks.consumer import Consumer
 from tasks.engines import specs
@@ -60,7 +60,7 @@ class EventWorker:
     state = state
 
     def __init__(self, app: Celery, consumer: str) -> None:
-        """`consumer` is whose lanes these are: `sqs.lanes.Lane.consumer`."""
+        """`consumer` is whose lanes these are: `celery_inference.sqs.lanes.Lane.consumer`."""
         self.app = app
         # Hosts of functions share their names, and attempts are told apart by them.
         self.name = default_nodename(f"{consumer}-{uuid.uuid4().hex[:8]}")
@@ -94,7 +94,7 @@ class EventWorker:
         self._notes: Notes | None = keep_notes(app)
 
     def queue_url(self, queue: str) -> str:
-        """A queue's URL; asks SQS at its first use, and raises errors of `sqs.errors`."""
+        """A queue's URL; asks SQS at its first use, and raises errors of `celery_inference.sqs.errors`."""
         return self._channel.queue_url(queue)
 
     def work(self, deliveries: Sequence[Delivery], seconds: float) -> None:

@@ -35,8 +35,8 @@ Celery's own Ignore, Reject and Retry, raised by a task's code, keep Celery's me
 
 from enum import Enum
 
+from celery_inference.sqs.messages.reason import Cause
 from models.errors import Cancelled, DeviceCrash, EngineStopped, Expired, InvalidInput
-from sqs.dead_letters import Cause
 from tasks.errors import AttemptsUsedUp
 from tasks.serving import NotServedHere
 

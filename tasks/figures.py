@@ -13,10 +13,10 @@ from typing import Any
 from celery.signals import heartbeat_sent, task_prerun
 from celery.utils.log import get_logger
 
+from celery_inference.sqs.consumer import signals
+from celery_inference.sqs.consumer.deliveries import HELD
+from celery_inference.sqs.consumer.message import Message
 from models.errors import ModelsError
-from sqs import arrivals
-from sqs.deliveries import HELD
-from sqs.message import Message
 from tasks import serving
 from tasks.engines import specs
 
@@ -97,7 +97,7 @@ def held_ages() -> dict[str, float]:
 
 def watch(consumer: Any) -> None:
     """Measure from now on, in this process, and tell with each heartbeat."""
-    arrivals.LOOKS.append(Ages(consumer).look)
+    signals.LOOKS.append(Ages(consumer).look)
     task_prerun.connect(_note_wait, weak=False)
     heartbeat_sent.connect(_tell, weak=False)
 

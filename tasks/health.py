@@ -17,7 +17,7 @@ from celery import bootsteps
 from celery.signals import worker_ready
 from celery.worker import state
 
-from sqs.brake import BRAKE
+from celery_inference.sqs.consumer.pause import BRAKE
 from tasks import letter_duties, serving
 from tasks.figures import WAITS
 

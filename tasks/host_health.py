@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Mapping
 
+from celery_inference.sqs.consumer.pause import BRAKE
 from models.peers import far_worse
-from sqs.brake import BRAKE
 from tasks.store.protocol import HostFigures, Store, StoreUnavailable
 
 WINDOW_SECONDS = 600.0

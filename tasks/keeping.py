@@ -9,10 +9,10 @@ forget(picture)
 from dataclasses import asdict
 from typing import Any
 
+from celery_inference.sqs.claim_check.stores import claims_at
+from celery_inference.sqs.messages.claim import MAX_PAYLOAD_BYTES, Claim
 from models import claims
 from models.errors import InvalidInput
-from sqs.claim_check import MAX_PAYLOAD_BYTES, Claim
-from sqs.claim_stores import claims_at
 from tasks.celery import app
 
 
@@ -20,12 +20,12 @@ def keep(data: bytes | bytearray | memoryview) -> dict[str, Any]:
     """Put a file's bytes into the claim-check store; what is returned may stand for them in requests of any task.
 
     It is plain JSON, and good on every host with the same store, until `forget` or the store's own limit of age, mostly
-    30 days (`sqs.claim_stores`).
+    30 days (`celery_inference.sqs.claim_check.stores`).
     Blocks for a call of the store.
 
     Raises:
         InvalidInput: no bytes, none in them, or more than any worker takes.
-        sqs.errors.ClaimStoreError: there is no store here, or it cannot be used now.
+        celery_inference.sqs.errors.ClaimStoreError: there is no store here, or it cannot be used now.
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise InvalidInput.because("data", f"must be a file's bytes, not {type(data).__name__}")
@@ -44,7 +44,7 @@ def forget(kept: dict[str, Any]) -> None:
 
     Raises:
         InvalidInput: it is not what `keep` returned.
-        sqs.errors.ClaimStoreError: there is no store here, or it cannot be used now.
+        celery_inference.sqs.errors.ClaimStoreError: there is no store here, or it cannot be used now.
     """
     claim = Claim.read(claims.checked("kept", kept, MAX_PAYLOAD_BYTES))
     claims_at(_store()).remove(claim)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from celery.utils.log import get_logger
 
-from sqs.lanes import Lane
-from sqs.letter_index import LetterIndex, Stop
+from celery_inference.sqs.dead_letters.index import LetterIndex, Stop
+from celery_inference.sqs.lanes import Lane
 from tasks.dead_letter_limit import HOUR_SECONDS, DeadLetterLimit
 from tasks.retention import losing, oldest_waiting
 

@@ -12,12 +12,14 @@ from typing import Any
 from celery.signals import task_success, worker_ready
 from celery.utils.log import get_logger
 
-from sqs.burying import listen
-from sqs.dead_letter_queue import BusyError, DeadLetterQueue
-from sqs.dead_letters import Cause, DeadLetter
-from sqs.errors import SqsError
-from sqs.lanes import Lane, lane_of
-from sqs.letter_index import Entry, LetterIndex
+from celery_inference.sqs.dead_letters.entry import Entry
+from celery_inference.sqs.dead_letters.index import LetterIndex
+from celery_inference.sqs.dead_letters.letter import DeadLetter
+from celery_inference.sqs.dead_letters.queue import BusyError, DeadLetterQueue
+from celery_inference.sqs.dead_letters.writer import listen
+from celery_inference.sqs.errors import SqsError
+from celery_inference.sqs.lanes import Lane, lane_of
+from celery_inference.sqs.messages.reason import Cause
 from tasks.dead_letter_limit import DeadLetterLimit
 from tasks.lane_halts import go_on_in, halt_in
 from tasks.lane_watch import LaneWatch

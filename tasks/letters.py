@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from sqs.dead_letter_queue import DeadLetterQueue
-from sqs.errors import SqsError
-from sqs.lanes import Lane
-from sqs.letter_index import LetterIndex
+from celery_inference.sqs.dead_letters.index import LetterIndex
+from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
+from celery_inference.sqs.errors import SqsError
+from celery_inference.sqs.lanes import Lane
 from tasks.store.access import index_of
 
 

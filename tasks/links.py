@@ -57,7 +57,7 @@ def send_children(task: Any, result: Any) -> None:
     """Send the links and the next step of the chain with the result; Celery's tracer then sends none.
 
     Raises:
-        sqs.errors.SqsError, kombu.exceptions.OperationalError: some were not sent.
+        celery_inference.sqs.errors.SqsError, kombu.exceptions.OperationalError: some were not sent.
     """
     request, app = task.request, task.app
     options: dict[str, Any] = {"parent_id": request.id, "root_id": request.root_id or request.id}

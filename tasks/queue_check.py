@@ -8,12 +8,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from celery import bootsteps
 from celery.utils.log import get_logger
 
-from sqs.account import Account
-from sqs.channel import queue_url
-from sqs.errors import QueueMissingError, SqsError, UnavailableError
-from sqs.lanes import Lane, lane_of
-from sqs.options import Options
-from sqs.queues import Difference, check
+from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.errors import QueueMissingError, SqsError, UnavailableError
+from celery_inference.sqs.lanes import Lane, lane_of
+from celery_inference.sqs.options import Options
+from celery_inference.sqs.queues.check import Difference, check
+from celery_inference.sqs.queues.urls import queue_url
 
 logger = get_logger(__name__)
 

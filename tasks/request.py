@@ -11,8 +11,9 @@ from celery.signals import task_revoked
 from celery.worker import state
 from celery.worker.request import Request
 
-from sqs.dead_letters import Cause, Reason, explain
-from sqs.letter_index import carried_generation
+from celery_inference.sqs.consumer.deliveries import explain
+from celery_inference.sqs.dead_letters.entry import carried_generation
+from celery_inference.sqs.messages.reason import Cause, Reason
 from tasks.aside import ASIDE
 from tasks.attempts import here, lane_named
 from tasks.delivery import AlreadyEnded, Withdrawn

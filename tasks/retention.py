@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from celery.utils.log import get_logger
 from celery.utils.time import maybe_make_aware
 
-from sqs.lanes import Lane
+from celery_inference.sqs.lanes import Lane
 
 logger = get_logger(__name__)
 

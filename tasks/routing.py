@@ -6,7 +6,7 @@ from typing import Any
 from celery import Task
 from kombu import Queue
 
-from sqs.lanes import GENERAL, INFERENCE, lane_of
+from celery_inference.sqs.lanes import GENERAL, INFERENCE, lane_of
 
 
 def route(

@@ -9,9 +9,10 @@ from typing import Any
 from celery.exceptions import Reject
 from celery.utils.log import get_logger
 
+from celery_inference.sqs.consumer.deliveries import call_when_lost, find
+from celery_inference.sqs.messages.delivery import Delivery
 from models.engine import Engine
 from models.errors import Cancelled, EngineStopped, ModelOut, Transient, UnknownModel
-from sqs.deliveries import Delivery, call_when_lost, find
 from tasks.errors import RequestCancelled
 
 logger = get_logger(__name__)

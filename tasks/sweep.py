@@ -25,18 +25,19 @@ from celery.app.task import Context
 from celery.states import FAILURE, READY_STATES, RETRY
 from celery.utils.log import get_logger
 
-from sqs import envelope
-from sqs.account import Account
-from sqs.burying import first_line
-from sqs.dead_letter_queue import DeadLetterQueue
-from sqs.dead_letters import Cause, Mark
-from sqs.errors import DeniedError, QueueMissingError, RefusedError
-from sqs.lanes import Lane
-from sqs.letter_index import ERROR_CHARACTERS, Entry, LetterIndex, Selection, State
-from sqs.letter_work import Work
-from sqs.looking import Held, Look
-from sqs.resending import NotSendableError, resend_parameters
-from sqs.sending import send_many
+from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.dead_letters.entry import ERROR_CHARACTERS, Entry, State
+from celery_inference.sqs.dead_letters.index import LetterIndex, Selection
+from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
+from celery_inference.sqs.dead_letters.redrive import Work
+from celery_inference.sqs.dead_letters.resend import NotSendableError, resend_parameters
+from celery_inference.sqs.dead_letters.scan import Held, Look
+from celery_inference.sqs.dead_letters.writer import first_line
+from celery_inference.sqs.errors import DeniedError, QueueMissingError, RefusedError
+from celery_inference.sqs.lanes import Lane
+from celery_inference.sqs.messages import envelope
+from celery_inference.sqs.messages.reason import Cause, Mark
+from celery_inference.sqs.producer.bulk_send import send_many
 from tasks.ending import store_failure
 from tasks.errors import AttemptsUsedUp
 from tasks.fates import cause_of
@@ -248,7 +249,7 @@ class Sweep:
     def run(self, wait_seconds: float = 0.0, *, forget: bool = False) -> Swept:
         """One pass; with `forget`, or after `due` found fewer for long, entries without a letter leave the index.
 
-        Raises BusyError, errors of `sqs.errors`, and OSError when the store is away.
+        Raises BusyError, errors of `celery_inference.sqs.errors`, and OSError when the store is away.
         """
         queue = self._queue
         forget = forget or self._fewer > 0

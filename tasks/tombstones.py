@@ -12,14 +12,15 @@ from celery import Celery
 from celery.utils.log import get_logger
 from celery.worker import state
 
-from sqs import arrivals
-from sqs.message import Message
+from celery_inference.sqs.consumer import signals
+from celery_inference.sqs.consumer.message import Message
 from tasks.store.access import store_of
 from tasks.store.protocol import StoreUnavailable
 
 logger = get_logger(__name__)
 
-WAIT_SECONDS = 0.25  # less than a worker that stops waits for late answers: sqs.receiving.LATE_ANSWER_SECONDS
+# Less than a worker that stops waits for late answers: celery_inference.sqs.consumer.receiver.LATE_ANSWER_SECONDS.
+WAIT_SECONDS = 0.25
 
 Read = Callable[[Collection[str]], Collection[str]]  # of request ids, those that were revoked; may block
 
@@ -92,7 +93,7 @@ def obey_tombstones(app: Celery) -> None:
         return () if store is None else store.cancelled(ids)
 
     _here = Tombstones(read)
-    arrivals.LOOKS.append(_here.look)
+    signals.LOOKS.append(_here.look)
 
 
 def take_unread(task_id: str) -> bool:

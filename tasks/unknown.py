@@ -8,7 +8,8 @@ from celery.exceptions import NotRegistered
 from celery.signals import task_unknown
 from celery.utils.log import get_logger
 
-from sqs.dead_letters import Reason, explain
+from celery_inference.sqs.consumer.deliveries import explain
+from celery_inference.sqs.messages.reason import Reason
 from tasks.aside import ASIDE
 from tasks.ending import store_failure
 

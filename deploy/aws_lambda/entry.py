@@ -10,7 +10,7 @@ from deploy.aws_lambda.handler import Handler
 from tasks.celery import app
 from tasks.event_worker import EventWorker
 
-for name in ("celery", "models", "sqs"):  # the root logger is the runtime's, and shows warnings alone
+for name in ("celery", "models", "celery_inference"):  # the root logger is the runtime's, and shows warnings alone
     logging.getLogger(name).setLevel(logging.INFO)
 worker = EventWorker(app, "lambda")
 worker.start()

@@ -7,8 +7,8 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqs.deliveries import Delivery, from_answer
-from sqs.leases import lease_end
+from celery_inference.sqs.consumer.leases import lease_end
+from celery_inference.sqs.messages.delivery import Delivery, from_answer
 
 
 class EventError(ValueError):

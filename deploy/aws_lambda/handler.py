@@ -26,7 +26,8 @@ class Handler:
         docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html, "ReportBatchItemFailures": what is named
         becomes visible when its visibility timeout ends, which was changed to the delay that its fate asks for.
 
-        Raises EventError for an event of something else, and errors of `sqs.errors` when SQS cannot be asked.
+        Raises EventError for an event of something else, and errors of `celery_inference.sqs.errors` when SQS cannot
+        be asked.
         """
         seconds = context.get_remaining_time_in_millis() / 1000 - RETURN_SECONDS
         deliveries = deliveries_of(event, lease_seconds=self._lease_seconds, url_of=self._worker.queue_url)

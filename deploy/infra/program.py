@@ -4,6 +4,7 @@ from typing import Any
 
 import pulumi
 
+from celery_inference.sqs.lanes import DEFAULT_TAGS, INFERENCE, LAMBDA, LANES
 from deploy.infra.access import CLAIMS_PREFIX, Access, Role
 from deploy.infra.alarms import LaneAlarms, NobodyWorks
 from deploy.infra.fleet import GpuFleet
@@ -11,7 +12,6 @@ from deploy.infra.function import Function
 from deploy.infra.queues import LaneQueues, as_configured
 from deploy.infra.settings import Settings
 from deploy.infra.storage import Storage
-from sqs.lanes import DEFAULT_TAGS, INFERENCE, LAMBDA, LANES
 
 NAME = "ml-inference"
 BROADCAST_PREFIX = "celery-broadcast"  # CELERY_BROADCAST's default

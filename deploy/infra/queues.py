@@ -5,12 +5,12 @@ from dataclasses import replace
 import pulumi
 import pulumi_aws as aws
 
+from celery_inference.sqs.lanes import Lane
 from deploy.infra.settings import Settings
-from sqs.lanes import Lane
 
 
 def as_configured(lane: Lane, settings: Settings) -> Lane:
-    """The lane as `sqs/lanes.py` declares it, with what a stack may change."""
+    """The lane as `celery_inference/sqs/lanes.py` declares it, with what a stack may change."""
     queues = settings.queues
     visibility_timeout_seconds, max_receive_count = queues.visibility_timeout_seconds, queues.max_receive_count
     if lane.consumer == "lambda":

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sqs import limits
-from sqs.lanes import INFERENCE, LAMBDA
+from celery_inference.sqs import limits
+from celery_inference.sqs.lanes import INFERENCE, LAMBDA
 
 Arn = Annotated[str, Field(pattern=r"^arn:aws[\w-]*:[\w-]+:[\w-]*:\d*:.+$")]
 EndpointName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")]
@@ -35,7 +35,8 @@ class _Part(BaseModel):
 
 
 class Queues(_Part):
-    """What all lanes share. The defaults are the declared lane's own (`sqs/lanes.py`): a stack that changes one differs
+    """What all lanes share. The defaults are the declared lane's own (`celery_inference/sqs/lanes.py`): a stack that
+    changes one differs
     from the code, and `celery -A tasks queues check` says so.
 
     `time_limit_seconds` is how long a receiver that does not renew its leases may take for one message; workers do.

@@ -28,8 +28,8 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
+from celery_inference.sqs.errors import is_passing
 from deploy.sagemaker.wire import JSON
-from sqs.errors import is_passing
 
 MAX_BODY_BYTES = 6_000_000  # docs.aws.amazon.com/general/latest/gr/sagemaker.html: 6 MB a real-time invocation
 MAX_ASYNC_BODY_BYTES = 1_000_000_000  # docs.aws.amazon.com/sagemaker/latest/dg/async-inference.html: 1 GB

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sqs.depths import read_depths
-from sqs.errors import QueueMissingError, SqsError
-from sqs.lanes import Lane
+from celery_inference.sqs.errors import QueueMissingError, SqsError
+from celery_inference.sqs.lanes import Lane
+from celery_inference.sqs.queues.depths import read_depths
 from tasks.autoscale.fleets import Fleet, FleetError
 from tasks.autoscale.policy import Policy, Reading
 from tasks.stop_flag import StopFlag

@@ -7,8 +7,8 @@ from typing import Any
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sqs.client import make_client
-from sqs.errors import SqsError
+from celery_inference.sqs.api.client_factory import make_client
+from celery_inference.sqs.errors import SqsError
 
 
 def client_of(context: click.Context) -> Any:

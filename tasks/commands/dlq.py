@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from sqs.letter_index import Group, Selection
+from celery_inference.sqs.dead_letters.index import Group, Selection
 from tasks.commands.dlq_files import export, import_
 from tasks.commands.dlq_replay import replay
 from tasks.commands.dlq_selection import (

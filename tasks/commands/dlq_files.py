@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from sqs.letter_file import Exporter, Importer, LetterFileError
-from sqs.letter_index import Selection
+from celery_inference.sqs.dead_letters.export_import import Exporter, Importer, LetterFileError
+from celery_inference.sqs.dead_letters.index import Selection
 from tasks.commands.dlq_selection import (
     Interrupted,
     as_json_option,

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
+from celery_inference.sqs.claim_check.stores import redeemed
+from celery_inference.sqs.dead_letters.letter import DeadLetter
+from celery_inference.sqs.errors import ClaimStoreError, UndecodableError
+from celery_inference.sqs.messages import envelope
+from celery_inference.sqs.messages.validation import check_payload
 from models.engine import Engine
 from models.errors import ModelsError
 from models.inputs import check, is_many
-from sqs import envelope
-from sqs.claim_stores import redeemed
-from sqs.dead_letters import DeadLetter
-from sqs.errors import ClaimStoreError, UndecodableError
-from sqs.protocol import check_payload
 from tasks.claimed import redeemed_now
 from tasks.commands.dlq_selection import as_json_option, lane_option, queue_of, the_letter, troubles
 from tasks.engines import devices

@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from sqs.dead_letter_queue import DeadLetterQueue
-from sqs.lanes import lane_named
-from sqs.letter_index import Progress, Selection, State
-from sqs.letter_work import Target
+from celery_inference.sqs.dead_letters.entry import State
+from celery_inference.sqs.dead_letters.index import Progress, Selection
+from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
+from celery_inference.sqs.dead_letters.redrive import Target
+from celery_inference.sqs.lanes import lane_named
 from tasks.commands.dlq_selection import (
     Interrupted,
     as_json_option,

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from sqs.depths import read_depths
-from sqs.lanes import lane_named
+from celery_inference.sqs.lanes import lane_named
+from celery_inference.sqs.queues.depths import read_depths
 from tasks.commands.client import client_of, one_sentence
 from tasks.commands.dlq_selection import as_json_option, since, troubles
 from tasks.letters import index, lanes_of

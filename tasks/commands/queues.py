@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
-from sqs import queues as sqs_queues
-from sqs.depths import read_depths
-from sqs.lanes import LANES
+from celery_inference.sqs.lanes import LANES
+from celery_inference.sqs.queues import check as queue_check
+from celery_inference.sqs.queues import provisioning
+from celery_inference.sqs.queues.depths import read_depths
 from tasks.commands.client import client_of, one_sentence
 
 
@@ -22,7 +23,7 @@ def create(context: Any) -> None:
     with one_sentence():
         client = client_of(context)
         for lane in LANES:
-            sqs_queues.create(client, lane)
+            provisioning.create(client, lane)
             click.echo(f"{lane.queue.name}: ready, dead letters go to {lane.dead_letter_queue.name}")
 
 
@@ -32,7 +33,7 @@ def check(context: Any) -> None:
     """Print each difference between the queues and their declaration; status 1 if there is one."""
     with one_sentence():
         client = client_of(context)
-        differences = [difference for lane in LANES for difference in sqs_queues.check(client, lane)]
+        differences = [difference for lane in LANES for difference in queue_check.check(client, lane)]
     for difference in differences:
         click.echo(str(difference))
     if differences:

@@ -14,7 +14,7 @@ from celery import bootsteps
 from celery.utils.log import get_logger
 from celery.worker import state
 
-from sqs.faultlog import FaultLog
+from celery_inference.sqs.api.fault_log import FaultLog
 from tasks.hosts.ec2 import Ec2Host
 from tasks.hosts.ecs import EcsHost
 from tasks.hosts.host import Host, HostError, Shield

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from sqs.letter_index import LetterIndex
+from celery_inference.sqs.dead_letters.index import LetterIndex
 from tasks.store.protocol import Store
 
 

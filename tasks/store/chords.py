@@ -8,7 +8,7 @@ from celery.result import GroupResult, allow_join_result
 from celery.utils.log import get_logger
 from kombu.exceptions import OperationalError
 
-from sqs.errors import SqsError
+from celery_inference.sqs.errors import SqsError
 from tasks.store.protocol import Chord, Store, StoreUnavailable
 
 logger = get_logger(__name__)

@@ -6,8 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqs.dead_letters import Cause
-from sqs.letter_index import GONE, Entry, Group, Marking, Page, Selection, State, Stop
+from celery_inference.sqs.dead_letters.entry import GONE, Entry, State
+from celery_inference.sqs.dead_letters.index import Group, Marking, Page, Selection, Stop
+from celery_inference.sqs.messages.reason import Cause
 from tasks.store.sqlite import SQLiteStore
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(Entry))
@@ -24,7 +25,7 @@ _ANY = "(SELECT value FROM json_each(?))"
 
 
 class SQLiteLetters:
-    """See sqs.letter_index.LetterIndex for what each method promises."""
+    """See celery_inference.sqs.dead_letters.index.LetterIndex for what each method promises."""
 
     look_seconds = 2.0
 

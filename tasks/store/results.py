@@ -10,8 +10,8 @@ from celery.exceptions import Reject
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.states import PENDING, READY_STATES
 
-from sqs.brake import BRAKE
-from sqs.letter_index import LetterIndex
+from celery_inference.sqs.consumer.pause import BRAKE
+from celery_inference.sqs.dead_letters.index import LetterIndex
 from tasks.store.chords import ChordParts
 from tasks.store.encoding import as_bytes, encoded
 from tasks.store.protocol import StoreUnavailable

@@ -14,10 +14,10 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
+from celery_inference.sqs.api.client_factory import make_client
+from celery_inference.sqs.lanes import LANES
+from celery_inference.sqs.queues.provisioning import create
 from demo.stack import Stack
-from sqs.client import make_client
-from sqs.lanes import LANES
-from sqs.queues import create
 from tests.browser.chromium import chromium, keep_screenshot
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

@@ -19,11 +19,11 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
+from celery_inference.sqs.api.client_factory import make_client
+from celery_inference.sqs.lanes import INFERENCE, LANES
+from celery_inference.sqs.messages.reason import REASON_ATTRIBUTE, Cause, Reason
+from celery_inference.sqs.queues.provisioning import create
 from demo.stack import Stack
-from sqs.client import make_client
-from sqs.dead_letters import REASON_ATTRIBUTE, Cause, Reason
-from sqs.lanes import INFERENCE, LANES
-from sqs.queues import create
 from tests.browser.chromium import chromium, keep_screenshot
 from tests.support.client import client_of
 from tests.support.letters import body_of, reason
@@ -54,7 +54,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def _all(lane: str) -> Any:
-    from sqs.letter_index import Selection
+    from celery_inference.sqs.dead_letters.index import Selection
 
     return Selection(lane=lane)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from celery_inference.sqs.dead_letters import scan
+from celery_inference.sqs.dead_letters.index import Selection
+from celery_inference.sqs.messages.reason import mark_of
 from celery_inference.sqs_local.child_process import LocalServer
-from sqs import looking
-from sqs.dead_letters import mark_of
-from sqs.letter_index import Selection
 from tests.support.letters import body_of, office, reason
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ def server() -> Iterator[LocalServer]:
 def test_a_redrive_that_is_killed_loses_nothing_and_opens_one_generation(
     server: LocalServer, tmp_path: Path, lane: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looking, "END_WAIT_SECONDS", 0)
+    monkeypatch.setattr(scan, "END_WAIT_SECONDS", 0)
     desk = office(server.endpoint_url, tmp_path, lane)
     for number in range(LETTERS):
         desk.send(body_of(f"r{number}"), reason(group="g"))

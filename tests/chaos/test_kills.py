@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from celery.result import AsyncResult
 
+from celery_inference.sqs.api.client_factory import make_client
+from celery_inference.sqs.lanes import INFERENCE
+from celery_inference.sqs.queues.depths import read_depths
 from demo.processes import Process
 from demo.stack import Stack
-from sqs.client import make_client
-from sqs.depths import read_depths
-from sqs.lanes import INFERENCE
 from tasks import feature_extraction
 from tests.support.client import client_of
 from tests.support.device_processes import device_processes

@@ -21,13 +21,15 @@ import pytest
 from celery.result import AsyncResult
 from celery.states import READY_STATES
 
+from celery_inference.sqs.api.client_factory import make_client
+from celery_inference.sqs.dead_letters.entry import Entry, requested
+from celery_inference.sqs.dead_letters.index import Selection
+from celery_inference.sqs.dead_letters.letter import peek
+from celery_inference.sqs.lanes import GENERAL, INFERENCE
+from celery_inference.sqs.messages.reason import Cause
+from celery_inference.sqs.queues.depths import read_depths
 from demo.processes import Process
 from demo.stack import Stack
-from sqs.client import make_client
-from sqs.dead_letters import Cause, peek
-from sqs.depths import read_depths
-from sqs.lanes import GENERAL, INFERENCE
-from sqs.letter_index import Entry, Selection, requested
 from tasks import app, feature_extraction
 from tasks.store.access import index_of
 from tasks.store.protocol import StoreUnavailable

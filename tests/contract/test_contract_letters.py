@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from sqs.dead_letters import Cause, DeadLetter
-from sqs.lanes import Lane
-from sqs.letter_index import Entry, LetterIndex, Marking, Selection, State, Stop
+from celery_inference.sqs.dead_letters.entry import Entry, State
+from celery_inference.sqs.dead_letters.index import LetterIndex, Marking, Selection, Stop
+from celery_inference.sqs.dead_letters.letter import DeadLetter
+from celery_inference.sqs.lanes import Lane
+from celery_inference.sqs.messages.reason import Cause
 from tests.support.letters import body_of, lane_named, reason
 from tests.support.stores import backend, index, make, moto
 

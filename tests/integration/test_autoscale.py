@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 from moto import mock_aws
 
+from celery_inference.sqs.api.client_factory import make_client
+from celery_inference.sqs.errors import QueueMissingError
+from celery_inference.sqs.lanes import LANES
+from celery_inference.sqs.queues.provisioning import create
 from celery_inference.sqs_local.child_process import LocalServer
-from sqs.client import make_client
-from sqs.errors import QueueMissingError
-from sqs.lanes import LANES
-from sqs.queues import create
 from tasks import app
 from tasks.autoscale.fleets import AutoScalingGroup, EcsService, FleetError, KubernetesDeployment, Size, fleet_of
 from tasks.autoscale.policy import Goal, Policy

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from sqs import queues
-from sqs.broadcast.member import leave_all
-from sqs.errors import BroadcastOffError
+from celery_inference.sqs.broadcast.node import leave_all
+from celery_inference.sqs.errors import BroadcastOffError
+from celery_inference.sqs.queues import provisioning
 from tests.support import transport_app as program
 from tests.support.transport_rig import ROOT, Rig, rig_in
 
@@ -28,7 +28,7 @@ PREFIX = "bc"
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Rig]:
     with rig_in(tmp_path) as rig:
-        queues.create(rig.client, rig.lane)
+        provisioning.create(rig.client, rig.lane)
         yield rig
         leave_all()
 
@@ -38,7 +38,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """Two workers, w0@test and w1@test."""
     with rig_in(tmp_path_factory.mktemp("pair")) as rig:
         for lane in rig.lanes[:2]:
-            queues.create(rig.client, lane)
+            provisioning.create(rig.client, lane)
         for _ in range(2):
             rig.worker(broadcast_prefix=PREFIX)
         rig.until(lambda: len(own_queues(rig)) == 2)

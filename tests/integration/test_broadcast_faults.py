@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
+from celery_inference.sqs.api.clients import Account, Endpoint
+from celery_inference.sqs.broadcast import queue_names
+from celery_inference.sqs.broadcast.inbox import Inbox
+from celery_inference.sqs.broadcast.node import Member, leave_all
+from celery_inference.sqs.broadcast.queue_gc import Timing
+from celery_inference.sqs.broadcast.queue_names import Kind
+from celery_inference.sqs.errors import UnavailableError
+from celery_inference.sqs.queues import provisioning
 from celery_inference.sqs_local.child_process import LocalServer
-from sqs import queues
-from sqs.account import Account, Endpoint
-from sqs.broadcast import names
-from sqs.broadcast.inbox import Inbox
-from sqs.broadcast.member import Member, leave_all
-from sqs.broadcast.names import Kind
-from sqs.broadcast.upkeep import Timing
-from sqs.errors import UnavailableError
 from tests.support import transport_app as program
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.transport_rig import Rig, rig_in
@@ -32,7 +32,7 @@ QUICK = Timing(renew=1.0, slack=6.0, retry=0.2, watch=1.0)
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     with rig_in(tmp_path) as rig:
-        queues.create(rig.client, rig.lane)
+        provisioning.create(rig.client, rig.lane)
         yield rig
         leave_all()
 
@@ -57,9 +57,8 @@ def member(endpoint: str, ending: ExitStack, timing: Timing = QUICK) -> Member:
 
 
 def inbox_of(queue: str) -> tuple[Inbox, Any]:
-    import queue as queues
 
-    ready: Any = queues.SimpleQueue()
+    ready: Any = provisioning.SimpleQueue()
     return Inbox(queue, None, ready), ready
 
 
@@ -185,7 +184,7 @@ def test_a_member_alone_with_the_dead_sweeps_them_all(endpoint: str) -> None:
         client = alone._account.client
         for _ in range(12):
             for kind in Kind:
-                client.create_queue(QueueName=names.new_name(PREFIX, kind))
+                client.create_queue(QueueName=queue_names.new_name(PREFIX, kind))
         client.create_queue(QueueName=f"{PREFIX}-control-not-ours")
         alone.open_control("w@alive", inbox_of("w@alive.celery.pidbox")[0])
         wait_until(lambda: len(own_queues(client)) == 2, "its own and the foreign one stay")
@@ -223,7 +222,7 @@ def test_a_worker_that_could_not_be_told_is_told_at_the_next_look(
         def away_at_first(names: list[str], message: dict[str, Any]) -> int:
             monkeypatch.setattr(watcher, "_send_all", send)
             tried.set()
-            raise UnavailableError("SendMessage", names[0], "away")
+            raise UnavailableError("SendMessage", queue_names[0], "away")
 
         monkeypatch.setattr(watcher, "_send_all", away_at_first)
         watcher.open_events(inbox_of("celeryev.test")[0])

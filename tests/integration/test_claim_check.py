@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from kombu.exceptions import OperationalError
 
-from sqs import claim_check, claim_stores, dead_letters, queues
-from sqs.errors import ClaimStoreError, MessageTooLargeError, OptionError
+from celery_inference.sqs.claim_check import claim_check, stores
+from celery_inference.sqs.claim_check.memory_budget import Room
+from celery_inference.sqs.dead_letters import letter as dead_letters_letter
+from celery_inference.sqs.errors import ClaimStoreError, MessageTooLargeError, OptionError
+from celery_inference.sqs.queues import provisioning
 from tests.support import transport_app as program
 from tests.support.kept import Kept, bucket, folder_in
 from tests.support.transport_rig import Rig, rig_in
@@ -32,7 +35,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     with rig_in(tmp_path) as rig:
-        queues.create(rig.client, rig.lane)
+        provisioning.create(rig.client, rig.lane)
         yield rig
 
 
@@ -55,7 +58,7 @@ def take(app: Any) -> Any:
 
 def why(rig: Rig) -> list[str]:
     rig.until(lambda: rig.depth(dead=True).total)
-    return [str(letter.reason and letter.reason.message) for letter in dead_letters.peek(rig.client, rig.lane)]
+    return [str(letter.reason and letter.reason.message) for letter in dead_letters_letter.peek(rig.client, rig.lane)]
 
 
 def test_what_fits_into_no_message_travels_by_claim_and_goes_when_its_work_is_done(rig: Rig, kept: Kept) -> None:
@@ -174,13 +177,13 @@ def test_a_payload_and_its_name_are_on_the_disk_before_it_counts_as_kept(
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", synced)
-    claim_stores.FolderStore(tmp_path).put("0" * 32, b"good")
+    stores.FolderStore(tmp_path).put("0" * 32, b"good")
     assert steps == [("file", False), ("folder", True)], "each, and whether the payload had its name by then"
 
 
 def test_no_link_in_the_folder_is_followed(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
-    store = claim_stores.FolderStore(tmp_path / "claims")
+    store = stores.FolderStore(tmp_path / "claims")
     store.put("0" * 32, b"good")
     (tmp_path / "claims" / ("1" * 32)).symlink_to(tmp_path / "secret")
     with pytest.raises(ClaimStoreError):
@@ -218,10 +221,10 @@ def test_a_payload_larger_than_any_worker_takes_is_refused_when_it_is_sent(
 
 
 def test_a_folder_forgets_what_nobody_can_ask_for_any_more(tmp_path: Path) -> None:
-    store = claim_stores.FolderStore(tmp_path)
+    store = stores.FolderStore(tmp_path)
     for key in ("0" * 32, "1" * 32):
         (tmp_path / key).write_bytes(b"x")
-    old = time.time() - claim_stores.KEEP_SECONDS - 60
+    old = time.time() - stores.KEEP_SECONDS - 60
     os.utime(tmp_path / ("0" * 32), (old, old))
     store.put("2" * 32, b"x")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["1" * 32, "2" * 32]
@@ -230,11 +233,11 @@ def test_a_folder_forgets_what_nobody_can_ask_for_any_more(tmp_path: Path) -> No
 @pytest.mark.parametrize("url", ["file:relative", "file://host/folder", "file:///", "s3://", "http://host/x", "x", ""])
 def test_a_store_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(OptionError, match="is neither file:///FOLDER nor s3://BUCKET/PREFIX"):
-        claim_stores.store_at(url)
+        stores.store_at(url)
 
 
 def test_payloads_wait_for_room_and_a_large_one_comes_in_alone() -> None:
-    room = claim_check.Room(100)
+    room = Room(100)
     assert room.take(1_000, given_up=lambda: False)
     assert not room.take(1, given_up=lambda: True, look_seconds=0.0)
     room.leave(1_000)

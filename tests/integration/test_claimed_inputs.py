@@ -18,12 +18,13 @@ from kombu.exceptions import OperationalError
 from PIL import Image
 
 import tasks
+from celery_inference.sqs.api.client_factory import make_client
+from celery_inference.sqs.dead_letters.letter import DeadLetter, peek
+from celery_inference.sqs.lanes import BULK, INFERENCE
+from celery_inference.sqs.messages.reason import Cause
+from celery_inference.sqs.queues.depths import read_depths
 from demo.stack import Stack
 from models.errors import InvalidInput
-from sqs.client import make_client
-from sqs.dead_letters import Cause, DeadLetter, peek
-from sqs.depths import read_depths
-from sqs.lanes import BULK, INFERENCE
 from tasks import app, forget, keep
 from tasks.errors import RequestCancelled
 from tasks.store.access import store_of

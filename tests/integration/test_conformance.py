@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from celery_inference.sqs.api.client_factory import make_client
+from celery_inference.sqs.dead_letters.letter import DeadLetter, peek
+from celery_inference.sqs.lanes import BULK, INFERENCE, LAMBDA
+from celery_inference.sqs.messages.reason import Cause
+from celery_inference.sqs.queues.depths import read_depths
 from demo.processes import free_port
 from demo.stack import Stack
-from sqs.client import make_client
-from sqs.dead_letters import Cause, DeadLetter, peek
-from sqs.depths import read_depths
-from sqs.lanes import BULK, INFERENCE, LAMBDA
 from tasks import app, image_classification, keep, text_classification
 from tests.support import samples, tiny_models
 from tests.support.client import client_of

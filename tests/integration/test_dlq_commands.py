@@ -11,10 +11,10 @@ import pytest
 from celery import Celery
 from click.testing import CliRunner, Result
 
+from celery_inference.sqs.dead_letters import scan
+from celery_inference.sqs.dead_letters.index import Selection, Stop
+from celery_inference.sqs.messages.reason import REASON_ATTRIBUTE, Cause
 from celery_inference.sqs_local.child_process import LocalServer
-from sqs import looking
-from sqs.dead_letters import REASON_ATTRIBUTE, Cause
-from sqs.letter_index import Selection, Stop
 from tasks.commands.dlq import dlq
 from tasks.commands.lanes import lanes
 from tests.support.letters import Office, body_of, office, reason
@@ -31,7 +31,7 @@ def server() -> Iterator[LocalServer]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looking, "END_WAIT_SECONDS", 0)  # one server has no others to ask
+    monkeypatch.setattr(scan, "END_WAIT_SECONDS", 0)  # one server has no others to ask
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def command(desk: Office, server: LocalServer) -> Command:
     app = Celery("people", set_as_current=False)
     app.conf.update(
         broker_url=f"sqs://k:s@127.0.0.1:{server.port}//",
-        broker_transport="sqs.transport:Transport",
+        broker_transport="celery_inference.sqs.transport.connection:Transport",
         broker_transport_options={"lanes": (desk.lane, elsewhere), "create_missing_lanes": True},
         result_backend_thread_safe=True,
     )

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
+from celery_inference.sqs.dead_letters import scan
+from celery_inference.sqs.dead_letters.entry import State
+from celery_inference.sqs.dead_letters.index import Marking, Selection
+from celery_inference.sqs.dead_letters.queue import BusyError, DeadLetterQueue
+from celery_inference.sqs.dead_letters.redrive import Target
+from celery_inference.sqs.errors import SqsError
+from celery_inference.sqs.lanes import UnknownLaneError
+from celery_inference.sqs.messages.reason import REASON_ATTRIBUTE, mark_of
 from celery_inference.sqs_local.child_process import LocalServer
-from sqs import looking
-from sqs.dead_letter_queue import BusyError, DeadLetterQueue
-from sqs.dead_letters import REASON_ATTRIBUTE, mark_of
-from sqs.errors import SqsError
-from sqs.lanes import UnknownLaneError
-from sqs.letter_index import Marking, Selection, State
-from sqs.letter_work import Target
 from tests.support.letters import Office, body_of, office, reason
 
 ALL = Selection()
@@ -29,7 +30,7 @@ def server() -> Iterator[LocalServer]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looking, "END_WAIT_SECONDS", 0)  # one server has no others to ask
+    monkeypatch.setattr(scan, "END_WAIT_SECONDS", 0)  # one server has no others to ask
 
 
 @pytest.fixture
@@ -155,7 +156,7 @@ def test_what_was_interrupted_is_ended_by_whoever_comes_next(desk: Office, state
 
 
 def test_what_somebody_else_deleted_leaves_the_index(desk: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sqs.letter_work.YOUNG_SECONDS", 0.0)
+    monkeypatch.setattr("celery_inference.sqs.dead_letters.redrive.YOUNG_SECONDS", 0.0)
     desk.send(body_of("one"), reason())
     list(desk.queue.letters(ALL))
     desk.take(desk.lane.dead_letter_queue.name)
@@ -189,7 +190,7 @@ def test_two_processes_do_not_work_on_the_same_letters(desk: Office) -> None:
 
 
 def test_letters_of_a_killed_look_come_back_and_are_waited_for(desk: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looking, "HOLD_SECONDS", 6)
+    monkeypatch.setattr(scan, "HOLD_SECONDS", 6)
     for number in range(3):
         desk.send(body_of(f"r{number}"), reason())
     list(desk.queue.letters(ALL))
@@ -245,7 +246,7 @@ def test_a_server_that_is_gone_is_an_error_and_not_a_hang(desk: Office, tmp_path
 
 
 def office_without_server(desk: Office) -> DeadLetterQueue:
-    from sqs.account import Account, Endpoint
+    from celery_inference.sqs.api.clients import Account, Endpoint
 
     account = Account(Endpoint("http://127.0.0.1:9", "us-east-1", "k", "s", call_timeout_seconds=0.5))
     return DeadLetterQueue(account, desk.lane, desk.index, lanes=(desk.lane,))

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from celery import Celery, signature
 
+from celery_inference.sqs.dead_letters import scan
+from celery_inference.sqs.dead_letters.entry import State
+from celery_inference.sqs.dead_letters.index import Marking, Selection
+from celery_inference.sqs.messages.reason import Cause, mark_of
 from celery_inference.sqs_local.child_process import LocalServer
 from models.errors import DeviceCrash, InputFailed
-from sqs import looking
-from sqs.dead_letters import Cause, mark_of
-from sqs.letter_index import Marking, Selection, State
 from tasks.store.protocol import Chord, Start
 from tasks.sweep import Sweep, TakeUp
 from tests.support.letters import Office, body_of, office, reason
@@ -28,7 +29,7 @@ def server() -> Iterator[LocalServer]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looking, "END_WAIT_SECONDS", 0)  # one server has no others to ask
+    monkeypatch.setattr(scan, "END_WAIT_SECONDS", 0)  # one server has no others to ask
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def sweep(desk: Office, server: LocalServer) -> Sweep:
     app.conf.update(
         result_backend_thread_safe=True,
         broker_url=f"sqs://k:s@127.0.0.1:{server.port}//",
-        broker_transport="sqs.transport:Transport",
+        broker_transport="celery_inference.sqs.transport.connection:Transport",
         broker_transport_options={"lanes": desk.queue.lanes},
         task_default_queue=desk.lane.name,
     )
@@ -255,7 +256,7 @@ def test_a_message_that_comes_again_and_again_stays_at_last(
 def test_letters_that_somebody_else_took_away_leave_no_ghosts(
     desk: Office, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sqs.letter_work.YOUNG_SECONDS", -1.0)
+    monkeypatch.setattr("celery_inference.sqs.dead_letters.redrive.YOUNG_SECONDS", -1.0)
     for task_id in ("one", "two"):
         desk.send(body_of(task_id), reason())
     sweep.run()

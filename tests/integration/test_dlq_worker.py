@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from celery_inference.sqs.dead_letters import scan
+from celery_inference.sqs.dead_letters.index import Selection
+from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
+from celery_inference.sqs.lanes import GENERAL
 from demo.__main__ import write_catalogue
 from demo.stack import Stack
-from sqs import looking
-from sqs.dead_letter_queue import DeadLetterQueue
-from sqs.lanes import GENERAL
-from sqs.letter_index import Selection
 from tasks.celery import app
 from tasks.commands.dlq import dlq
 from tasks.commands.lanes import lanes
@@ -54,7 +54,7 @@ def stack(mended: Path) -> Iterator[Stack]:
 
 @pytest.fixture
 def queue(stack: Stack, mended: Path, monkeypatch: pytest.MonkeyPatch) -> DeadLetterQueue:
-    monkeypatch.setattr(looking, "END_WAIT_SECONDS", 0)
+    monkeypatch.setattr(scan, "END_WAIT_SECONDS", 0)
     mended.unlink(missing_ok=True)
     return dead_letter_queue(app, GENERAL)
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
+from celery_inference.sqs.api.client_factory import make_client
+from celery_inference.sqs.lanes import LANES
+from celery_inference.sqs.queues.provisioning import create
 from demo.processes import Process, free_port
 from demo.stack import Stack
 from monitor.reading_pace import INTERVAL_SECONDS
-from sqs.client import make_client
-from sqs.lanes import LANES
-from sqs.queues import create
 
 SECONDS = 60
 

@@ -13,10 +13,10 @@ import pytest
 from celery.exceptions import TaskRevokedError
 from celery.result import AsyncResult
 
+from celery_inference.sqs.api.client_factory import make_client
 from demo.__main__ import write_catalogue
 from demo.processes import free_port
 from demo.stack import Stack
-from sqs.client import make_client
 from tasks import feature_extraction
 from tasks.celery import app
 from tests.support.client import client_of

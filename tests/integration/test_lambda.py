@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from celery_inference.sqs.api.client_factory import make_client
+from celery_inference.sqs.dead_letters.index import Stop
+from celery_inference.sqs.lanes import LAMBDA
 from demo.stack import Stack
-from sqs.client import make_client
-from sqs.lanes import LAMBDA
-from sqs.letter_index import Stop
 from tasks import feature_extraction
 from tasks.letters import index
 from tasks.store.access import store_of

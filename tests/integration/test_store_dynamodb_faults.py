@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from celery.app.task import Context
 from kombu.exceptions import EncodeError
 
-from sqs.brake import BRAKE
+from celery_inference.sqs.consumer.pause import BRAKE
 from tasks.store.dynamodb import table, values
 from tasks.store.dynamodb.backend import DynamoDBBackend
 from tasks.store.dynamodb.items import Query

@@ -14,13 +14,14 @@ import pytest
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.exceptions import ChannelError
 
-from sqs import dead_letters, queues
-from sqs.calls import CALLS
-from sqs.deliveries import HELD, call_when_lost, find
-from sqs.errors import MessageTooLargeError, OptionError, RefusedError
-from sqs.lanes import Lane
-from sqs.lanes import Queue as Declared
-from sqs.sending import BulkSendError
+from celery_inference.sqs.api.call_counter import CALLS
+from celery_inference.sqs.consumer.deliveries import HELD, call_when_lost, find
+from celery_inference.sqs.dead_letters import letter as dead_letters_letter
+from celery_inference.sqs.errors import MessageTooLargeError, OptionError, RefusedError
+from celery_inference.sqs.lanes import Lane
+from celery_inference.sqs.lanes import Queue as Declared
+from celery_inference.sqs.producer.bulk_send import BulkSendError
+from celery_inference.sqs.queues import provisioning
 from tests.support import transport_app as program
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.transport_rig import Rig, rig_in
@@ -31,14 +32,14 @@ OPTIONS = {"region": "us-east-1", "wait_time_seconds": 1, "lease_seconds": 30}
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     with rig_in(tmp_path) as rig:
-        queues.create(rig.client, rig.lane)
+        provisioning.create(rig.client, rig.lane)
         yield rig
 
 
 def connect(rig: Rig, port: int | None = None, **options: Any) -> Connection:
     return Connection(
         f"sqs://key:secret@127.0.0.1:{port or rig.port}//",
-        transport="sqs.transport:Transport",
+        transport="celery_inference.sqs.transport.connection:Transport",
         transport_options=OPTIONS | {"lanes": (rig.lane,)} | options,
     )
 
@@ -251,7 +252,7 @@ def test_a_bulk_send_names_each_message_that_was_not_accepted(rig: Rig) -> None:
 
 def test_a_bulk_send_to_two_queues_names_what_one_refused_and_fills_the_other(rig: Rig) -> None:
     other = program.lane("bulk")
-    queues.create(rig.client, other)
+    provisioning.create(rig.client, other)
     url = rig.client.get_queue_url(QueueName="work")["QueueUrl"]
     rig.client.set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": "1024"})
     with connect(rig, lanes=(rig.lane, other)) as connection:
@@ -273,7 +274,7 @@ def test_a_bulk_send_to_two_queues_names_what_one_refused_and_fills_the_other(ri
 def test_what_is_sent_leaves_room_for_a_reason_in_the_dead_letter_queue(rig: Rig) -> None:
     largest = 1_048_576
     large = Lane(Declared("large", max_message_bytes=largest), Declared("large-dlq", max_message_bytes=largest))
-    queues.create(rig.client, large)
+    provisioning.create(rig.client, large)
     with connect(rig, lanes=(large,)) as connection:
         producer = Producer(connection)
         producer.publish("x" * (largest - 6_000), routing_key="large")
@@ -307,7 +308,7 @@ def test_a_callback_that_raises_ends_its_message_and_not_the_loop(rig: Rig) -> N
         publish(connection, "bad", "good")
         with Consumer(connection, Queue("work"), callbacks=[on_message]):
             drain(connection, lambda: got == ["good"] and rig.depth(dead=True).visible == 1)
-    (letter,) = dead_letters.peek(rig.client, rig.lane)
+    (letter,) = dead_letters_letter.peek(rig.client, rig.lane)
     assert letter.reason is not None
     assert letter.reason.error_type == "RefusedByWorker"
 

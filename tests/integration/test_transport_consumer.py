@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from celery.exceptions import NotRegistered
 
-from sqs import dead_letters, queues
+from celery_inference.sqs.dead_letters import letter as dead_letters_letter
+from celery_inference.sqs.messages.reason import REASON_ATTRIBUTE, Reason, mark_of
+from celery_inference.sqs.queues import provisioning
 from tests.support import transport_app as program
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.transport_rig import Rig, rig_in
@@ -18,7 +20,7 @@ from tests.support.transport_rig import Rig, rig_in
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     with rig_in(tmp_path) as rig:
-        queues.create(rig.client, rig.lane)
+        provisioning.create(rig.client, rig.lane)
         yield rig
 
 
@@ -133,7 +135,7 @@ def test_an_unknown_task_is_left_to_newer_workers_and_fails_only_after_the_windo
         assert time.time() - sent >= 13.0
         with pytest.raises(NotRegistered):
             result.get(timeout=10)
-    (letter,) = dead_letters.peek(rig.client, rig.lane)
+    (letter,) = dead_letters_letter.peek(rig.client, rig.lane)
     assert letter.reason is not None
     assert letter.reason.error_type == "UnknownTask"
     assert "from.the.future" in letter.reason.message
@@ -147,7 +149,7 @@ def test_an_unknown_task_sends_its_error_callback_and_is_buried(rig: Rig) -> Non
         callback = app.signature("tell.somebody").set(queue="work")
         app.send_task("from.the.future", queue="work", link_error=callback)
         rig.until(lambda: rig.depth(dead=True).visible == 2)
-    said = {letter.reason.message for letter in dead_letters.peek(rig.client, rig.lane) if letter.reason}
+    said = {letter.reason.message for letter in dead_letters_letter.peek(rig.client, rig.lane) if letter.reason}
     assert said == {"no worker knows the task 'from.the.future'", "no worker knows the task 'tell.somebody'"}
 
 
@@ -196,7 +198,7 @@ def test_a_running_worker_outlives_its_queue(rig: Rig) -> None:
         rig.until(rig.empty)
         rig.client.delete_queue(QueueUrl=rig.client.get_queue_url(QueueName="work")["QueueUrl"])
         rig.until(lambda: "ReceiveMessage work failed" in rig.log())
-        queues.create(rig.client, rig.lane)
+        provisioning.create(rig.client, rig.lane)
         program.note.delay("after")
         rig.until(lambda: len(rig.notes()) == 2)
     assert worker.poll() is None
@@ -218,7 +220,7 @@ def test_an_unknown_task_outlasts_the_receives_that_its_queue_allows(rig: Rig) -
             QueueUrl=url, WaitTimeSeconds=5, MessageAttributeNames=["All"], VisibilityTimeout=0
         ).get("Messages")
     )
-    mark = dead_letters.mark_of(dict(copies[0]["MessageAttributes"]))
+    mark = mark_of(dict(copies[0]["MessageAttributes"]))
     assert mark.returns == 1
     assert sent - 30 < mark.first_sent_at < sent
 
@@ -236,10 +238,10 @@ def test_what_a_newer_version_adds_is_left_alone(rig: Rig) -> None:
     rig.client.send_message(
         QueueUrl=rig.client.get_queue_url(QueueName="work")["QueueUrl"],
         MessageBody=json.dumps(body),
-        MessageAttributes={dead_letters.REASON_ATTRIBUTE: mark},
+        MessageAttributes={REASON_ATTRIBUTE: mark},
     )
     rig.worker()
     rig.until(rig.notes)
     rig.until(rig.empty)
     assert rig.notes()[0].startswith("newer ")
-    assert dead_letters.Reason.from_json('{"error_type": "E", "message": "m", "attempts": 1, "new": 2}').message == "m"
+    assert Reason.from_json('{"error_type": "E", "message": "m", "attempts": 1, "new": 2}').message == "m"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sqs.account import Account, Endpoint
-from sqs.errors import SqsError
+from celery_inference.sqs.api.clients import Account, Endpoint
+from celery_inference.sqs.errors import SqsError
 
 
 @pytest.fixture

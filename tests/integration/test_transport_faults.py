@@ -8,10 +8,17 @@ from pathlib import Path
 import pytest
 from kombu.exceptions import OperationalError
 
-from sqs import queues
-from sqs.account import Endpoint, account_of
-from sqs.errors import DelayRefusedError, DeniedError, MessageTooLargeError, QueueMissingError, UnavailableError
-from sqs.sending import Sender, send_many
+from celery_inference.sqs.api.clients import Endpoint, account_of
+from celery_inference.sqs.errors import (
+    DelayRefusedError,
+    DeniedError,
+    MessageTooLargeError,
+    QueueMissingError,
+    UnavailableError,
+)
+from celery_inference.sqs.producer.bulk_send import send_many
+from celery_inference.sqs.producer.sender import Sender
+from celery_inference.sqs.queues import provisioning
 from tests.support import transport_app as program
 from tests.support.fault_proxy import ANY, Fault, FaultProxy
 from tests.support.transport_rig import Rig, rig_in
@@ -22,7 +29,7 @@ FAST = {"lease_seconds": 4, "wait_time_seconds": 1, "call_timeout_seconds": 1.0,
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     with rig_in(tmp_path) as rig:
-        queues.create(rig.client, rig.lane)
+        provisioning.create(rig.client, rig.lane)
         yield rig
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sqs import queues
+from celery_inference.sqs.queues import provisioning
 from tests.integration.test_transport_bodies import BAD, envelope
 from tests.support import transport_app as program
 from tests.support.transport_rig import Rig, rig_in
@@ -22,7 +22,7 @@ SIGNS = string.ascii_letters + string.digits + string.punctuation + " \n\täöü
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     with rig_in(tmp_path) as rig:
-        queues.create(rig.client, rig.lane)
+        provisioning.create(rig.client, rig.lane)
         yield rig
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from sqs import dead_letters, queues
-from sqs.lanes import Lane
+from celery_inference.sqs.dead_letters import letter as dead_letters_letter
+from celery_inference.sqs.lanes import Lane
+from celery_inference.sqs.queues import provisioning
+from celery_inference.sqs.queues.check import check
 from tests.support import transport_app as program
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.transport_rig import Rig, rig_in
@@ -21,7 +23,7 @@ from tests.support.transport_rig import Rig, rig_in
 def rig(tmp_path: Path) -> Iterator[Rig]:
     with rig_in(tmp_path) as rig:
         for lane in rig.lanes:
-            queues.create(rig.client, lane)
+            provisioning.create(rig.client, lane)
         yield rig
 
 
@@ -30,7 +32,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A server for tests that leave its lanes as declared."""
     with rig_in(tmp_path_factory.mktemp("shared")) as rig:
         for lane in rig.lanes:
-            queues.create(rig.client, lane)
+            provisioning.create(rig.client, lane)
         yield rig
 
 
@@ -74,7 +76,7 @@ def test_a_dead_letter_of_a_fifo_lane_remembers_its_group(rig: Rig) -> None:
         program.note.apply_async(("good",), queue="ordered.fifo", MessageGroupId="g")
     rig.until(lambda: rig.depth(dead=True, lane=fifo(rig)).visible == 1)
     rig.until(lambda: len(rig.notes()) == 2)
-    (letter,) = dead_letters.peek(rig.client, fifo(rig))
+    (letter,) = dead_letters_letter.peek(rig.client, fifo(rig))
     assert letter.reason is not None
     assert letter.reason.group == "g"  # in the dead-letter queue itself letters do not wait for each other
 
@@ -161,10 +163,10 @@ def test_a_countdown_beyond_sqs_s_longest_goes_back_with_the_rest(rig: Rig) -> N
 
 
 def test_the_declared_lane_has_no_difference(shared: Rig) -> None:
-    assert [difference for lane in shared.lanes for difference in queues.check(shared.client, lane)] == []
+    assert [difference for lane in shared.lanes for difference in check(shared.client, lane)] == []
     for lane in shared.lanes:
-        queues.create(shared.client, lane)  # again, which must change nothing
-    assert [difference for lane in shared.lanes for difference in queues.check(shared.client, lane)] == []
+        provisioning.create(shared.client, lane)  # again, which must change nothing
+    assert [difference for lane in shared.lanes for difference in check(shared.client, lane)] == []
 
 
 CHANGES: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -184,16 +186,16 @@ CHANGES: dict[str, tuple[str, dict[str, Any], str]] = {
 def test_a_difference_is_named_with_its_remedy_and_create_mends_it(shared: Rig, change: str) -> None:
     queue, attributes, expected = CHANGES[change]
     shared.client.set_queue_attributes(QueueUrl=url(shared, queue), Attributes=attributes)
-    found = [str(difference) for difference in queues.check(shared.client, shared.lane)]
+    found = [str(difference) for difference in check(shared.client, shared.lane)]
     assert any(expected in text for text in found), found
     assert all("; " in text for text in found)
-    queues.create(shared.client, shared.lane)
-    assert queues.check(shared.client, shared.lane) == []
+    provisioning.create(shared.client, shared.lane)
+    assert check(shared.client, shared.lane) == []
 
 
 @pytest.mark.parametrize("operation", ["SendMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes"])
 def test_a_denied_permission_is_found_without_receiving(shared: Rig, operation: str) -> None:
-    from sqs.client import make_client
+    from celery_inference.sqs.api.client_factory import make_client
 
     before = shared.depth().visible
     shared.client.send_message(QueueUrl=url(shared, "work"), MessageBody="x")
@@ -202,7 +204,7 @@ def test_a_denied_permission_is_found_without_receiving(shared: Rig, operation: 
         client = make_client(
             endpoint_url=f"http://127.0.0.1:{proxy.port}", region="us-east-1", access_key="k", secret_key="s"
         )
-        found = queues.check(client, shared.lane)
+        found = check(client, shared.lane)
         assert proxy.requests["ReceiveMessage"] == 0
     assert any(each.what == f"permission sqs:{operation}" and each.fatal for each in found)
     assert shared.depth().visible == before + 1
@@ -211,7 +213,7 @@ def test_a_denied_permission_is_found_without_receiving(shared: Rig, operation: 
 def test_peeking_gives_back_what_it_saw(shared: Rig) -> None:
     for number in range(13):
         shared.client.send_message(QueueUrl=url(shared, "work-dlq"), MessageBody=f"letter {number}")
-    letters = dead_letters.peek(shared.client, shared.lane, limit=50)
+    letters = dead_letters_letter.peek(shared.client, shared.lane, limit=50)
     assert {letter.body for letter in letters} == {f"letter {number}" for number in range(13)}
     assert all(letter.reason is None and letter.sent_at > time.time() - 60 for letter in letters)
     shared.until(lambda: shared.depth(dead=True).visible == 13, 5)
@@ -219,7 +221,7 @@ def test_peeking_gives_back_what_it_saw(shared: Rig) -> None:
 
 def test_a_missing_queue_is_a_fatal_difference(shared: Rig) -> None:
     lane = program.lane("nowhere")
-    found = queues.check(shared.client, lane)
+    found = check(shared.client, lane)
     assert [(each.queue, each.found, each.fatal) for each in found] == [
         ("nowhere-dlq", "missing", True),
         ("nowhere", "missing", True),

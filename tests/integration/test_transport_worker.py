@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sqs import dead_letters, depths, queues
+from celery_inference.sqs.dead_letters import letter as dead_letters_letter
+from celery_inference.sqs.queues import depths, provisioning
+from celery_inference.sqs.queues.check import check
 from tests.support import transport_app as program
 from tests.support.fault_proxy import ANY, Fault, FaultProxy
 from tests.support.transport_rig import Rig, rig_in
@@ -17,7 +19,7 @@ from tests.support.transport_rig import Rig, rig_in
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Rig]:
     with rig_in(tmp_path) as rig:
-        queues.create(rig.client, rig.lane)
+        provisioning.create(rig.client, rig.lane)
         yield rig
 
 
@@ -61,7 +63,7 @@ def test_a_rejected_task_is_buried_byte_for_byte_with_its_reason(fresh: Rig) -> 
         result = program.fail.apply_async(("broken",), message_attributes=attribute)
     fresh.until(lambda: fresh.depth(dead=True).visible == 1)
     fresh.until(fresh.empty)
-    (letter,) = dead_letters.peek(fresh.client, fresh.lane)
+    (letter,) = dead_letters_letter.peek(fresh.client, fresh.lane)
     reason = letter.reason
     assert reason is not None
     assert (reason.error_type, reason.message, reason.attempts) == ("ValueError", "broken", 1)
@@ -159,7 +161,7 @@ def test_a_second_signal_ends_at_once_and_releases(fresh: Rig) -> None:
 
 def test_ten_slots_ask_for_ten_and_deletes_go_by_ten(fresh: Rig) -> None:
     for lane in fresh.lanes:
-        queues.create(fresh.client, lane)
+        provisioning.create(fresh.client, lane)
     with fresh.app() as app, app.producer_or_acquire() as producer, producer.batch():
         for _ in range(400):
             program.noop.apply_async(producer=producer, retry=False)
@@ -233,4 +235,4 @@ def test_a_missing_declared_lane_is_made_whole(tmp_path: Path) -> None:
         assert all(depth.missing for depth in depths.read_depths(bare.client, [bare.lane]))
         program.note.delay("first")
         assert not any(depth.missing for depth in depths.read_depths(bare.client, [bare.lane]))
-        assert queues.check(bare.client, bare.lane) == []
+        assert check(bare.client, bare.lane) == []

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import psutil
 
+from celery_inference.sqs.api.client_factory import make_client
+from celery_inference.sqs.lanes import GENERAL, INFERENCE, LANES
+from celery_inference.sqs.queues.depths import read_depths
 from demo.stack import Stack
-from sqs.client import make_client
-from sqs.depths import read_depths
-from sqs.lanes import GENERAL, INFERENCE, LANES
 from tasks import feature_extraction
 from tests.support.client import client_of
 

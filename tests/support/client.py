@@ -6,8 +6,8 @@ from typing import Any
 
 from celery import Celery
 
+from celery_inference.sqs.broadcast.node import leave_all
 from demo.stack import Stack
-from sqs.broadcast.member import leave_all
 from tasks.celery import app
 
 

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import boto3
 from moto.server import ThreadedMotoServer
 
-from sqs import claim_stores
+from celery_inference.sqs.claim_check import stores
 
 
 @dataclass
@@ -113,7 +113,7 @@ def bucket() -> Iterator[Kept]:
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     with patch.dict(os.environ, environment):
-        claim_stores.store_at.cache_clear()
+        stores.store_at.cache_clear()
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="claims")
         url = "s3://claims/requests"
@@ -122,5 +122,5 @@ def bucket() -> Iterator[Kept]:
         for key in list(kept.keys()):
             kept.forget(key)
         s3.delete_bucket(Bucket="claims")
-        claim_stores.store_at.cache_clear()
+        stores.store_at.cache_clear()
     kept.server.stop()

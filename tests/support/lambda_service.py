@@ -19,8 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
+from celery_inference.sqs.api.client_factory import make_client
 from demo.processes import Process
-from sqs.client import make_client
 
 API = "/2018-06-01/runtime"
 HANDLER = "deploy.aws_lambda.entry.handle"

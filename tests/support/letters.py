@@ -9,12 +9,12 @@ from typing import Any
 
 from celery import Celery
 
-from sqs import queues
-from sqs.account import Account, Endpoint
-from sqs.dead_letter_queue import DeadLetterQueue
-from sqs.dead_letters import REASON_ATTRIBUTE, Cause, Reason
-from sqs.lanes import Lane, Queue
-from sqs.letter_index import LetterIndex
+from celery_inference.sqs.api.clients import Account, Endpoint
+from celery_inference.sqs.dead_letters.index import LetterIndex
+from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
+from celery_inference.sqs.lanes import Lane, Queue
+from celery_inference.sqs.messages.reason import REASON_ATTRIBUTE, Cause, Reason
+from celery_inference.sqs.queues import provisioning
 from tasks.store.backend import SQLiteBackend
 from tasks.store.letters import SQLiteLetters
 
@@ -97,7 +97,7 @@ def office(endpoint_url: str, folder: Path, name: str | None = None) -> Office:
     """A lane with queues of its own, and an index in this folder."""
     lane = lane_named(name or f"lane{next(_numbers)}")
     account = Account(Endpoint(url=endpoint_url, region="us-east-1", access_key="k", secret_key="s"))
-    queues.create(account.client, lane)
+    provisioning.create(account.client, lane)
     app = Celery("letters", set_as_current=False)
     app.conf.update(result_serializer="json", accept_content=["json"])
     backend = SQLiteBackend(app=app, url=f"sqlite:///{folder / 'results.sqlite'}")

@@ -16,7 +16,7 @@ from celery import Celery
 from celery.concurrency.thread import TaskPool
 from celery.signals import worker_init
 
-from sqs.lanes import Lane, Queue
+from celery_inference.sqs.lanes import Lane, Queue
 from tasks import delivery
 from tasks.request import DeliveryRequest
 from tasks.store.dynamodb.store import DynamoDBStore
@@ -38,7 +38,7 @@ app.loader.override_backends = {
 }
 app.conf.update(
     broker_url=os.environ.get("OUTCOME_BROKER", "sqs://key:secret@127.0.0.1:9324//"),
-    broker_transport="sqs.transport:Transport",
+    broker_transport="celery_inference.sqs.transport.connection:Transport",
     broker_transport_options={
         "region": "us-east-1",
         "lanes": (LANE,),

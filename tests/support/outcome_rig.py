@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from celery_inference.sqs.queues import provisioning
+from celery_inference.sqs.queues.depths import read_depths
 from celery_inference.sqs_local.child_process import LocalServer
 from demo.processes import Process
-from sqs import queues
-from sqs.depths import read_depths
 from tests.support import outcome_app as program
 
 SECONDS = 60
@@ -72,7 +72,7 @@ def started(folder: Path) -> Iterator[Rig]:
         for name in ("broker_read_url", "broker_write_url"):
             app.conf[name] = rig.broker
         rig.keep_in(rig.store)
-        queues.create(app.connection_for_read().transport.account.client, program.LANE)
+        provisioning.create(app.connection_for_read().transport.account.client, program.LANE)
         with rig.ending:
             yield rig
 

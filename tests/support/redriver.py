@@ -11,18 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqs import dead_letter_queue, letter_work, looking
-from sqs.letter_index import Selection
-from sqs.looking import Look
+from celery_inference.sqs.dead_letters import queue, redrive, scan
+from celery_inference.sqs.dead_letters.index import Selection
+from celery_inference.sqs.dead_letters.scan import Look
 from tests.support.letters import office
 
 CHANCE = 0.04  # of a kill, before and after each step
 WORST = "after send"  # where copies have left and nobody has written so
 
 # So that what a killed process held comes back while the test waits.
-looking.HOLD_SECONDS = 2
-looking.END_WAIT_SECONDS = 0
-dead_letter_queue.LEASE_SECONDS = 1.0
+scan.HOLD_SECONDS = 2
+scan.END_WAIT_SECONDS = 0
+queue.LEASE_SECONDS = 1.0
 
 
 def main(endpoint_url: str, folder: str, lane: str, seed: str) -> None:
@@ -46,7 +46,7 @@ def main(endpoint_url: str, folder: str, lane: str, seed: str) -> None:
     index: Any = desk.index
     index.open_generations = mortal("open_generations", index.open_generations)
     index.mark = mortal("mark", index.mark)
-    letter_work.send_many = mortal("send", letter_work.send_many)  # type: ignore[attr-defined]
+    redrive.send_many = mortal("send", redrive.send_many)  # type: ignore[attr-defined]
     Look.delete = mortal("delete", Look.delete)  # type: ignore[method-assign]
     progress = desk.queue.redrive(Selection())
     print(f"done {progress.done} {progress.skipped}", flush=True)

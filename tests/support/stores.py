@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from sqs.letter_index import LetterIndex
+from celery_inference.sqs.dead_letters.index import LetterIndex
 from tasks.store.backend import SQLiteBackend
 from tasks.store.dynamodb.backend import DynamoDBBackend
 from tasks.store.protocol import Store

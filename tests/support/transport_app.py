@@ -20,8 +20,10 @@ from celery.signals import worker_shutting_down
 from celery.worker import state
 from celery.worker.request import Request
 
-from sqs import backoff, dead_letters, transport
-from sqs.lanes import Lane, Queue
+from celery_inference.sqs.consumer.deliveries import explain, release_after
+from celery_inference.sqs.lanes import Lane, Queue
+from celery_inference.sqs.messages.reason import Reason
+from celery_inference.sqs.transport import connection
 from tasks import cold_shutdown
 from tasks.aside import ASIDE
 
@@ -83,7 +85,7 @@ app.conf.update(
     task_publish_retry_policy={"max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2},
 )
 if not STOCK:
-    app.conf.broker_transport = "sqs.transport:Transport"
+    app.conf.broker_transport = "celery_inference.sqs.transport.connection:Transport"
     if os.environ.get("TRANSPORT_WATCHED") == "1":
         app.conf.broker_transport = f"{__name__}:WatchedTransport"
     app.conf.worker_consumer = "tasks.consumer:Consumer"
@@ -92,14 +94,14 @@ if not STOCK:
 
 @worker_shutting_down.connect
 def _stop(how: str, **_: Any) -> None:
-    transport.stop_receiving() if how == "Warm" else transport.release_everything(5)
+    connection.stop_receiving() if how == "Warm" else connection.release_everything(5)
 
 
 if not STOCK:
     cold_shutdown.install()
 
 
-class WatchedTransport(transport.Transport):
+class WatchedTransport(connection.Transport):
     """Leaves a mark whenever the consuming thread was kept from its idle wait for longer than ever before, seconds."""
 
     _since: float | None = None
@@ -165,7 +167,7 @@ def wait_for(self: "Task[Any, Any]", text: str, name: str) -> None:
 def fail(self: "Task[Any, Any]", text: str) -> None:
     mark("notes", text)
     tag = self.request.properties["delivery_tag"]
-    dead_letters.explain(tag, dead_letters.Reason("ValueError", text, attempts=1))
+    explain(tag, Reason("ValueError", text, attempts=1))
     raise Reject(text, requeue=False)
 
 
@@ -174,5 +176,5 @@ def release_until(self: "Task[Any, Any]", text: str, deliveries: int) -> None:
     count = self.request.properties["delivery_info"]["delivery_count"]
     mark("notes", f"{text} {count}")
     if count < deliveries:
-        backoff.release_after(self.request.properties["delivery_tag"], 0)
+        release_after(self.request.properties["delivery_tag"], 0)
         raise Reject("again", requeue=True)

@@ -14,10 +14,10 @@ from typing import Any
 from celery import Celery
 from kombu import pools
 
+from celery_inference.sqs.api.client_factory import make_client
+from celery_inference.sqs.lanes import Lane
+from celery_inference.sqs.queues import depths
 from celery_inference.sqs_local.child_process import LocalServer
-from sqs import depths
-from sqs.client import make_client
-from sqs.lanes import Lane
 from tests.support import transport_app
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 from kombu.exceptions import OperationalError
 
-from sqs import dead_letters, queues
+from celery_inference.sqs.dead_letters import letter as dead_letters_letter
+from celery_inference.sqs.queues import provisioning
 from tests.support import transport_app as program
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.transport_rig import Rig, rig_in
@@ -77,7 +78,7 @@ def soak(rig: Rig, proxy: FaultProxy, seconds: float, kill_every_seconds: float)
     run = {line.split()[0] for line in rig.notes()}
     letters = {
         json.loads(json.loads(letter.body)["body"])[0][0]
-        for letter in dead_letters.peek(rig.client, rig.lane, limit=100_000)
+        for letter in dead_letters_letter.peek(rig.client, rig.lane, limit=100_000)
     }
     # A send whose answer was lost may have arrived, so more may have come than was counted, and not less.
     missing = [f"task{number}" for number in range(sent) if f"task{number}" not in run | letters]
@@ -103,7 +104,7 @@ def main() -> int:
     parser.add_argument("--kill-every-seconds", type=float, default=1e9)
     given = parser.parse_args()
     with rig_in(Path(tempfile.mkdtemp())) as rig, FaultProxy(rig.port) as proxy:
-        queues.create(rig.client, rig.lane)
+        provisioning.create(rig.client, rig.lane)
         url = rig.client.get_queue_url(QueueName=rig.lane.name)["QueueUrl"]
         arn = rig.client.get_queue_attributes(
             QueueUrl=rig.client.get_queue_url(QueueName=rig.lane.dead_letter_queue.name)["QueueUrl"],

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("celery_inference", "sqs", "models", "tasks", "monitor", "deploy", "demo")
+ROOMS = ("celery_inference", "models", "tasks", "monitor", "deploy", "demo")
 
 
 @pytest.fixture
@@ -31,9 +31,8 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("sqs/lanes.py", "import models.spec"),
-        ("sqs/lanes.py", "import torch"),
-        ("models/spec.py", "import sqs.lanes"),
+        ("celery_inference/sqs/lanes.py", "import models.spec"),
+        ("celery_inference/sqs/lanes.py", "import torch"),
         ("models/spec.py", "import boto3"),
         ("models/spec.py", "import tasks.fates"),
         ("tasks/fates.py", "import torch"),

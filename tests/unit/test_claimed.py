@@ -17,13 +17,14 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from celery_inference.sqs.claim_check.memory_budget import Room
+from celery_inference.sqs.claim_check.stores import claims_at
+from celery_inference.sqs.consumer.deliveries import HELD, want_back
+from celery_inference.sqs.messages.delivery import Delivery
 from models import inputs
 from models.errors import EngineStopped, InvalidInput, ModelsError
 from models.kinds import KINDS
 from models.spec import ModelSpec
-from sqs.claim_check import Room
-from sqs.claim_stores import claims_at
-from sqs.deliveries import HELD, Delivery, want_back
 from tasks import claim_fetches, claimed, serving
 from tasks.claim_fetches import ClaimStoreAway
 from tasks.claimed import redeemed

@@ -18,7 +18,7 @@ from celery.signals import worker_shutting_down
 from celery.utils.dispatch.signal import Signal
 from celery.worker import state
 
-from sqs.stopping import STOPPER, release_everything
+from celery_inference.sqs.consumer.shutdown import STOPPER, release_everything
 from tasks import cold_shutdown
 from tasks.stop_flag import StopFlag
 

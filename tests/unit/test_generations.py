@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from sqs import envelope
-from sqs.channel import Channel
-from sqs.deliveries import Delivery
-from sqs.leases import lease_end
-from sqs.letter_index import MAX_GENERATION, requested
-from sqs.message import Message
-from sqs.options import Options
+from celery_inference.sqs.consumer.leases import lease_end
+from celery_inference.sqs.consumer.message import Message
+from celery_inference.sqs.dead_letters.entry import MAX_GENERATION, requested
+from celery_inference.sqs.messages import envelope
+from celery_inference.sqs.messages.delivery import Delivery
+from celery_inference.sqs.options import Options
+from celery_inference.sqs.transport.channel import Channel
 from tasks import app, feature_extraction
 from tasks.request import DeliveryRequest
 

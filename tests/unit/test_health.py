@@ -14,8 +14,8 @@ import click
 import pytest
 from celery.worker import state
 
-from sqs.brake import BRAKE
-from sqs.lanes import LANES
+from celery_inference.sqs.consumer.pause import BRAKE
+from celery_inference.sqs.lanes import LANES
 from tasks import health, letter_duties, serving
 from tasks.dead_letter_limit import DeadLetterLimit
 from tasks.figures import WAITS

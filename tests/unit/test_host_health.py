@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from sqs.brake import BRAKE
+from celery_inference.sqs.consumer.pause import BRAKE
 from tasks.host_health import HostHealth, blame
 from tasks.store.backend import SQLiteBackend
 from tasks.store.protocol import HostFigures, Start, Store

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from sqs.letter_index import Stop
+from celery_inference.sqs.dead_letters.index import Stop
 from tasks.dead_letter_limit import DeadLetterLimit
 from tasks.lane_watch import LaneWatch
 from tasks.store.backend import SQLiteBackend

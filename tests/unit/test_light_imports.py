@@ -28,7 +28,8 @@ def imported_by(program: str) -> set[str]:
         "import tasks",
         "from tasks.catalogue import catalogue; catalogue()",
         "import tasks.pool, tasks.lifecycle, tasks.commands.queues",
-        "import sqs.transport, sqs.depths, sqs.dead_letters, sqs.queues",
+        "import celery_inference.sqs.transport.connection, celery_inference.sqs.queues.depths, "
+        "celery_inference.sqs.dead_letters.letter, celery_inference.sqs.queues.provisioning",
         "import monitor, flower.app, celery.bin.celery",
         "import runpy; runpy.run_path('flowerconfig.py')",
     ],

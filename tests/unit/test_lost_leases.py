@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject
 
-from sqs.deliveries import HELD, Delivery, from_answer
+from celery_inference.sqs.consumer.deliveries import HELD
+from celery_inference.sqs.messages.delivery import Delivery, from_answer
 from tasks import serving
 
 

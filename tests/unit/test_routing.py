@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from celery import Task
 
-from sqs.lanes import BULK, GENERAL, INFERENCE
+from celery_inference.sqs.lanes import BULK, GENERAL, INFERENCE
 from tasks import app, feature_extraction, infer, text_generation
 from tasks.routing import kept_apart
 

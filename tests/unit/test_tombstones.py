@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from celery.worker import state
 
-from sqs.message import Message
+from celery_inference.sqs.consumer.message import Message
 from tasks.store.protocol import StoreUnavailable
 from tasks.tombstones import Tombstones
 

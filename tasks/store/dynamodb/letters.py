@@ -1,4 +1,5 @@
-"""The index of dead letters in the table, a partition a lane; see sqs.letter_index.LetterIndex for the promises.
+"""The index of dead letters in the table, a partition a lane; see celery_inference.sqs.dead_letters.index.LetterIndex
+for the promises.
 
 Lists, pages and groups read the letters of their lanes and nothing else; the sweep's counts read the index by states.
 """
@@ -10,8 +11,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from sqs.dead_letters import Cause
-from sqs.letter_index import Entry, Group, Marking, Page, Selection, State, Stop
+from celery_inference.sqs.dead_letters.entry import Entry, State
+from celery_inference.sqs.dead_letters.index import Group, Marking, Page, Selection, Stop
+from celery_inference.sqs.messages.reason import Cause
 from tasks.store.dynamodb.items import Change, Item, Key, Query, Value, is_over
 from tasks.store.dynamodb.schema import AT, BY_STATE, BY_TIME, ID, MAX_NAME_BYTES, PART, STATE, TTL
 from tasks.store.dynamodb.states import ttl_of

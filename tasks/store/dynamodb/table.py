@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from sqs.backoff import full_jitter
-from sqs.client import make_client_of
-from sqs.errors import NoRegionError, is_credentials
+from celery_inference.sqs.api.backoff import full_jitter
+from celery_inference.sqs.api.client_factory import make_client_of
+from celery_inference.sqs.errors import NoRegionError, is_credentials
 from tasks.store.dynamodb.items import Change, Item, Key, Query, plain_item, typed, typed_item
 from tasks.store.dynamodb.place import Place
 from tasks.store.dynamodb.schema import ID, PART, differences, table

@@ -46,7 +46,7 @@ def test_the_image_runs_the_worker_as_nobody_in_particular() -> None:
 def test_the_image_has_every_room_that_a_worker_imports() -> None:
     text = (ROOT / "deploy/docker/Dockerfile").read_text()
     ignored = (ROOT / "deploy/docker/Dockerfile.dockerignore").read_text().splitlines()
-    for room in ("sqs", "models", "tasks", "monitor", "deploy"):
+    for room in ("celery_inference", "models", "tasks", "monitor", "deploy"):
         assert f"COPY {room} {room}\n" in text
         assert f"!{room}" in ignored
 
@@ -77,7 +77,7 @@ def test_the_image_asks_its_worker_whether_it_lives(status: int, healthy: bool) 
 def test_the_functions_image_has_every_room_that_its_handler_imports_and_names_it() -> None:
     text = (ROOT / "deploy/aws_lambda/Dockerfile").read_text()
     ignored = (ROOT / "deploy/aws_lambda/Dockerfile.dockerignore").read_text().splitlines()
-    for room in ("sqs", "models", "tasks", "deploy"):
+    for room in ("celery_inference", "models", "tasks", "deploy"):
         assert f"COPY {room} {room}\n" in text
         assert f"!{room}" in ignored
     assert f'CMD ["{HANDLER}"]' in text.splitlines()
@@ -87,7 +87,7 @@ def test_the_functions_image_has_every_room_that_its_handler_imports_and_names_i
 def test_an_endpoints_image_has_every_room_that_its_container_imports_and_takes_sagemakers_argument() -> None:
     text = (ROOT / "deploy/sagemaker/Dockerfile").read_text()
     ignored = (ROOT / "deploy/sagemaker/Dockerfile.dockerignore").read_text().splitlines()
-    for room in ("sqs", "models", "tasks", "deploy"):
+    for room in ("celery_inference", "models", "tasks", "deploy"):
         assert f"COPY {room} {room}\n" in text
         assert f"!{room}" in ignored
     assert 'ENTRYPOINT ["python", "-m", "deploy.sagemaker.container", "--host", "0.0.0.0"]' in text.splitlines()

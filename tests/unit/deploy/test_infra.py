@@ -13,8 +13,8 @@ import yaml
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from celery_inference.sqs.lanes import LAMBDA, LANES
 from deploy.infra.scaling import MAX_STEPS, wake_steps
-from sqs.lanes import LAMBDA, LANES
 from tasks.store.dynamodb import schema, table
 from tasks.store.dynamodb.place import Place as DynamoDBPlace
 from tests.support.cloudformation import problems

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import celeryconfig
-from sqs.lanes import LANES
+from celery_inference.sqs.lanes import LANES
 from tasks.commands.autoscale import autoscale
 from tests.support.keda_schema import SCHEMAS
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from celery_inference.sqs.messages.reason import REASON_ATTRIBUTE, mark_of
 from deploy.aws_lambda.event import EventError, deliveries_of
 from deploy.aws_lambda.handler import Handler
-from sqs.dead_letters import REASON_ATTRIBUTE, mark_of
 from tasks.event_worker import WorkerLost
 from tests.support.lambda_service import record
 

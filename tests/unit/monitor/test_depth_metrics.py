@@ -5,11 +5,11 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from celery_inference.sqs.lanes import INFERENCE, Lane
+from celery_inference.sqs.queues.depths import Depth
 from monitor.depth_report import DepthReporter
 from monitor.metrics import DepthCollector
 from monitor.vocabulary import VOCABULARY
-from sqs.depths import Depth
-from sqs.lanes import INFERENCE, Lane
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
 

@@ -12,10 +12,10 @@ from flower.urls import settings
 from tornado.httpclient import HTTPResponse
 from tornado.testing import AsyncHTTPTestCase
 
+from celery_inference.sqs.lanes import Lane, Queue
+from celery_inference.sqs.queues.depths import Depth
 from monitor.depth_report import DepthReporter
 from monitor.flower_app import SqsFlower
-from sqs.depths import Depth
-from sqs.lanes import Lane, Queue
 
 HOSTILE = "<script>alert('1')</script>"
 LANE = Lane(Queue("inference"), Queue("inference-dlq"))

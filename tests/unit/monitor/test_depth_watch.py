@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Sequence
 
+from celery_inference.sqs.errors import DeniedError
+from celery_inference.sqs.lanes import Lane, Queue
+from celery_inference.sqs.queues.depths import Depth
 from monitor.depth_report import DepthReporter
 from monitor.depth_watch import STALE_AFTER_SECONDS, DepthWatch
 from monitor.reading_pace import Pace
-from sqs.depths import Depth
-from sqs.errors import DeniedError
-from sqs.lanes import Lane, Queue
 
 LANE = Lane(Queue("inference"), Queue("inference-dlq"))
 BULK = Lane(Queue("bulk"), Queue("bulk-dlq"))

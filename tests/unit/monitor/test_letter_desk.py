@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from celery_inference.sqs.dead_letters.entry import State
 from celery_inference.sqs_local.child_process import LocalServer
 from monitor.letter_desk import INPUT_CHARACTERS, LetterDesk, UnknownLetterError, cut, selection_of, wait_for
-from sqs.letter_index import State
 from tests.support.letters import Office, body_of, reason
 from tests.support.letters import office as office_of
 

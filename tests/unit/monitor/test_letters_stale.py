@@ -3,10 +3,10 @@
 import re
 from types import SimpleNamespace
 
+from celery_inference.sqs.dead_letters.index import Group
+from celery_inference.sqs.messages.reason import Cause
 from monitor.flower_app import SqsFlower
 from monitor.letter_desk import LetterDesk
-from sqs.dead_letters import Cause
-from sqs.letter_index import Group
 from tests.unit.monitor.test_depth_pages import HOSTILE, Pages
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from threading import Event
 
+from celery_inference.sqs.lanes import INFERENCE, Lane
+from celery_inference.sqs.queues.depths import Depth
 from monitor.depth_watch import DepthWatch
 from monitor.reading_pace import CALM_SECONDS, INTERVAL_SECONDS, MOVING_SECONDS, SEEN_SECONDS, UNSEEN_SECONDS, Pace
-from sqs.depths import Depth
-from sqs.lanes import INFERENCE, Lane
 
 
 def test_rounds_are_rare_until_somebody_looks() -> None:

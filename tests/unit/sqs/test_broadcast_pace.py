@@ -2,8 +2,8 @@
 
 import pytest
 
-from sqs.broadcast import pace
-from sqs.broadcast.pace import Grouping, Pace
+from celery_inference.sqs.broadcast import batching_window
+from celery_inference.sqs.broadcast.batching_window import Grouping, Pace
 
 
 def lag_of(workers: int, events_a_second: float, seconds: float = 60.0) -> tuple[float, int]:
@@ -25,24 +25,24 @@ def lag_of(workers: int, events_a_second: float, seconds: float = 60.0) -> tuple
 @pytest.mark.parametrize("rate", [0.3, 1.0, 20.0, 150.0])
 def test_a_lone_worker_s_events_wait_less_than_a_second(rate: float) -> None:
     worst, groups = lag_of(1, rate)
-    assert worst <= pace.SHORTEST_SECONDS + 0.05
-    assert groups <= 60 / pace.SHORTEST_SECONDS + 2
+    assert worst <= batching_window.SHORTEST_SECONDS + 0.05
+    assert groups <= 60 / batching_window.SHORTEST_SECONDS + 2
 
 
 @pytest.mark.parametrize("rate", [0.3, 1.0, 20.0, 150.0])
 def test_many_workers_send_seldom_and_still_in_time(rate: float) -> None:
     worst, groups = lag_of(100, rate)
-    assert worst + pace.BUSY_PAUSE_SECONDS <= 4.5
-    assert groups <= 60 / pace.LONGEST_SECONDS + 2
+    assert worst + batching_window.BUSY_PAUSE_SECONDS <= 4.5
+    assert groups <= 60 / batching_window.LONGEST_SECONDS + 2
 
 
 def test_the_first_event_after_a_silence_does_not_wait_for_a_window() -> None:
     grouping = Grouping(10)
     grouping.add("{}", 100.0, 100, of_task=False)
-    assert grouping.due_at == 100.0 + pace.FIRST_SECONDS
+    assert grouping.due_at == 100.0 + batching_window.FIRST_SECONDS
     grouping.take(100.25)
     grouping.add("{}", 100.3, 100, of_task=True)
-    assert grouping.due_at == 100.25 + pace.LONGEST_SECONDS
+    assert grouping.due_at == 100.25 + batching_window.LONGEST_SECONDS
     assert grouping.tasks
 
 
@@ -59,8 +59,8 @@ def test_who_watches_pauses_only_where_many_send() -> None:
     assert watching.pause_seconds(1, 0.0, workers=3) == 0.0
     assert watching.pause_seconds(0, 0.0, workers=100) == 0.0
     assert watching.pause_seconds(10, 0.0, workers=100) == 0.0
-    assert watching.pause_seconds(1, 0.0, workers=100) == pace.IDLE_PAUSE_SECONDS
+    assert watching.pause_seconds(1, 0.0, workers=100) == batching_window.IDLE_PAUSE_SECONDS
     watching.task_seen(5.0)
-    assert watching.pause_seconds(1, 6.0, workers=100) == pace.BUSY_PAUSE_SECONDS
-    assert pace.IDLE_PAUSE_SECONDS + pace.FIRST_SECONDS < 5.0
-    assert pace.LONGEST_SECONDS + pace.BUSY_PAUSE_SECONDS < 5.0
+    assert watching.pause_seconds(1, 6.0, workers=100) == batching_window.BUSY_PAUSE_SECONDS
+    assert batching_window.IDLE_PAUSE_SECONDS + batching_window.FIRST_SECONDS < 5.0
+    assert batching_window.LONGEST_SECONDS + batching_window.BUSY_PAUSE_SECONDS < 5.0

@@ -7,13 +7,15 @@ import threading
 import uuid
 from typing import Any
 
-from sqs.account import Account, Endpoint
-from sqs.claim_check import ClaimCheck, Room
-from sqs.consuming import Consuming
-from sqs.deliveries import HELD, Delivery
-from sqs.leases import lease_end
-from sqs.options import Options
-from sqs.redeeming import Redeeming
+from celery_inference.sqs.api.clients import Account, Endpoint
+from celery_inference.sqs.claim_check.claim_check import ClaimCheck
+from celery_inference.sqs.claim_check.memory_budget import Room
+from celery_inference.sqs.claim_check.redeemer import Redeeming
+from celery_inference.sqs.consumer.consumer import Consuming
+from celery_inference.sqs.consumer.deliveries import HELD
+from celery_inference.sqs.consumer.leases import lease_end
+from celery_inference.sqs.messages.delivery import Delivery
+from celery_inference.sqs.options import Options
 
 PAYLOAD = json.dumps([[], {"text": "x" * 1_000}, {}]).encode()
 

@@ -11,13 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kombu.exceptions import ContentDisallowed, DecodeError
 
-from sqs.burying import bury_parameters, message_bytes
-from sqs.dead_letters import REASON_LIMIT_BYTES, Reason
-from sqs.deliveries import Delivery
-from sqs.envelope import decode, encode, pack_body, unescape
-from sqs.errors import UndecodableError
-from sqs.message import Message
-from sqs.protocol import check_headers
+from celery_inference.sqs.consumer.message import Message
+from celery_inference.sqs.dead_letters.writer import bury_parameters
+from celery_inference.sqs.errors import UndecodableError
+from celery_inference.sqs.messages.delivery import Delivery
+from celery_inference.sqs.messages.envelope import decode, encode, pack_body, unescape
+from celery_inference.sqs.messages.reason import REASON_LIMIT_BYTES, Reason
+from celery_inference.sqs.messages.size import message_bytes
+from celery_inference.sqs.messages.validation import check_headers
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=200)
 JSON = st.recursive(

@@ -8,8 +8,9 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
 from kombu.exceptions import OperationalError
 
-from sqs import backoff, delays
-from sqs.errors import (
+from celery_inference.sqs.api import backoff
+from celery_inference.sqs.api.fault_log import FaultLog
+from celery_inference.sqs.errors import (
     DeniedError,
     MessageTooLargeError,
     OptionError,
@@ -19,9 +20,9 @@ from sqs.errors import (
     UnavailableError,
     classify,
 )
-from sqs.faultlog import FaultLog
-from sqs.lanes import LANES, Lane, Queue, lane_of
-from sqs.options import Options, read_options
+from celery_inference.sqs.lanes import LANES, Lane, Queue, lane_of
+from celery_inference.sqs.messages import delays
+from celery_inference.sqs.options import Options, read_options
 
 
 def answer(code: str, status: int = 400) -> ClientError:

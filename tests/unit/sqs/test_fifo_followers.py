@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from sqs.account import Account, Endpoint
-from sqs.claim_check import ClaimCheck
-from sqs.consuming import Consuming
-from sqs.deliveries import HELD, Delivery
-from sqs.errors import ClaimStoreError
-from sqs.leases import lease_end
-from sqs.message import Message
-from sqs.options import Options
-from sqs.redeeming import Redeeming
+from celery_inference.sqs.api.clients import Account, Endpoint
+from celery_inference.sqs.claim_check.claim_check import ClaimCheck
+from celery_inference.sqs.claim_check.redeemer import Redeeming
+from celery_inference.sqs.consumer.consumer import Consuming
+from celery_inference.sqs.consumer.deliveries import HELD
+from celery_inference.sqs.consumer.leases import lease_end
+from celery_inference.sqs.consumer.message import Message
+from celery_inference.sqs.errors import ClaimStoreError
+from celery_inference.sqs.messages.delivery import Delivery
+from celery_inference.sqs.options import Options
 
 PAYLOAD = json.dumps([[], {}, {}]).encode()
 

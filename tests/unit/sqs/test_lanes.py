@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from sqs import limits
-from sqs.lanes import GENERAL, INFERENCE, LANES, UnknownLaneError, lane_named, lane_of
+from celery_inference.sqs import limits
+from celery_inference.sqs.lanes import GENERAL, INFERENCE, LANES, UnknownLaneError, lane_named, lane_of
 
 
 def test_every_queue_has_a_name_of_its_own_that_sqs_takes() -> None:

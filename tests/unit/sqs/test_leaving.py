@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from sqs.account import Account, Endpoint
-from sqs.consuming import Consuming
-from sqs.deliveries import HELD, Delivery
-from sqs.leases import lease_end
-from sqs.options import Options
+from celery_inference.sqs.api.clients import Account, Endpoint
+from celery_inference.sqs.consumer.consumer import Consuming
+from celery_inference.sqs.consumer.deliveries import HELD
+from celery_inference.sqs.consumer.leases import lease_end
+from celery_inference.sqs.messages.delivery import Delivery
+from celery_inference.sqs.options import Options
 
 
 class Channel:

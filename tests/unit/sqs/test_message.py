@@ -8,8 +8,8 @@ import pytest
 from kombu.exceptions import ContentDisallowed, DecodeError
 from kombu.utils.json import dumps
 
-from sqs.deliveries import Delivery
-from sqs.message import Message
+from celery_inference.sqs.consumer.message import Message
+from celery_inference.sqs.messages.delivery import Delivery
 
 
 def message(body: bytes, content_type: str = "application/json", accept: set[str] | None = None) -> Message:

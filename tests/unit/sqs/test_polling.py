@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sqs.polling import Poll, Polling
+from celery_inference.sqs.consumer.poll_scheduler import Poll, Polling
 
 
 def polling(*queues: str, gather_seconds: float = 0.01, max_polls: int = 8) -> Polling:

@@ -3,10 +3,12 @@
 import threading
 from typing import Any
 
-from sqs.account import Account, Endpoint
-from sqs.errors import UnavailableError
-from sqs.lanes import Lane, Queue
-from sqs.sending import CALLS_AT_ONCE, Sender, batches, inline_limit_bytes, send_many
+from celery_inference.sqs.api.clients import Account, Endpoint
+from celery_inference.sqs.errors import UnavailableError
+from celery_inference.sqs.lanes import Lane, Queue
+from celery_inference.sqs.messages.size import inline_limit_bytes
+from celery_inference.sqs.producer.bulk_send import CALLS_AT_ONCE, batches, send_many
+from celery_inference.sqs.producer.sender import Sender
 
 LARGEST = 1_048_576
 

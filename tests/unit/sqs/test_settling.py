@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from sqs import settling
-from sqs.account import Account, Endpoint
-from sqs.deliveries import HELD, Delivery, find
-from sqs.lanes import Lane, Queue
-from sqs.leases import LOST, LeaseKeeper
-from sqs.settling import Settler
+from celery_inference.sqs.api.clients import Account, Endpoint
+from celery_inference.sqs.consumer import settlement
+from celery_inference.sqs.consumer.deliveries import HELD, find
+from celery_inference.sqs.consumer.leases import LOST, LeaseKeeper
+from celery_inference.sqs.consumer.settlement import Settler
+from celery_inference.sqs.lanes import Lane, Queue
+from celery_inference.sqs.messages.delivery import Delivery
 
 LANE = Lane(Queue("work"), Queue("work-dlq", max_message_bytes=1_048_576))
 
@@ -83,7 +84,7 @@ def client() -> ScriptedClient:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settling, "RETRY_BASE_SECONDS", 0.01)
+    monkeypatch.setattr(settlement, "RETRY_BASE_SECONDS", 0.01)
 
 
 def keeper_of(client: ScriptedClient, lease_seconds: int = 30, cap_seconds: int = 3_600) -> LeaseKeeper:

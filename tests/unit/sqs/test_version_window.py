@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from sqs.dead_letters import REASON_ATTRIBUTE, Mark, mark_of
-from sqs.deliveries import HELD, Delivery, from_answer
-from sqs.lanes import INFERENCE
-from sqs.version_window import FIRST_SECONDS, JITTER, MOST_SECONDS, seconds_until_known
+from celery_inference.sqs.consumer.deliveries import HELD
+from celery_inference.sqs.consumer.redelivery import FIRST_SECONDS, JITTER, MOST_SECONDS, seconds_until_known
+from celery_inference.sqs.lanes import INFERENCE
+from celery_inference.sqs.messages.delivery import Delivery, from_answer
+from celery_inference.sqs.messages.reason import REASON_ATTRIBUTE, Mark, mark_of
 
 WINDOW = 1_800.0
 

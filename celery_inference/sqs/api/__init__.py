@@ -1,0 +1,1 @@
+"""Calls of the SQS API: clients, errors of calls, backoff."""

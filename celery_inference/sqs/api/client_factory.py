@@ -1,0 +1,119 @@
+"""boto3 clients with bounded timeouts, for SQS and whatever else a process asks of AWS."""
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import botocore
+import botocore.session
+from botocore.config import Config
+from botocore.loaders import Loader
+
+from celery_inference.sqs.api.call_counter import CALLS
+from celery_inference.sqs.errors import NoRegionError
+
+if TYPE_CHECKING:
+    from types_boto3_sqs.client import SQSClient
+
+DEFAULT_REGION = "us-east-1"  # what boto3 needs to sign with when an endpoint of our own has no region
+CONNECT_TIMEOUT_SECONDS = 5.0
+READ_TIMEOUT_SECONDS = 10.0
+MAX_CONNECTIONS = 64  # of one client's pool; threads beyond it wait for a connection, they do not fail
+
+# botocore puts a longer one together anew for each call, twice, and that is a tenth of what a call costs.
+USER_AGENT = f"celery-inference Botocore/{botocore.__version__}"
+
+_building = threading.Lock()
+_loader: Loader | None = None
+
+
+def _after_fork() -> None:
+    """A thread that is not in the child may have held it."""
+    global _building  # noqa: PLW0603
+    _building = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def make_client(
+    *,
+    endpoint_url: str | None,
+    region: str | None,
+    access_key: str | None = None,
+    secret_key: str | None = None,
+    read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+    connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+    attempts: int = 2,
+) -> "SQSClient":
+    """A client for SQS, whose requests `celery_inference.sqs.api.call_counter` counts; see `make_client_of`.
+
+    Raises NoRegionError when neither the caller nor AWS's usual places name a region and there is no endpoint.
+    """
+    client: SQSClient = make_client_of(
+        "sqs",
+        endpoint_url=endpoint_url,
+        region=region,
+        access_key=access_key,
+        secret_key=secret_key,
+        read_timeout_seconds=read_timeout_seconds,
+        connect_timeout_seconds=connect_timeout_seconds,
+        attempts=attempts,
+    )
+    CALLS.attach(client)
+    return client
+
+
+def make_client_of(
+    service: str,
+    *,
+    endpoint_url: str | None,
+    region: str | None,
+    access_key: str | None,
+    secret_key: str | None,
+    read_timeout_seconds: float,
+    connect_timeout_seconds: float,
+    attempts: int,
+) -> Any:
+    """A client of one of AWS's services that many threads may share, whose every call ends.
+
+    Without keys, credentials come from the usual places of AWS and are read anew. One call blocks for at
+    most `attempts` times (connect + read timeout) and a pause of botocore's between the attempts. The second
+    attempt is there for kept connections that the other side has closed.
+
+    Raises NoRegionError when neither the caller nor AWS's usual places name a region and there is no endpoint.
+    """
+    config = Config(
+        connect_timeout=connect_timeout_seconds,
+        read_timeout=read_timeout_seconds,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=MAX_CONNECTIONS,
+        tcp_keepalive=True,
+        user_agent=USER_AGENT,
+    )
+    with _building:  # botocore's loaders are not thread-safe
+        session = _session()
+        found = region or session.get_config_variable("region") or (endpoint_url and DEFAULT_REGION)
+        if not found:
+            raise NoRegionError
+        return session.create_client(
+            service,
+            region_name=found,
+            endpoint_url=endpoint_url,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            config=config,
+        )
+
+
+def _session() -> botocore.session.Session:
+    """A session that reads credentials anew, with what describes AWS's services read once a process.
+
+    That is 50 ms and 8 MB, which botocore would spend for each session.
+    """
+    global _loader  # noqa: PLW0603
+    session = botocore.session.get_session()
+    if _loader is None:
+        _loader = session.get_component("data_loader")
+    session.register_component("data_loader", _loader)
+    return session

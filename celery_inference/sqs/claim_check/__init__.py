@@ -1,0 +1,1 @@
+"""Payloads too large for a message, kept in a store of their own."""

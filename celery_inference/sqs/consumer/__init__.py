@@ -1,0 +1,1 @@
+"""Receiving, leases and settlement of deliveries."""

@@ -1,0 +1,365 @@
+"""The consuming half of a channel: what is held, from its receive to its settlement."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.broadcast.inbox import Ready
+from celery_inference.sqs.claim_check.redeemer import Redeeming
+from celery_inference.sqs.consumer import signals
+from celery_inference.sqs.consumer.fifo_groups import GroupOrder
+from celery_inference.sqs.consumer.leases import LeaseKeeper, lease_end
+from celery_inference.sqs.consumer.message import Message
+from celery_inference.sqs.consumer.receiver import SYSTEM_ATTRIBUTES, Receiver
+from celery_inference.sqs.consumer.redelivery import fresh, postponed
+from celery_inference.sqs.consumer.settlement import Settler
+from celery_inference.sqs.consumer.shutdown import STOPPER
+from celery_inference.sqs.errors import ClaimStoreError, SqsError
+from celery_inference.sqs.lanes import lane_of
+from celery_inference.sqs.messages import delays, envelope
+from celery_inference.sqs.messages.delivery import Delivery, from_answer
+from celery_inference.sqs.messages.reason import Reason
+from celery_inference.sqs.messages.validation import check_headers
+from celery_inference.sqs.options import Options
+
+logger = logging.getLogger(__name__)
+
+
+class Consuming:
+    """Receiver, leases and settlements of one channel. Thread-safe.
+
+    Messages go into `ready`, a queue whose `put` is safe in signal handlers; None in it only wakes.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        options: Options,
+        *,
+        resolve: Callable[[str], str],
+        ready: Ready,
+        channel: Any,
+    ) -> None:
+        self._account = account
+        self._options = options
+        self._resolve = resolve
+        self._ready = ready
+        self._channel = channel
+        self._keeper = LeaseKeeper(
+            account,
+            lease_seconds=options.lease_seconds,
+            cap_seconds=max(options.lease_cap_seconds, options.lease_seconds),
+        )
+        self._payloads = Redeeming(options.claims, lambda: self.stopping)
+        self._settler = Settler(
+            account,
+            self._keeper,
+            lanes=options.lanes,
+            delete_linger_seconds=options.delete_linger_seconds,
+            release_cap_seconds=options.release_cap_seconds,
+            delete_messages=options.delete_messages,
+            on_done=self._payloads.remove,
+        )
+        self._receiver = Receiver(
+            account,
+            options,
+            resolve=resolve,
+            accept=self._accept,
+            backlog=lambda: self._settler.backlog,
+            give_up=self._give_up,
+        )
+        self._lock = threading.Lock()
+        self._left = threading.Condition(self._lock)
+        self._held: dict[str, Message] = {}
+        self._leaving = 0  # taken from those held, and not with the settler yet
+        self._order = GroupOrder()
+        self._no_ack: set[str] = set()
+        self._pid = os.getpid()
+        self.stopping = False
+        self.fatal: SqsError | None = None
+        STOPPER.add(self)
+
+    @property
+    def held(self) -> int:
+        """Deliveries that wait or run."""
+        return len(self._held)
+
+    def set_limit(self, slots: int) -> None:
+        """How many may be held, 0 for no limit."""
+        self._receiver.set_limit(slots)
+
+    def add_queue(self, name: str, *, no_ack: bool) -> None:
+        """Receive from this queue; raises QueueMissingError or DeniedError, and bears what will pass."""
+        if no_ack:
+            self._no_ack.add(name)
+        self._receiver.add_queue(name)
+
+    def remove_queue(self, name: str) -> None:
+        """Receive no more from this queue, and release what waits."""
+        self._receiver.remove_queue(name)
+        self._release(lambda message: message.delivery.queue == name and not message.handed_over)
+        self._no_ack.discard(name)
+
+    # In receiver threads.
+
+    def _give_up(self, exc: SqsError) -> None:
+        """Let the consuming thread raise what no waiting mends."""
+        self.fatal = exc
+        self._ready.put(None)
+
+    def _accept(self, received: list[Delivery]) -> None:
+        self._keeper.keep(received)
+        with self._lock:
+            arrival = self._order.arrive(received)
+        try:
+            self._read_all(received)
+        finally:
+            if arrival is not None:
+                with self._lock:
+                    self._order.arrived(arrival)
+
+    def _read_all(self, received: list[Delivery]) -> None:
+        read: list[tuple[Delivery, Message | None]] = []
+        for delivery in received:
+            read.append((delivery, self._read(delivery)))
+            if delivery.claim is not None:
+                # It is handed on at once: the next may wait for room that this one leaves when it is done.
+                self._hand_on(read)
+                read = []
+        self._hand_on(read)
+
+    def _hand_on(self, read: list[tuple[Delivery, Message | None]]) -> None:
+        signals.tell([message for _, message in read if message is not None])
+        for delivery, message in read:
+            if message is None:
+                self._receiver.free_slot(delivery.queue)
+                continue
+            with self._lock:
+                if not self.stopping and not self._order.overtakes(delivery):
+                    self._held[delivery.tag] = message
+                    if self._order.may_start(message):
+                        self._ready.put((self, message))
+                    continue
+            self._receiver.free_slot(delivery.queue)
+            self._payloads.let_go(delivery)
+            self._settler.release(delivery, 0)
+
+    def _read(self, delivery: Delivery) -> Message | None:
+        """The message of a delivery, or None if it was settled here."""
+        try:
+            content = envelope.decode(delivery.body)
+            headers = content["headers"]
+            check_headers(headers)
+            left = delays.seconds_left(headers)
+            if left > delays.HOLD_SECONDS and not delivery.queue.endswith(".fifo"):
+                self._settler.postpone(delivery, postponed(delivery, left))
+                return None
+            return Message(delivery, self._payloads.redeemed(delivery, content), self._channel)
+        except ClaimStoreError:  # others may reach the store
+            with self._lock:
+                self._order.give_back(delivery)
+            self._payloads.let_go(delivery)
+            self._give_back(delivery, None)
+            return None
+        except Exception as exc:
+            self._payloads.let_go(delivery)
+            delivery.reason = Reason("UndecodableMessage", str(exc), attempts=0, worker=self._options.worker_name)
+            logger.warning("message %s on %s cannot be read: %s", delivery.message_id, delivery.queue, exc)
+            self._settler.bury(delivery)
+            return None
+
+    # In the consuming thread.
+
+    def take(self, received: list[Delivery]) -> None:
+        """Take over what somebody else has received for us."""
+        for delivery in received:
+            self._receiver.take_slot(delivery.queue)
+        self._accept(received)
+
+    def hand_over(self, message: Message, callback: Callable[[Message], Any] | None) -> bool:
+        """Give a ready message to its consumer; False if it is not ours any more.
+
+        What the callback raises ends this message and is logged; it must not end the loop around it.
+        """
+        with self._lock:
+            if self._held.get(message.delivery.tag) is not message or self.stopping:
+                return False
+            message.handed_over = callback is not None
+        if callback is None:
+            self.reject(message.delivery.tag, requeue=True, seconds=0)
+            return False
+        if not message.delivery.holds():
+            self._forget(message)
+            return False
+        if message.delivery.queue in self._no_ack:
+            self.ack(message.delivery.tag)
+        message.callback_thread = threading.get_ident()
+        try:
+            callback(message)
+        except Exception as exc:
+            logger.exception("the consumer failed on message %s", message.delivery.message_id)
+            if isinstance(exc, RuntimeError | OSError | SqsError | MemoryError):
+                # The worker's trouble, not the message's: a pool that has shut down, a store that is away.
+                self.reject(message.delivery.tag, requeue=True)
+            else:
+                message.fail(exc)
+        finally:
+            message.callback_thread = None
+        return True
+
+    def get(self, name: str, *, no_ack: bool) -> Message | None:
+        """Receive one message here and now."""
+        url = self._resolve(name)
+        answer = self._account.call(
+            "ReceiveMessage",
+            name,
+            self._account.client.receive_message,
+            QueueUrl=url,
+            MaxNumberOfMessages=1,
+            WaitTimeSeconds=0,
+            VisibilityTimeout=self._options.lease_seconds,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=SYSTEM_ATTRIBUTES,
+        )
+        for raw in answer.get("Messages", []):
+            delivery = from_answer(raw, name, url, lease_end(self._options.lease_seconds))
+            self._keeper.keep([delivery])
+            message = self._read(delivery)
+            if message is None:
+                return None
+            if no_ack:
+                self._payloads.let_go(delivery)
+                self._settler.delete(delivery)
+                return message
+            message.handed_over = True
+            with self._lock:
+                self._held[delivery.tag] = message
+            self._receiver.take_slot(name)
+            return message
+        return None
+
+    # In any thread.
+
+    def wait_until_empty(self, timeout_seconds: float) -> bool:
+        """Wait until nothing is held any more, and `flush` has all; False if something is after the time."""
+        with self._lock:
+            return self._left.wait_for(lambda: not self._held and not self._leaving, timeout_seconds)
+
+    def ack(self, tag: str) -> None:
+        """Delete; nothing happens for a delivery that was settled before."""
+        with self._leave(tag) as message:
+            if message is not None:
+                self._settler.delete(message.delivery)
+
+    def reject(self, tag: str, *, requeue: bool, seconds: int | None = None) -> None:
+        """Release or bury; nothing happens for a delivery that was settled before."""
+        with self._lock:
+            held = self._held.get(tag)
+            followers = []
+            if held is not None and requeue:
+                self._order.give_back(held.delivery)
+                followers = self._order.behind(held)
+            for follower in followers:
+                self._order.done(follower)
+        with self._leave(tag) as message:
+            if message is not None and requeue:
+                self._give_back(message.delivery, seconds)
+            elif message is not None:
+                self._settler.bury(message.delivery)
+        for follower in followers:
+            # SQS keeps them behind the one that is released; here they would overtake it.
+            self.reject(follower.delivery.tag, requeue=True, seconds=0)
+
+    def _give_back(self, delivery: Delivery, seconds: int | None) -> None:
+        """Release, or send a fresh copy of a message that SQS would move to the DLQ at its next receive.
+
+        Whoever gives a delivery back has attempts to spare for it; what has none is rejected without requeue. FIFO
+        queues keep the order of their groups, which a copy would lose: there the sweep brings the message back.
+        """
+        lane = lane_of(delivery.queue, self._options.lanes)
+        last = lane is not None and lane.queue.name == delivery.queue and delivery.count >= lane.max_receive_count
+        if not last or delivery.queue.endswith(".fifo"):
+            self._settler.release(delivery, seconds)
+        elif delivery.holds():
+            self._settler.postpone(delivery, fresh(delivery, self._settler.release_seconds(delivery, seconds)))
+        else:
+            self._keeper.drop(delivery)
+
+    @contextmanager
+    def _leave(self, tag: str) -> Iterator[Message | None]:
+        """The message to settle, None if it was settled before; who waits for the last one waits until that is done."""
+        message = self._pop(tag)
+        try:
+            yield message
+        finally:
+            if message is not None:
+                with self._lock:
+                    self._leaving -= 1
+                    if not self._leaving:
+                        self._left.notify_all()
+
+    def _pop(self, tag: str) -> Message | None:
+        with self._lock:
+            message = self._held.pop(tag, None)
+            following = None
+            if message is not None:
+                self._leaving += 1
+                following = self._order.done(message)
+            if following is not None:
+                self._ready.put((self, following))
+        if message is not None:
+            self._receiver.free_slot(message.delivery.queue)
+            self._payloads.let_go(message.delivery)
+        return message
+
+    def _forget(self, message: Message) -> None:
+        """Its lease was lost while it waited: it is another's now."""
+        with self._leave(message.delivery.tag) as mine:
+            if mine is not None:
+                self._keeper.give_up(message.delivery)
+
+    # Stopping.
+
+    def stop_receiving(self) -> None:
+        """Deliver nothing more, wake the consuming thread, and make visible again what was not handed over."""
+        self.stopping = True
+        self._receiver.stop()
+        self._ready.put(None)
+        self._release(lambda message: not message.handed_over)
+
+    def release_all(self) -> None:
+        """Make visible again everything that is held."""
+        self._release(lambda message: True)
+
+    def _release(self, which: Callable[[Message], bool]) -> None:
+        with self._lock:
+            tags = [tag for tag, message in self._held.items() if which(message)]
+        for tag in tags:
+            self.reject(tag, requeue=True, seconds=0)
+
+    def flush(self, timeout_seconds: float) -> bool:
+        """Wait until SQS has been told of every settlement; False if that took too long."""
+        until = time.monotonic() + timeout_seconds
+        with self._lock:
+            self._left.wait_for(lambda: not self._leaving, timeout_seconds)
+        settled = self._settler.flush(max(0.0, until - time.monotonic())) and not self._leaving
+        if self.stopping:
+            self._receiver.wait_for_late_answers()
+        return settled
+
+    def close(self) -> None:
+        """Stop, release all, settle within the bound, end the threads."""
+        if os.getpid() != self._pid:
+            return  # A fork's copy: messages and threads are the parent's.
+        self.stopping = True
+        self._receiver.close()
+        self.release_all()
+        settled = self.flush(self._options.shutdown_seconds)
+        self._settler.close(self._options.shutdown_seconds if settled else 0.0)
+        self._keeper.close()
+        STOPPER.discard(self)  # last: who ends the process at a second signal waits for what SQS has not heard yet

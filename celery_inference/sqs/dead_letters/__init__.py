@@ -1,0 +1,1 @@
+"""Dead letters: written with a reason, indexed, listed, redriven, exported."""

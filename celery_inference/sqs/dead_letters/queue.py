@@ -1,0 +1,192 @@
+"""What people and programs do with a lane's dead letters: look at one, send some back, drop some.
+
+One process at a time works on a lane's letters, by a lease in the index. Each step may end in a kill at any moment:
+
+1. `open_generations` and SENDING are written, then the copies leave, then SENT is written, then the letters are
+   deleted, then REDRIVEN is written. Ten letters a step.
+2. Whoever takes the lease next sends a SENDING one again, to where it was going, and deletes a SENT one. A copy that
+   had left before is absorbed by the id and generation that both carry, so one outcome is stored.
+"""
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.dead_letters import scan
+from celery_inference.sqs.dead_letters.entry import Entry
+from celery_inference.sqs.dead_letters.index import LetterIndex, Progress, Selection
+from celery_inference.sqs.dead_letters.letter import DeadLetter
+from celery_inference.sqs.dead_letters.redrive import BEGUN, Drop, Redrive, Settle, Target, Work
+from celery_inference.sqs.dead_letters.scan import Held, Look
+from celery_inference.sqs.errors import SqsError
+from celery_inference.sqs.lanes import LANES, Lane
+from celery_inference.sqs.queues.depths import Counts, count
+
+LEASE_SECONDS = 45.0
+BUSY_WAIT_SECONDS = 60.0
+BUSY_NAP_SECONDS = 0.5
+
+Report = Callable[[Progress], None]
+
+
+class BusyError(SqsError):
+    """Another process works on this lane's dead letters."""
+
+
+class DeadLetterQueue:
+    """One lane's dead letters. Methods block, and raise errors of `celery_inference.sqs.errors` and, for the index,
+    OSError."""
+
+    def __init__(self, account: Account, lane: Lane, index: LetterIndex, *, lanes: tuple[Lane, ...] = LANES) -> None:
+        self.account = account
+        self.lanes = lanes
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.lane = lane
+        self.index = index
+        self.taken_up = 0  # letters that the index did not know, so far
+
+    def count(self) -> Counts:
+        """How many letters SQS counts."""
+        return count(self.account, self.lane)
+
+    @contextmanager
+    def held(self, wait_seconds: float = BUSY_WAIT_SECONDS) -> Iterator[None]:
+        """Be the one process that works on these letters.
+
+        Raises BusyError when another is, still after `wait_seconds`.
+        """
+        until = time.monotonic() + wait_seconds
+        while not self.index.hold(self._lease, self._holder, LEASE_SECONDS):
+            if time.monotonic() >= until:
+                raise BusyError(f"another process works on the dead letters of {self.lane.name}; try again in a minute")
+            time.sleep(BUSY_NAP_SECONDS)
+        ended = threading.Event()
+        keeping = threading.Thread(target=self._keep, args=(ended,), name="dead-letter-lease", daemon=True)
+        keeping.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            keeping.join()
+            self.index.let_go(self._lease, self._holder)
+
+    @property
+    def _lease(self) -> str:
+        return f"dead-letters:{self.lane.name}"
+
+    def _keep(self, ended: threading.Event) -> None:
+        while not ended.wait(LEASE_SECONDS / 4):
+            try:
+                self.index.hold(self._lease, self._holder, LEASE_SECONDS)
+            except OSError:
+                continue  # the work itself will meet it, too
+
+    def look(self) -> Look:
+        """A pass over the queue, whoever else works on it."""
+        return Look(self.account, self.lane)
+
+    def letters(self, selection: Selection) -> Iterator[tuple[Entry, DeadLetter]]:
+        """The letters that fit, with their bodies, out of the queue, one by one; all are given back afterwards.
+
+        Ends early when ids are asked for and each has been found.
+        """
+        found: set[str] = set()
+        with self.held(), self.look() as look:
+            for helds in look:
+                for entry, held in self._entries(helds):
+                    if selection.matches(entry) and entry.id not in found:
+                        found.add(entry.id)
+                        yield entry, held.letter
+                if selection.ids and len(found) >= len(selection.ids):
+                    return
+
+    def letter(self, entry: Entry) -> DeadLetter | None:
+        """The letter of an entry, body included; None when it is not in the queue any more."""
+        wanted = Selection(lane=self.lane.name, ids=frozenset({entry.id}))
+        return next((letter for _, letter in self.letters(wanted)), None)
+
+    def _entries(self, helds: Sequence[Held]) -> list[tuple[Entry, Held]]:
+        """Each letter with its entry: the index's own, else what the letter says. Buried ones are taken up on the way;
+        what SQS redrove is the sweep's, which also stores its outcome."""
+        found = [(Entry.of(held.letter, self.lane), held) for held in helds]
+        known = self.index.known(self.lane.name, [entry.id for entry, _ in found])
+        fresh = [entry for entry, _ in found if entry.id not in known and entry.buried]
+        if fresh:
+            self.index.add(fresh)
+            self.taken_up += len(fresh)
+        return [(known.get(entry.id, entry), held) for entry, held in found]
+
+    def redrive(
+        self,
+        selection: Selection,
+        target: Target | None = None,
+        *,
+        per_second: float | None = None,
+        report: Report | None = None,
+    ) -> Progress:
+        """Send the letters that fit back to a lane, each as a new generation; what was interrupted is ended first.
+
+        Interrupted itself, it is gone on with by the same call: what was sent is in the queue no more.
+
+        Raises UnknownLaneError for a target that is no declared lane.
+        """
+        work = Redrive(
+            self.account,
+            self.lane,
+            self.index,
+            lanes=self.lanes,
+            selection=selection,
+            target=target,
+            per_second=per_second,
+        )
+        return self.work_on(work, report)
+
+    def drop(self, selection: Selection, *, report: Report | None = None) -> Progress:
+        """Delete the letters that fit. Their outcomes stay."""
+        return self.work_on(Drop(self.account, self.lane, self.index, lanes=self.lanes, selection=selection), report)
+
+    def settle(self) -> Progress:
+        """End what an interrupted process has begun, and nothing more."""
+        return self.work_on(Settle(self.account, self.lane, self.index, lanes=self.lanes, selection=Selection()))
+
+    def unsettled(self) -> bool:
+        """Whether a process was interrupted between two steps."""
+        return self.index.count(Selection(lane=self.lane.name, state=BEGUN)) > 0
+
+    def work_on(self, work: Work, report: Report | None = None, *, wait_seconds: float = BUSY_WAIT_SECONDS) -> Progress:
+        """Let this work meet every letter, while no other process works on them; `report` hears of each step."""
+        with self.held(wait_seconds):
+            work.prepare()
+            self._passes(work, report)
+        return work.progress
+
+    def _passes(self, work: Work, report: Report | None) -> None:
+        until = time.monotonic() + scan.HOLD_SECONDS + LEASE_SECONDS
+        while True:
+            started = time.time()
+            with self.look() as look:
+                for helds in look:
+                    before = work.progress.done
+                    work.step(look, self._entries(helds))
+                    if report is not None:
+                        report(work.progress)
+                    if work.per_second:
+                        look.rest((work.progress.done - before) / work.per_second)
+                    if work.ended():
+                        return
+                complete = look.complete
+            if not work.left():
+                return
+            counts = self.count()
+            if counts.in_flight == 0 and complete:
+                work.miss(started)
+                return
+            if time.monotonic() > until:
+                return
+            # Others hold letters: a process that was killed, or a look in a console. They come back.
+            time.sleep(1.0)

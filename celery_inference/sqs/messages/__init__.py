@@ -1,0 +1,1 @@
+"""What a message is on SQS: envelope, size, delay, reason, claim, delivery."""

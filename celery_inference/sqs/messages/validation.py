@@ -1,0 +1,67 @@
+"""The shapes that Celery's worker relies on without looking, so that no message can crash it.
+
+docs.celeryq.dev/en/stable/internals/protocol.html, version 2. Only the shape is checked: whether the task
+exists and its arguments fit is the worker's business.
+"""
+
+from typing import Any
+
+from celery_inference.sqs.errors import UndecodableError
+
+_NUMBER = int | float
+# Header → types that Celery 5.7's Request, strategy and tracer take.
+_HEADERS: dict[str, Any] = {
+    "id": str,
+    "task": str,
+    "root_id": str | None,
+    "parent_id": str | None,
+    "group": str | None,
+    "shadow": str | None,
+    "eta": str | None,
+    "expires": str | None,
+    "retries": int | None,
+    "argsrepr": str | None,
+    "kwargsrepr": str | None,
+    "origin": str | None,
+    "ignore_result": bool | None,
+    "stamped_headers": list | None,
+    "stamps": dict | None,
+    "replaced_task_nesting": int | None,
+}
+
+
+def check_headers(headers: dict[str, Any]) -> None:
+    """Raise UndecodableError where headers that name a task are not what the protocol says."""
+    if "task" not in headers:
+        return
+    if "id" not in headers:
+        raise UndecodableError("the task has no id")
+    for name, types in _HEADERS.items():
+        if not isinstance(headers.get(name), types):
+            raise UndecodableError(f"header {name!r} is {type(headers.get(name)).__name__}")
+    timelimit = headers.get("timelimit")
+    if timelimit is not None and not (
+        isinstance(timelimit, list | tuple)
+        and len(timelimit) == 2
+        and all(isinstance(limit, _NUMBER | None) for limit in timelimit)
+    ):
+        raise UndecodableError("header 'timelimit' is not a pair of numbers")
+
+
+def check_payload(headers: dict[str, Any], payload: Any) -> None:
+    """Raise UndecodableError where a task's payload is not [args, kwargs, embed]."""
+    if "task" not in headers:
+        return
+    if not (isinstance(payload, list | tuple) and len(payload) == 3):
+        raise UndecodableError("the payload is not [args, kwargs, embed]")
+    args, kwargs, embed = payload
+    if not isinstance(args, list | tuple):
+        raise UndecodableError(f"args are {type(args).__name__}, not a list")
+    # A loop, because a generator for each message costs more than all else here.
+    if not isinstance(kwargs, dict):
+        raise UndecodableError("kwargs are not an object")
+    for name in kwargs:
+        if not isinstance(name, str):
+            raise UndecodableError("kwargs are not an object")
+    if not isinstance(embed, dict | None):
+        raise UndecodableError(f"embed is {type(embed).__name__}, not an object")

@@ -1,0 +1,1 @@
+"""Sending: one message a call, or ten."""

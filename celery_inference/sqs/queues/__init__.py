@@ -1,0 +1,1 @@
+"""The lanes' queues: names and URLs, creating, checking, counting."""

@@ -1,0 +1,102 @@
+"""How full the lanes are, by SQS's own approximate counts; asks, never receives."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.errors import MISSING_CODES, QueueMissingError
+from celery_inference.sqs.lanes import Lane, Queue
+
+if TYPE_CHECKING:
+    from types_boto3_sqs.client import SQSClient
+
+_NAMES = {
+    "visible": "ApproximateNumberOfMessages",
+    "in_flight": "ApproximateNumberOfMessagesNotVisible",
+    "delayed": "ApproximateNumberOfMessagesDelayed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Messages of one queue. A queue that does not exist has zeros and `missing` set."""
+
+    queue: str
+    visible: int
+    in_flight: int
+    delayed: int
+    dead_letter_queue: bool
+    lane: str
+    missing: bool = False
+
+    @property
+    def total(self) -> int:
+        """All messages of the queue, whatever their state."""
+        return self.visible + self.in_flight + self.delayed
+
+
+def read_depths(client: "SQSClient", lanes: Iterable[Lane], url_of: Callable[[str], str] | None = None) -> list[Depth]:
+    """The depths of each lane's queue and DLQ, in that order. Blocks; two calls a queue, one where `url_of` knows it.
+
+    Raises botocore's errors and those of `url_of`, except for a missing queue, which is reported as such.
+    """
+    url_of = url_of or (lambda name: client.get_queue_url(QueueName=name)["QueueUrl"])
+    depths = []
+    for lane in lanes:
+        depths.append(_depth(client, lane, lane.queue, url_of))
+        depths.append(_depth(client, lane, lane.dead_letter_queue, url_of))
+    return depths
+
+
+def _depth(client: "SQSClient", lane: Lane, queue: Queue, url_of: Callable[[str], str]) -> Depth:
+    is_dead_letter_queue = queue is lane.dead_letter_queue
+    try:
+        url = url_of(queue.name)
+        names: Any = list(_NAMES.values())
+        answer: Any = client.get_queue_attributes(QueueUrl=url, AttributeNames=names)
+    except (ClientError, QueueMissingError) as exc:
+        if isinstance(exc, ClientError) and exc.response.get("Error", {}).get("Code") not in MISSING_CODES:
+            raise
+        return Depth(queue.name, 0, 0, 0, is_dead_letter_queue, lane.name, missing=True)
+    counts = {field: int(answer["Attributes"].get(name, 0)) for field, name in _NAMES.items()}
+    return Depth(
+        queue.name,
+        counts["visible"],
+        counts["in_flight"],
+        counts["delayed"],
+        dead_letter_queue=is_dead_letter_queue,
+        lane=lane.name,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Messages of a dead-letter queue, by SQS's own approximate counts."""
+
+    visible: int
+    in_flight: int
+    delayed: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.visible + self.in_flight + self.delayed
+
+
+def count(account: Account, lane: Lane) -> Counts:
+    """Count a lane's dead letters; receives nothing. Blocks for a call; raises errors of
+    `celery_inference.sqs.errors`."""
+    name = lane.dead_letter_queue.name
+    names: Any = [
+        "ApproximateNumberOfMessages",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateNumberOfMessagesDelayed",
+    ]
+    url = account.queue_url(name)
+    answer = account.call(
+        "GetQueueAttributes", name, account.client.get_queue_attributes, QueueUrl=url, AttributeNames=names
+    )
+    return Counts(*(int(answer["Attributes"].get(each, 0)) for each in names))

@@ -1,0 +1,1 @@
+"""kombu's Transport and Channel for SQS."""
