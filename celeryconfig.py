@@ -10,7 +10,7 @@ CELERY_BROKER_URL (the embedded server on 127.0.0.1:9324)
 CELERY_RESULT_BACKEND (`sqlite:///` and var/results.sqlite)
     `sqlite:///FILE` for one machine, `dynamodb://REGION/TABLE` for a fleet (`dynamodb://KEY:SECRET@HOST:PORT/TABLE` for
     another endpoint), or the URL of one of Celery's result backends, which keep less: docs/outcomes.md.
-CELERY_CATALOGUE (models/catalogue.toml)
+CELERY_CATALOGUE (celery_inference/catalogue.toml)
     The TOML file of models.
 CELERY_MODELS (all of the catalogue)
     Names of the models that this worker loads, separated by commas.
@@ -164,7 +164,7 @@ def _is_table(url: str) -> bool:
 
 
 def _catalogue() -> str:
-    value = _variable("CELERY_CATALOGUE", str(_ROOT / "models" / "catalogue.toml"))
+    value = _variable("CELERY_CATALOGUE", str(_ROOT / "celery_inference" / "catalogue.toml"))
     path = _Path(value).expanduser().resolve()
     if not path.is_file():
         raise SettingError("CELERY_CATALOGUE", value, "it must be the path of a TOML file that exists")

@@ -30,7 +30,7 @@ READ_DOLLARS_A_MILLION = 0.125
 CALLS_WHEN_RARE = 3.4
 CALLS_WHEN_KEEPING_UP = 2.4
 CALLS_FROM_A_BACKLOG_IN_BULK = 0.30
-HELD_BATCHES = 8  # of a kind that batches, a device: models/kinds.py
+HELD_BATCHES = 8  # of a kind that batches, a device: celery_inference/specs/pipeline_tasks.py
 # An idle lane's long poll of a worker, each 10 s (docs/transport.md).
 POLLS_A_SECOND_AND_IDLE_LANE = 0.1
 # benchmarks/broadcast_calls.py: a hundred busy workers and one Flower.

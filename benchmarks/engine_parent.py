@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import machine
+from celery_inference.specs.model_spec import ModelSpec
 from models.devices import discover
 from models.engine import Engine
-from models.spec import ModelSpec
 
 
 def measure(folder: Path, devices: int, requests: int) -> dict[str, float]:

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from benchmarks.machine import machine
 from benchmarks.main_job import MODEL, texts
+from celery_inference.specs.model_spec import ModelSpec
+from celery_inference.specs.pipeline_tasks import KINDS
 from models.devices import discover
 from models.engine import Engine
-from models.kinds import KINDS
-from models.spec import ModelSpec
 
 
 def measure(engine: Engine, inputs: list[str]) -> dict[str, float]:

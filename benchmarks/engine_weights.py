@@ -15,11 +15,11 @@ from typing import Any
 
 from benchmarks.machine import machine
 from benchmarks.processes import memory_mb
+from celery_inference.specs.model_spec import ModelSpec
+from celery_inference.specs.pipeline_tasks import KINDS
 from demo.processes import ROOT
 from models.devices import discover
 from models.engine import Engine
-from models.kinds import KINDS
-from models.spec import ModelSpec
 
 FOLDER = ROOT / "var" / "models"
 SMALL = ("all-minilm-l6-v2", "feature-extraction")

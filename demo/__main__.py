@@ -35,7 +35,9 @@ hang = "hang for ever"
 def write_catalogue(folder: Path) -> Path:
     """The default catalogue and one fragile model, in a file of the demo's own."""
     models = ROOT / "var" / "models"
-    text = (ROOT / "models" / "catalogue.toml").read_text(encoding="utf-8").replace("../var/models", str(models))
+    text = (
+        (ROOT / "celery_inference" / "catalogue.toml").read_text(encoding="utf-8").replace("../var/models", str(models))
+    )
     path = folder / "catalogue.toml"
     path.write_text(text + FRAGILE.format(folder=models / "all-minilm-l6-v2"), encoding="utf-8")
     return path
@@ -91,11 +93,11 @@ def run_bad_requests(console: Console, stack: Stack) -> None:
     Raises:
         NotReady: one of them did not end as it should.
     """
+    from celery_inference.specs.errors import InvalidInput
     from celery_inference.sqs.api.client_factory import make_client
     from celery_inference.sqs.dead_letters.letter import peek
     from celery_inference.sqs.lanes import INFERENCE
     from demo import report
-    from models.errors import InvalidInput
     from tasks import app, feature_extraction, infer
 
     console.rule("Bad requests")

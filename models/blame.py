@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from models.errors import InputFailed, ModelsError
+from celery_inference.specs.errors import InputFailed, ModelsError
 
 _MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 # After any of these nothing runs in this process any more (CUDA calls such errors sticky), or the machine fails.

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from celery_inference.specs.model_spec import ModelSpec
 from models.batch_report import BatchReport
 from models.child import PROGRAM
 from models.devices import Device
 from models.frames import Message
 from models.placement import Place
-from models.spec import ModelSpec
 
 # Called with the ids of requests whose work begins; with True before it does, and else just after.
 OnBegin = Callable[[Sequence[str], bool], None]

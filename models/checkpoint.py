@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from models.errors import ModelLoadError
+from celery_inference.specs.errors import ModelLoadError
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"

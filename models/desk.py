@@ -14,16 +14,16 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
-from models import inputs as checked
+from celery_inference.inputs.check import size_bytes
+from celery_inference.specs.errors import DeviceCrash, DeviceLost, Expired, InvalidInput, ModelsError, rebuild
+from celery_inference.specs.model_spec import ModelSpec
 from models import results
 from models.batching import Joinable, Limits, Row, Waiting
 from models.ceilings import Ceilings
 from models.devices import Device
-from models.errors import DeviceCrash, DeviceLost, Expired, InvalidInput, ModelsError, rebuild
 from models.held import Batch, Held, named
 from models.hungry import Hungry
 from models.rows import rows_of
-from models.spec import ModelSpec
 
 KILLS = 2  # deaths of a device process under one row alone, after which the row is to blame
 
@@ -74,7 +74,7 @@ class Desk:
             future=Future(),
             results=[None] * len(values),
             missing=len(values),
-            size_bytes=sum(checked.size_bytes(value) for value in values),
+            size_bytes=sum(size_bytes(value) for value in values),
         )
         due = math.inf if deadline is None else deadline
         with self._lock:

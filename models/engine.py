@@ -18,6 +18,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from celery_inference.specs.errors import (
+    Cancelled,
+    DeviceCrash,
+    DeviceLost,
+    EngineStopped,
+    ModelLoadError,
+    ModelOut,
+    UnknownModel,
+)
+from celery_inference.specs.model_spec import ModelSpec
 from models.batch_report import BatchReport
 from models.batching import Row
 from models.care import Care, OnBegin
@@ -25,12 +35,10 @@ from models.ceilings import Ceilings
 from models.child import PROGRAM
 from models.desk import Desk
 from models.devices import Device
-from models.errors import Cancelled, DeviceCrash, DeviceLost, EngineStopped, ModelLoadError, ModelOut, UnknownModel
 from models.keeper import Keeper
 from models.killers import KEEP_SECONDS, KillersHere, KnownKillers, digest_of
 from models.peers import Peers
 from models.placement import place
-from models.spec import ModelSpec
 
 MAX_BYTES = 256 * 1024 * 1024  # inputs held in memory
 _TICK_SECONDS = 0.25  # how late an expired request may learn of it
@@ -142,7 +150,9 @@ class Engine:
         deadline: float | None = None,
         request_id: str = "",
     ) -> Future[list[Any]]:
-        """Hand over a request as `models.inputs.check` returned it; the future gives one result an input.
+        """Hand over a request as `celery_inference.inputs.check.check_inputs` returned it; the future gives one result
+        an
+        input.
 
         `deadline` is Unix time. Blocks while the engine holds too many bytes. The future may be cancelled until its
         first batch is sealed. Raises EngineStopped after `stop`, DeviceLost when no device is left, ModelOut when

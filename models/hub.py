@@ -10,9 +10,9 @@ from pathlib import Path
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+from celery_inference.specs.errors import ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
 from models import checkpoint
-from models.errors import ModelLoadError
-from models.spec import ModelSpec
 
 # No .bin, .pt or .pkl, which are pickles, and no .py.
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]

@@ -219,7 +219,7 @@ class Keeper:
         self.at_device.add(batch)
         try:
             child.send(batch.message())
-        except (TypeError, ValueError) as error:  # values that `models.inputs.check` never saw
+        except (TypeError, ValueError) as error:  # values that `celery_inference.inputs.check.check_inputs` never saw
             self.at_device.remove(batch.number)
             sentence = f"inputs cannot be written as JSON: {error}"
             self._desk.answer(batch, [{"error": "InvalidInput", "sentence": sentence}] * len(batch.rows))

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
-from models.spec import ModelSpec
+from celery_inference.specs.model_spec import ModelSpec
 
 KEEP_SECONDS = 86_400.0  # a model may be mended in place: what killed it yesterday is tried again
 REMEMBER_AT_MOST = 10_000

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
-from models.errors import ModelLoadError
+from celery_inference.specs.errors import ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
 from models.frames import Frames, Message
 from models.memory import device_bytes
 from models.runner import Runner
-from models.spec import ModelSpec
 from models.warmup import load
 
 _log = logging.getLogger("models.device")

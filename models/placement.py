@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from celery_inference.specs.errors import ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
 from models.devices import Device
-from models.errors import ModelLoadError
-from models.spec import ModelSpec
 
 _GB = 1e9
 

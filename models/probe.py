@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from celery_inference.specs.errors import ModelLoadError
 from models.adapters.base import Adapter
-from models.errors import ModelLoadError
 from models.runner import Runner
 
 # Rounding alone stays below these, relative to the largest value; padding that is looked at is far above them.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from models.errors import InvalidInput
-from models.spec import ModelSpec
+from celery_inference.specs.errors import InvalidInput
+from celery_inference.specs.model_spec import ModelSpec
 
 _NUMBER_BYTES = 26  # the longest that a float64 is written, and a separator
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from models import inputs as checked
+from celery_inference.inputs.check import size_bytes
+from celery_inference.specs.model_spec import ModelSpec
 from models.batching import Limits, Row
 from models.devices import Device
 from models.held import Held
-from models.spec import ModelSpec
 
 CHARACTERS_PER_TOKEN = 4  # English with a subword vocabulary; only the order of lengths matters much
 CHARACTERS_PER_STEP = 853  # base64 of 16 kHz, 16 bits, in the 20 ms that a speech model hears as one step
@@ -79,9 +79,9 @@ def joins_as(options: Mapping[str, Any]) -> str | None:
 def _length(spec: ModelSpec, value: Any) -> int:
     """An estimate in tokens. What runs one at a time, and images, which become one size, count alike."""
     if spec.kind.media == "audio":
-        return 1 + checked.size_bytes(value) // CHARACTERS_PER_STEP
+        return 1 + size_bytes(value) // CHARACTERS_PER_STEP
     if spec.kind.media in ("text", "chat"):
-        return 8 + checked.size_bytes(value) // CHARACTERS_PER_TOKEN
+        return 8 + size_bytes(value) // CHARACTERS_PER_TOKEN
     return 1
 
 

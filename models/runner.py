@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from celery_inference.specs.model_spec import ModelSpec
 from models import blame, results
 from models.adapters.base import Adapter, Prepared
 from models.batching import Limits, split
 from models.blame import DeviceFailed
 from models.ceilings import Ceiling
-from models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from models.stream import Stream

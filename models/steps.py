@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from celery_inference.specs.errors import ModelLoadError
 from models.blame import DeviceFailed, Poisoned
-from models.errors import ModelLoadError
 from models.frames import Frames, Message
 from models.runner import Runner
 from models.stream import Ended, Step, Stream

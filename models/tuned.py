@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models.spec import ModelSpec
+from celery_inference.specs.model_spec import ModelSpec
 
 FILE = "tuned.json"
 MOST_ROWS = 1_024  # a larger size in the file is somebody's mistake

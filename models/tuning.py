@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models import inputs
+from celery_inference.inputs.check import check_inputs
+from celery_inference.specs.errors import ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
 from models.devices import Device
 from models.engine import Engine
-from models.errors import ModelLoadError
-from models.spec import ModelSpec
 from models.tuned import Tuning
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -74,10 +74,12 @@ def _has_choice(spec: ModelSpec) -> bool:
 
 
 def _values(engine: Engine, spec: ModelSpec, facts: dict[str, Any]) -> list[Any]:
-    """Inputs of several lengths where lengths are known to matter, as `models.inputs.check` returns them."""
+    """Inputs of several lengths where lengths are known to matter, as `celery_inference.inputs.check.check_inputs`
+    returns
+    them."""
     example = facts["example"]
     if not isinstance(example, str) or spec.kind.media not in ("text", "chat"):
-        return inputs.check(spec, example, facts["example_options"])[0]
+        return check_inputs(spec, example, facts["example_options"])[0]
     word = example.split()[0]
     one, nine = (_spent(engine, spec, " ".join([word] * count), 1)["tokens"] for count in (1, 9))
     each = max(1.0, (nine - one) / 8)

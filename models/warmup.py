@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from celery_inference.specs.errors import ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
 from models import checkpoint, hub, probe
 from models import memory as memory_of
 from models.adapters.base import Adapter
-from models.errors import ModelLoadError
 from models.runner import Runner
-from models.spec import ModelSpec
 from models.stream import Stream
 
 _log = logging.getLogger("models.device")

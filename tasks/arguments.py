@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from models.errors import UnknownOption
+from celery_inference.specs.errors import UnknownOption
 
 
 class Arguments(NamedTuple):

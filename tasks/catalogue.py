@@ -3,18 +3,18 @@
 from functools import lru_cache
 from pathlib import Path
 
-import models.catalogue
+import celery_inference.specs.catalogue
+from celery_inference.specs.catalogue import Catalogue
+from celery_inference.specs.errors import CatalogueError, suggestion
+from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.sqs.lanes import INFERENCE, LANES, Lane
-from models.catalogue import Catalogue
-from models.errors import CatalogueError, suggestion
-from models.spec import ModelSpec
 from tasks.celery import app
 
 
 @lru_cache(maxsize=4)
 def load(path: str) -> Catalogue:
     """The catalogue of that file, read once. Raises CatalogueError, also for a lane that is not declared."""
-    catalogue = models.catalogue.load(Path(path))
+    catalogue = celery_inference.specs.catalogue.load(Path(path))
     for spec in catalogue:
         try:
             lane_of(spec)

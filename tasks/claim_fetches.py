@@ -12,11 +12,11 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any
 
+from celery_inference.inputs.claims import Claimed, Identity, identity
+from celery_inference.specs.errors import InvalidInput, Transient
 from celery_inference.sqs.claim_check.stores import claims_at
 from celery_inference.sqs.errors import ClaimGoneError, ClaimStoreError, UndecodableError
 from celery_inference.sqs.messages.claim import Claim
-from models.claims import Claimed, Identity, identity
-from models.errors import InvalidInput, Transient
 from tasks.aside import Aside
 from tasks.serving import NotServedHere
 

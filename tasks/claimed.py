@@ -12,13 +12,13 @@ from typing import Any
 
 from celery.worker import state
 
+from celery_inference.inputs import claims
+from celery_inference.inputs.check import check_inputs
+from celery_inference.inputs.claims import identity
+from celery_inference.specs.errors import EngineStopped
+from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.sqs.claim_check.memory_budget import Room
 from celery_inference.sqs.consumer.deliveries import find
-from models import claims
-from models.claims import identity
-from models.errors import EngineStopped
-from models.inputs import check
-from models.spec import ModelSpec
 from tasks import serving
 from tasks.claim_fetches import FETCHES, LOOK_SECONDS, fetch
 from tasks.errors import RequestCancelled, RequestExpired
@@ -102,5 +102,7 @@ def redeemed_now(conf: Any, spec: ModelSpec, rows: list[Any], options: dict[str,
 
 
 def _checked(spec: ModelSpec, rows: list[Any], options: dict[str, Any]) -> list[Any]:
-    """As `models.inputs.check` checks what was sent as bytes; with the names of fields that the sender knows."""
-    return check(spec, rows if len(rows) > 1 else rows[0], options)[0]
+    """As `celery_inference.inputs.check.check_inputs` checks what was sent as bytes; with the names of fields that the
+    sender
+    knows."""
+    return check_inputs(spec, rows if len(rows) > 1 else rows[0], options)[0]

@@ -9,10 +9,17 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.states import FAILURE, READY_STATES, RETRY, SUCCESS
 from celery.utils.log import get_task_logger
 
+from celery_inference.specs.errors import (
+    EngineStopped,
+    InvalidInput,
+    ModelsError,
+    Transient,
+    UnknownModel,
+    UnknownOption,
+)
 from celery_inference.sqs.api.backoff import full_jitter
 from celery_inference.sqs.consumer.deliveries import find, release_after
 from celery_inference.sqs.consumer.redelivery import seconds_until_known
-from models.errors import EngineStopped, InvalidInput, ModelsError, Transient, UnknownModel, UnknownOption
 from tasks.attempts import Attempt, lane_named, set_here
 from tasks.errors import AttemptsUsedUp, RequestCancelled, RequestExpired
 from tasks.fates import Fate, fate_of

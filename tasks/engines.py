@@ -12,13 +12,13 @@ from typing import Any
 from celery import Celery
 from celery.utils.log import get_logger
 
+from celery_inference.specs.errors import ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.sqs.lanes import lane_of
 from models.batch_report import BatchReport
 from models.checkpoint import UNSAFE
 from models.devices import Device, discover
 from models.engine import Engine, capacity
-from models.errors import ModelLoadError
-from models.spec import ModelSpec
 from models.tuned import TuningFile
 from tasks.attempts import begin_requests
 from tasks.catalogue import load
@@ -33,7 +33,7 @@ def specs(conf: Any, queues: Iterable[str] | None = None) -> tuple[ModelSpec, ..
     With the batch sizes that were measured on devices like the first one here, if any were.
 
     Raises:
-        models.errors.ModelsError: the catalogue is wrong, or lacks one of them.
+        celery_inference.specs.errors.ModelsError: the catalogue is wrong, or lacks one of them.
     """
     if queues is not None and all((lane := lane_of(queue)) is not None and lane.own_slots for queue in queues):
         return ()

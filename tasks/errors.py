@@ -1,8 +1,8 @@
-"""Errors by which requests end, beside those of `models.errors`.
+"""Errors by which requests end, beside those of `celery_inference.specs.errors`.
 
     celery.exceptions.TaskRevokedError
-    ├── RequestExpired (also models.errors.Expired)       its deadline passed before its work began
-    └── RequestCancelled (also models.errors.Cancelled)   somebody revoked it
+    ├── RequestExpired (also celery_inference.specs.errors.Expired)       its deadline passed before its work began
+    └── RequestCancelled (also celery_inference.specs.errors.Cancelled)   somebody revoked it
     AttemptsUsedUp                                        every attempt died with its worker, without an error
 
 The first two come with Celery's state REVOKED: they are outcomes of their own, and no failures.
@@ -10,7 +10,7 @@ The first two come with Celery's state REVOKED: they are outcomes of their own, 
 
 from celery.exceptions import TaskRevokedError
 
-from models.errors import Cancelled, Expired
+from celery_inference.specs.errors import Cancelled, Expired
 
 
 class RequestExpired(Expired, TaskRevokedError):

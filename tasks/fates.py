@@ -15,7 +15,7 @@ deleted on lanes with `invalid_input = "fail"` |
 | any other | then as USED_UP | FAILURE, the last error | | dead letter |
 
     BaseException
-    ├── models.errors.ModelsError
+    ├── celery_inference.specs.errors.ModelsError
     │   ├── InvalidInput               INVALID
     │   │   ├── UnknownModel, UnknownOption, InputFailed
     │   │   └── DeviceCrash            CRASH
@@ -35,8 +35,8 @@ Celery's own Ignore, Reject and Retry, raised by a task's code, keep Celery's me
 
 from enum import Enum
 
+from celery_inference.specs.errors import Cancelled, DeviceCrash, EngineStopped, Expired, InvalidInput
 from celery_inference.sqs.messages.reason import Cause
-from models.errors import Cancelled, DeviceCrash, EngineStopped, Expired, InvalidInput
 from tasks.errors import AttemptsUsedUp
 from tasks.serving import NotServedHere
 

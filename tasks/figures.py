@@ -13,10 +13,10 @@ from typing import Any
 from celery.signals import heartbeat_sent, task_prerun
 from celery.utils.log import get_logger
 
+from celery_inference.specs.errors import ModelsError
 from celery_inference.sqs.consumer import signals
 from celery_inference.sqs.consumer.deliveries import HELD
 from celery_inference.sqs.consumer.message import Message
-from models.errors import ModelsError
 from tasks import serving
 from tasks.engines import specs
 

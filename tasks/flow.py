@@ -11,8 +11,8 @@ from typing import Any
 
 from celery.utils.log import get_logger
 
+from celery_inference.specs.model_spec import ModelSpec
 from models.engine import Engine
-from models.spec import ModelSpec
 from tasks import serving
 
 logger = get_logger(__name__)

@@ -4,7 +4,8 @@ Each takes one input or a list of inputs, `model=` a name of the catalogue (else
 model's options, and answers as the pipeline of that name does: one result for one input, a list for a list.
 Media are the bytes of a file, their base64, or what `tasks.keep` returned for them; in results they are base64 with
 their sizes.
-What does not fit the model's spec raises models.errors.InvalidInput at `delay()`. docs/pipeline-tasks.md lists inputs,
+What does not fit the model's spec raises celery_inference.specs.errors.InvalidInput at `delay()`.
+docs/pipeline-tasks.md lists inputs,
 options and results.
 """
 

@@ -9,10 +9,10 @@ forget(picture)
 from dataclasses import asdict
 from typing import Any
 
+from celery_inference.inputs import claims
+from celery_inference.specs.errors import InvalidInput
 from celery_inference.sqs.claim_check.stores import claims_at
 from celery_inference.sqs.messages.claim import MAX_PAYLOAD_BYTES, Claim
-from models import claims
-from models.errors import InvalidInput
 from tasks.celery import app
 
 

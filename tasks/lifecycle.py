@@ -12,9 +12,9 @@ from celery.signals import after_setup_logger, celeryd_init, worker_ready, worke
 from celery.utils.log import get_logger
 from celery.utils.text import str_to_list
 
+from celery_inference.specs.errors import ModelsError
 from celery_inference.sqs.consumer.shutdown import release_everything, stop_receiving
 from celery_inference.sqs.lanes import LANES
-from models.errors import ModelsError
 from tasks import cold_shutdown, service
 from tasks.engines import concurrency, devices, specs
 from tasks.exiting import end_now

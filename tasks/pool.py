@@ -12,10 +12,10 @@ from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.request import Request
 
+from celery_inference.specs.errors import ModelsError
 from celery_inference.sqs.consumer.leases import LOST
 from celery_inference.sqs.lanes import LANES
 from models.engine import Engine
-from models.errors import ModelsError
 from tasks import service, serving
 from tasks.allocation import give_large_blocks_back
 from tasks.engines import build

@@ -10,8 +10,8 @@ from typing import Any
 
 from celery.utils.log import get_logger
 
+from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.sqs.lanes import INFERENCE
-from models.spec import ModelSpec
 from tasks.lane_halts import go_on_in, halt_in
 
 logger = get_logger(__name__)

@@ -9,10 +9,10 @@ from typing import Any
 from celery.exceptions import Reject
 from celery.utils.log import get_logger
 
+from celery_inference.specs.errors import Cancelled, EngineStopped, ModelOut, Transient, UnknownModel
 from celery_inference.sqs.consumer.deliveries import call_when_lost, find
 from celery_inference.sqs.messages.delivery import Delivery
 from models.engine import Engine
-from models.errors import Cancelled, EngineStopped, ModelOut, Transient, UnknownModel
 from tasks.errors import RequestCancelled
 
 logger = get_logger(__name__)
@@ -77,7 +77,7 @@ def run(
     Raises:
         EngineStopped: there is no engine here, it is ending, or no time was left for it to begin.
         NotServedHere: the model is none of those that this worker has loaded.
-        models.errors.ModelsError: as the engine resolves the request.
+        celery_inference.specs.errors.ModelsError: as the engine resolves the request.
         RequestCancelled: it was revoked while it was held.
         celery.exceptions.Reject: the delivery's lease was lost before the request began.
         TimeoutError: it did not within MAX_WAIT_SECONDS.

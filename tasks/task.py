@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 from celery import Task
 from celery.exceptions import MaxRetriesExceededError, Reject, Retry
 
-from models import tokens
-from models.errors import Expired, InvalidInput, UnknownModel
-from models.inputs import check, is_many
-from models.spec import ModelSpec
+from celery_inference.inputs import token_count
+from celery_inference.inputs.check import check_inputs, is_many
+from celery_inference.specs.errors import Expired, InvalidInput, UnknownModel
+from celery_inference.specs.model_spec import ModelSpec
 from tasks import serving
 from tasks.arguments import take_apart
 from tasks.attempts import here, lane_named
@@ -140,9 +140,9 @@ class InferenceTask(LaneTask):
         """
         given = take_apart(self.run, args or (), kwargs or {})
         spec = self.spec(given.model)
-        rows, checked = check(spec, given.inputs, given.options)
+        rows, checked = check_inputs(spec, given.inputs, given.options)
         conf = self._get_app().conf
-        tokens.check(spec, rows, Path(conf.inference_hub_cache))
+        token_count.check(spec, rows, Path(conf.inference_hub_cache))
         sent = rows if is_many(given.inputs) else rows[0]
         if not conf.inference_keep_inputs:
             options.setdefault("argsrepr", f"({len(rows)} inputs)")
@@ -190,10 +190,10 @@ class InferenceTask(LaneTask):
 
         Raises:
             InvalidInput: what `apply_async` would have refused; messages come from others, too.
-            models.errors.ModelsError: as the engine resolves the request.
+            celery_inference.specs.errors.ModelsError: as the engine resolves the request.
         """
         spec = self.spec(model)
-        rows, checked = check(spec, inputs, options)
+        rows, checked = check_inputs(spec, inputs, options)
         note(self.request, serving.describe(spec.name))
         deadline = instant(self.request.expires)
         with redeemed(self._get_app().conf, self.request, spec, rows, checked, deadline=deadline) as whole:

@@ -13,10 +13,10 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from celery_inference.specs.errors import ModelsError
 from deploy.sagemaker import wire
 from deploy.sagemaker.serving import Refusal, Serving
 from models.engine import Engine
-from models.errors import ModelsError
 from tasks import engines
 from tasks.celery import app
 from tasks.stop_flag import StopFlag

@@ -11,12 +11,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from celery_inference.specs.errors import ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
 from deploy.sagemaker.forwarding import BatchSuspected, EndpointFailed, Forwarding
 from deploy.sagemaker.runtime import Refused, endpoint_of
-from models.errors import ModelLoadError
 from models.frames import Frames, Message
 from models.process import ToParent, meet_the_parent
-from models.spec import ModelSpec
 
 
 class Forwarder:

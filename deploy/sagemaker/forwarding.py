@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from celery_inference.specs.errors import DeviceLost, InputFailed, InvalidInput, ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.sqs.api.backoff import full_jitter
 from deploy.sagemaker import wire
 from deploy.sagemaker.runtime import Busy, Endpoint, ModelFault, RuntimeFault
-from models.errors import DeviceLost, InputFailed, InvalidInput, ModelLoadError
-from models.spec import ModelSpec
 
 # Of the batch's time limit, past which the process would be killed: for its calls, and then for the example.
 TIME_SHARE, EXAMPLE_SHARE = 0.6, 0.25

@@ -6,11 +6,11 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
+from celery_inference.inputs.check import check_inputs, is_many
+from celery_inference.specs.errors import DeviceLost, InvalidInput, ModelsError, UnknownModel, suggestion
+from celery_inference.specs.model_spec import ModelSpec
 from deploy.sagemaker import wire
-from models import inputs
 from models.engine import Engine
-from models.errors import DeviceLost, InvalidInput, ModelsError, UnknownModel, suggestion
-from models.spec import ModelSpec
 
 WAIT_SECONDS = 55.0  # SageMaker waits for 60
 MOST_INPUTS = 1_024  # of one invocation: several requests of a worker may share it, each within its own limit
@@ -59,13 +59,13 @@ class Serving:
             answers = self._each(spec, rows, options, until)
             return wire.answer(answers, self._engine.describe(spec.name)["versions"])
         try:
-            rows, checked = inputs.check(spec, given, options)
+            rows, checked = check_inputs(spec, given, options)
             results = self._result(self._engine.submit(spec.name, rows, checked), until)
         except InvalidInput as error:
             raise Refusal(400, str(error)) from error
         except ModelsError as error:
             raise Refusal(503, f"{type(error).__name__}: {error}") from error
-        return wire.plain(results if inputs.is_many(given) else results[0])
+        return wire.plain(results if is_many(given) else results[0])
 
     def _spec(self, name: str | None) -> ModelSpec:
         """The model that was asked for, or the only one. Raises UnknownModel."""
@@ -94,8 +94,8 @@ class Serving:
 
     def _submit(self, spec: ModelSpec, row: Any, options: dict[str, Any]) -> Future[list[Any]] | ModelsError:
         try:
-            checked, given = inputs.check(spec, row, options)
-            if len(checked) != 1 or inputs.is_many(row):
+            checked, given = check_inputs(spec, row, options)
+            if len(checked) != 1 or is_many(row):
                 raise InvalidInput.because("inputs", "must be one input, not a list")
             return self._engine.submit(spec.name, checked, given)
         except ModelsError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from models.spec import ModelSpec
+from celery_inference.specs.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     from models.stream import Loop

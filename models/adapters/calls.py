@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
+from celery_inference.specs.errors import InvalidInput
+from celery_inference.specs.model_spec import ModelSpec
 from models.adapters import pooling
-from models.errors import InvalidInput
 from models.media import audio
-from models.spec import ModelSpec
 
 Call = Callable[[Any, ModelSpec, Any, dict[str, Any]], Any]
 

@@ -18,8 +18,8 @@ from transformers.generation.continuous_batching.continuous_api import Backgroun
 from transformers.generation.continuous_batching.requests import RequestStatus
 from transformers.generation.continuous_batching.utils import get_device_and_memory_breakdown
 
-from models.errors import ModelLoadError
-from models.spec import ModelSpec
+from celery_inference.specs.errors import ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
 
 PAGE_TOKENS = 256  # transformers' own; a row takes whole pages of the cache
 _PASS_TOKENS = 512  # of prompts that one pass takes in beside the rows that are being written

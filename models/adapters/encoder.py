@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import torch
 
+from celery_inference.specs.model_spec import ModelSpec
 from models.adapters import loading, text
 from models.adapters.base import Adapter, Prepared
-from models.spec import ModelSpec
 
 
 class Encoder(Adapter):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery_inference.specs.model_spec import ModelSpec
 from models.adapters.base import Adapter
 from models.media import audio, images
-from models.spec import ModelSpec
 
 _TABLE = {"city": ["Paris", "Rome"], "people": ["2100000", "2800000"]}
 _WORDS = [["total", [100, 100, 200, 120]], ["42", [220, 100, 260, 120]]]

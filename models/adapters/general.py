@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
+from celery_inference.specs.errors import InvalidInput, ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
 from models.adapters import examples, loading, text
 from models.adapters.base import Adapter, Prepared
 from models.adapters.calls import call
 from models.adapters.plain import plain
-from models.errors import InvalidInput, ModelLoadError
 from models.media import audio, images
-from models.spec import ModelSpec
 
 
 class General(Adapter):
@@ -78,7 +78,8 @@ class General(Adapter):
         }
 
     def _message(self, message: dict[str, Any]) -> dict[str, Any]:
-        """A chat's message whose images are pixels; `models.chats` has seen to it that it has nothing else."""
+        """A chat's message whose images are pixels; `celery_inference.inputs.chats` has seen to it that it has nothing
+        else."""
         parts = [
             part | {"image": images.decode("inputs", part["image"], self.spec.max_pixels)} if "image" in part else part
             for part in message["content"]

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageClassification
 
+from celery_inference.specs.model_spec import ModelSpec
 from models.adapters import loading
 from models.adapters.base import Adapter, Prepared
 from models.adapters.labels import best, probabilities
 from models.media import images
-from models.spec import ModelSpec
 
 
 class ImageClassification(Adapter):

@@ -14,8 +14,8 @@ from transformers import (
     pipeline,
 )
 
-from models.errors import ModelLoadError
-from models.spec import ModelSpec
+from celery_inference.specs.errors import ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
 
 
 def arguments(spec: ModelSpec) -> dict[str, Any]:

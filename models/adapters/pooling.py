@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from models.spec import ModelSpec
+from celery_inference.specs.model_spec import ModelSpec
 
 # Vectors leave as decimal text: eight decimals keep what float32 holds of numbers around one, in half the bytes.
 _DECIMALS = 8

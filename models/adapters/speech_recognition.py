@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
+from celery_inference.specs.errors import InvalidInput
+from celery_inference.specs.model_spec import ModelSpec
 from models.adapters import loading
 from models.adapters.base import Adapter, Prepared
 from models.adapters.plain import plain
-from models.errors import InvalidInput
 from models.media import audio
-from models.spec import ModelSpec
 
 _STEPS_A_SECOND = 50  # what speech models make of a second: lengths are counted in them, as if they were tokens
 

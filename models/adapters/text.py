@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from models.errors import InvalidInput
-from models.spec import ModelSpec
+from celery_inference.specs.errors import InvalidInput
+from celery_inference.specs.model_spec import ModelSpec
 
 Encoding = dict[str, list[int]]
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
+from celery_inference.specs.errors import InvalidInput
+from celery_inference.specs.model_spec import ModelSpec
 from models.adapters import loading, text
 from models.adapters.base import Adapter, Prepared
 from models.adapters.continuous import Continuous
-from models.errors import InvalidInput
-from models.spec import ModelSpec
 
 _SAMPLING = ("temperature", "top_p", "top_k")
 

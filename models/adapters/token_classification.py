@@ -9,11 +9,11 @@ import torch
 from transformers import AutoModelForTokenClassification, TokenClassificationPipeline
 from transformers.pipelines.token_classification import AggregationStrategy
 
+from celery_inference.specs.errors import ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
 from models.adapters.base import Prepared
 from models.adapters.encoder import Encoder
 from models.adapters.plain import plain
-from models.errors import ModelLoadError
-from models.spec import ModelSpec
 
 
 class TokenClassification(Encoder):

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from celery_inference.specs.errors import InvalidInput, ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
 from models.adapters import loading, text
 from models.adapters.base import Adapter, Prepared
 from models.batching import Limits, split
-from models.errors import InvalidInput, ModelLoadError
-from models.spec import ModelSpec
 
 
 class ZeroShotClassification(Adapter):

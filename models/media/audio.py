@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from models.errors import InvalidInput
+from celery_inference.specs.errors import InvalidInput
 
 Samples = npt.NDArray[np.float32]
 

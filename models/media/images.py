@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from models.errors import InvalidInput
+from celery_inference.specs.errors import InvalidInput
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own guard warns where the spec's limit refuses
 

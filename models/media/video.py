@@ -11,8 +11,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import InvalidInput
-from models.media.formats import format_of
+from celery_inference.inputs.media_formats import format_of
+from celery_inference.specs.errors import InvalidInput
 
 Frames = npt.NDArray[np.uint8]
 

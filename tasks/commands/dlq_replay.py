@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
+from celery_inference.inputs.check import check_inputs, is_many
+from celery_inference.specs.errors import ModelsError
 from celery_inference.sqs.claim_check.stores import redeemed
 from celery_inference.sqs.dead_letters.letter import DeadLetter
 from celery_inference.sqs.errors import ClaimStoreError, UndecodableError
 from celery_inference.sqs.messages import envelope
 from celery_inference.sqs.messages.validation import check_payload
 from models.engine import Engine
-from models.errors import ModelsError
-from models.inputs import check, is_many
 from tasks.claimed import redeemed_now
 from tasks.commands.dlq_selection import as_json_option, lane_option, queue_of, the_letter, troubles
 from tasks.engines import devices
@@ -83,7 +83,7 @@ def _infer(app: Any, task: InferenceTask, args: list[Any], kwargs: dict[str, Any
     bound = inspect.signature(task.run).bind(*args, **kwargs).arguments
     inputs, options = bound["inputs"], bound.get("options") or {}
     spec = task.spec(bound.get("model"))
-    rows, checked = check(spec, inputs, options)
+    rows, checked = check_inputs(spec, inputs, options)
     rows = redeemed_now(app.conf, spec, rows, checked)
     engine = Engine([spec], devices(app.conf)[:1])
     try:

@@ -5,11 +5,11 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from models import inputs
+from celery_inference.inputs.check import check_inputs
+from celery_inference.specs.errors import ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
 from models.devices import Device
 from models.engine import Engine
-from models.errors import ModelLoadError
-from models.spec import ModelSpec
 from tasks import engines
 
 LOAD_SECONDS = 1_800.0  # a cold host fetches weights first
@@ -24,8 +24,9 @@ def check(spec: ModelSpec, conf: Any, *, allow_unsafe: bool = False) -> dict[str
     Blocks until the device process has ended again.
 
     Raises:
-        models.errors.ModelLoadError: it cannot be loaded, its example fails, or it takes more than `memory_bytes`.
-        models.errors.ModelsError: there is no such device, or running failed.
+        celery_inference.specs.errors.ModelLoadError: it cannot be loaded, its example fails, or it takes more than
+        `memory_bytes`.
+        celery_inference.specs.errors.ModelsError: there is no such device, or running failed.
     """
     device = engines.devices(conf)[0]
     if allow_unsafe:
@@ -62,7 +63,7 @@ def _measure(engine: Engine, spec: ModelSpec, device: Device) -> dict[str, Any]:
     (where,) = engine.loaded(spec.name)
     facts = engine.loaded(spec.name)[where]
     made_with = engine.describe(spec.name)
-    rows, options = inputs.check(spec, facts["example"], facts["example_options"])
+    rows, options = check_inputs(spec, facts["example"], facts["example_options"])
     seconds, result = [], None
     for _ in range(RUNS):
         began = time.perf_counter()

@@ -4,14 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from celery_inference.specs.model_spec import ModelSpec
 from models import tuning
-from models.spec import ModelSpec
 from models.tuned import TuningFile
 from tasks import engines
 
 
 def tune(spec: ModelSpec, conf: Any, *, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """What was measured and is remembered now, as JSON values. Blocks; raises models.errors.ModelsError and OSError."""
+    """What was measured and is remembered now, as JSON values. Blocks; raises
+    celery_inference.specs.errors.ModelsError and OSError."""
     device = engines.devices(conf)[0]
     measured = tuning.tune(spec, device, seconds=seconds, say=lambda line: say(f"{spec.name}: {line}"))
     TuningFile(Path(conf.inference_state)).note(spec, device.description, measured.tuning)

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from celery_inference.specs.errors import ModelsError
+from celery_inference.specs.model_spec import ModelSpec
 from models import checkpoint
-from models.errors import ModelsError
-from models.spec import ModelSpec
 from models.tuning import can_be_tuned
 from tasks import catalogue
 from tasks.commands import model_check, model_tuning

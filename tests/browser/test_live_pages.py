@@ -14,9 +14,9 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
+from celery_inference.specs.errors import ModelsError
 from demo.__main__ import write_catalogue
 from demo.stack import Stack
-from models.errors import ModelsError
 from tasks import feature_extraction
 from tasks.celery import app
 from tests.browser.chromium import chromium, keep_screenshot

@@ -18,13 +18,13 @@ from kombu.exceptions import OperationalError
 from PIL import Image
 
 import tasks
+from celery_inference.specs.errors import InvalidInput
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.dead_letters.letter import DeadLetter, peek
 from celery_inference.sqs.lanes import BULK, INFERENCE
 from celery_inference.sqs.messages.reason import Cause
 from celery_inference.sqs.queues.depths import read_depths
 from demo.stack import Stack
-from models.errors import InvalidInput
 from tasks import app, forget, keep
 from tasks.errors import RequestCancelled
 from tasks.store.access import store_of

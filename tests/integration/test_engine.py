@@ -17,10 +17,8 @@ from typing import Any
 
 import pytest
 
-from models.catalogue import load
-from models.devices import discover
-from models.engine import Engine, capacity
-from models.errors import (
+from celery_inference.specs.catalogue import load
+from celery_inference.specs.errors import (
     DeviceCrash,
     DeviceLost,
     EngineStopped,
@@ -30,7 +28,9 @@ from models.errors import (
     ModelLoadError,
     UnknownModel,
 )
-from models.spec import Faults, ModelSpec
+from celery_inference.specs.model_spec import Faults, ModelSpec
+from models.devices import discover
+from models.engine import Engine, capacity
 from tests.support import tiny_models
 from tests.support.engines import SECONDS, exists, pids, running, send, spec, wait_for
 from tests.support.tiny_models import TEXTS
@@ -271,7 +271,7 @@ def test_the_parent_never_imports_torch_and_its_death_ends_its_children(embedder
 import json, sys, time
 from models.devices import discover
 from models.engine import Engine
-from models.spec import ModelSpec
+from celery_inference.specs.model_spec import ModelSpec
 engine = Engine([ModelSpec.from_json(json.loads({json.dumps(json.dumps(embedder.as_json()))}))], discover("cpu:2"))
 engine.start({SECONDS})
 assert len(engine.submit("feature-extraction", ["the cat sleeps"], {{}}).result({SECONDS})[0]) == 32

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from celery_inference.specs.errors import Cancelled, DeviceCrash, EngineStopped, Expired, InputFailed, InvalidInput
+from celery_inference.specs.model_spec import Faults, ModelSpec
 from models.engine import Engine
-from models.errors import Cancelled, DeviceCrash, EngineStopped, Expired, InputFailed, InvalidInput
-from models.spec import Faults, ModelSpec
 from tests.support import tiny_models
 from tests.support.engines import SECONDS, pids, running, send, spec, wait_for
 from tests.support.slow_generation import BROKEN, CRAMPED

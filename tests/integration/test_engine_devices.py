@@ -12,11 +12,19 @@ from typing import Any
 
 import pytest
 
+from celery_inference.specs.errors import (
+    Cancelled,
+    DeviceCrash,
+    DeviceLost,
+    EngineStopped,
+    Expired,
+    ModelLoadError,
+    ModelOut,
+)
+from celery_inference.specs.model_spec import ModelSpec
 from models import peers
 from models.engine import Engine
-from models.errors import Cancelled, DeviceCrash, DeviceLost, EngineStopped, Expired, ModelLoadError, ModelOut
 from models.killers import KillersHere
-from models.spec import ModelSpec
 from tests.support.engines import SECONDS, pids, running, wait_for
 
 FAKE = "tests.support.fake_device"

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 
+from celery_inference.specs.errors import ModelLoadError
 from models.adapters.base import Adapter
 from models.adapters.continuous import Continuous
-from models.errors import ModelLoadError
 from models.runner import Runner
 from models.warmup import load
 from tests.support import samples, tiny_models

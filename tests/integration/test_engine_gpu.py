@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from celery_inference.specs.errors import DeviceCrash, InputFailed
+from celery_inference.specs.model_spec import ModelSpec
 from models.devices import Device, discover
 from models.engine import Engine
-from models.errors import DeviceCrash, InputFailed
-from models.spec import ModelSpec
 from tests.support import tiny_models
 from tests.support.engines import SECONDS, exists, pids, send, spec, wait_for
 from tests.support.tiny_models import TEXTS
@@ -139,7 +139,7 @@ def test_the_gpu_is_free_two_seconds_after_the_parent_was_killed(embedder: Model
 import json, time
 from models.devices import discover
 from models.engine import Engine
-from models.spec import ModelSpec
+from celery_inference.specs.model_spec import ModelSpec
 spec = ModelSpec.from_json(json.loads({json.dumps(json.dumps(embedder.as_json()))}))
 engine = Engine([spec], [device for device in discover() if device.kind == "cuda"][:1])
 engine.start({SECONDS})

@@ -12,6 +12,7 @@ import pytest
 from celery import chord, group
 from PIL import Image
 
+from celery_inference.specs.errors import DeviceCrash, InvalidInput
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.dead_letters.letter import DeadLetter, peek
 from celery_inference.sqs.lanes import INFERENCE, LANES
@@ -19,7 +20,6 @@ from celery_inference.sqs.queues.depths import read_depths
 from demo.processes import ROOT
 from demo.stack import Stack
 from demo.work import photographs
-from models.errors import DeviceCrash, InvalidInput
 from tasks import app, feature_extraction, image_classification, infer, made_with, text_generation
 
 pytestmark = pytest.mark.usefixtures("real_stack")

@@ -9,13 +9,13 @@ import pytest
 from celery import chain, chord, group
 from celery.exceptions import TaskRevokedError
 
+from celery_inference.specs.errors import DeviceCrash, DeviceLost, Expired, InvalidInput
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.dead_letters.letter import DeadLetter, peek
 from celery_inference.sqs.lanes import GENERAL, INFERENCE
 from celery_inference.sqs.messages.reason import Cause
 from celery_inference.sqs.queues.depths import read_depths
 from demo.stack import Stack
-from models.errors import DeviceCrash, DeviceLost, Expired, InvalidInput
 from tasks import feature_extraction
 from tasks.errors import RequestCancelled, RequestExpired
 from tasks.store.access import store_of

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InvalidInput
+from celery_inference.specs.errors import InvalidInput
 from tests.support import outcome_app as program
 from tests.support.outcome_rig import SECONDS, Rig, eventually, started
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from celery_inference.specs.errors import InputFailed, InvalidInput
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.dead_letters.letter import peek
 from celery_inference.sqs.lanes import INFERENCE
 from celery_inference.sqs.messages.reason import Cause, Reason
 from demo.stack import Stack
-from models.errors import InputFailed, InvalidInput
 from tasks import app, infer
 from tasks.serving import NotServedHere
 from tests.support.client import client_of

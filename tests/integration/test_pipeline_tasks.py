@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
+from celery_inference.inputs.check import check_inputs
+from celery_inference.specs.catalogue import load
+from celery_inference.specs.errors import CatalogueError, InvalidInput, ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
+from celery_inference.specs.pipeline_tasks import KINDS, NOT_SERVED
 from demo.stack import Stack
-from models import inputs
-from models.catalogue import load
 from models.engine import Engine
-from models.errors import CatalogueError, InvalidInput, ModelLoadError
-from models.kinds import KINDS, NOT_SERVED
-from models.spec import ModelSpec
 from tests.support import samples, tiny_models
 from tests.support.client import client_of
 from tests.support.engines import SECONDS, running, send, spec
@@ -164,7 +164,7 @@ def test_no_text_and_no_object_reaches_a_media_argument(
     for text in (*bait.texts, *claims, {"claim": {"url": bait.url}}, {"url": bait.url}):
         for value in wrong_media(task, text):
             with pytest.raises(InvalidInput):
-                inputs.check(specs[task], value, options)
+                check_inputs(specs[task], value, options)
             if not isinstance(value, list) and not (isinstance(value, dict) and "assets" in value):
                 # As if the check had let it pass: the device process opens nothing, either.
                 with pytest.raises(InvalidInput, match="can be decoded"):
@@ -182,7 +182,7 @@ def test_a_text_that_is_an_address_is_a_text(
         send(engine, specs[task], text + tail, **options).result(SECONDS)
     chat = [{"role": "user", "content": [{"type": "image", "url": bait.url}]}]
     with pytest.raises(InvalidInput):
-        inputs.check(specs[task], [chat], options)
+        check_inputs(specs[task], [chat], options)
     assert bait.taken == []
 
 

@@ -13,10 +13,10 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from celery_inference.specs.errors import DeviceCrash, DeviceLost, InputFailed, InvalidInput, ModelLoadError, ModelOut
+from celery_inference.specs.model_spec import ModelSpec
 from demo.processes import Process, free_port
 from models.engine import Engine
-from models.errors import DeviceCrash, DeviceLost, InputFailed, InvalidInput, ModelLoadError, ModelOut
-from models.spec import ModelSpec
 from tests.support import tiny_models
 from tests.support.engines import running, send, spec, wait_for
 from tests.support.sagemaker_runtime import SageMakerRuntime

@@ -29,7 +29,7 @@ trace.set_tracer_provider(TracerProvider())
 trace.get_tracer_provider().add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 
 from tasks import app, feature_extraction
-from models.errors import InvalidInput
+from celery_inference.specs.errors import InvalidInput
 
 with trace.get_tracer("test").start_as_current_span("asking"):
     results = [feature_extraction.apply_async((text,), headers=headers) for text, headers in json.loads(sys.argv[1])]

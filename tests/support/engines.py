@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from models import inputs
+from celery_inference.inputs.check import check_inputs
+from celery_inference.specs.model_spec import ModelSpec
+from celery_inference.specs.pipeline_tasks import KINDS
 from models.devices import discover
 from models.engine import Engine
-from models.kinds import KINDS
-from models.spec import ModelSpec
 
 SECONDS = 120  # against hangs; nothing here takes nearly that long
 
@@ -40,7 +40,7 @@ def running(*specs: ModelSpec, devices: str = "cpu", start_seconds: float = SECO
 
 def send(engine: Engine, one: ModelSpec, value: object, **options: Any) -> Future[list[Any]]:
     """Check and submit, as a task does."""
-    rows, checked = inputs.check(one, value, options)
+    rows, checked = check_inputs(one, value, options)
     return engine.submit(one.name, rows, checked)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from celery.exceptions import Ignore, Reject
 from celery.signals import task_failure, task_retry, task_revoked, task_success
 
-from models.errors import DeviceLost, InvalidInput
+from celery_inference.specs.errors import DeviceLost, InvalidInput
 from tasks import app
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from models.kinds import KINDS
+from celery_inference.specs.pipeline_tasks import KINDS
 from tests.support.tiny_models import TEXTS, WORDS
 
 LABELS: dict[str, Any] = {"candidate_labels": ["cat", "red house", "train"]}

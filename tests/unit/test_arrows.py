@@ -31,10 +31,9 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("celery_inference/sqs/lanes.py", "import models.spec"),
         ("celery_inference/sqs/lanes.py", "import torch"),
-        ("models/spec.py", "import boto3"),
-        ("models/spec.py", "import tasks.fates"),
+        ("celery_inference/specs/model_spec.py", "import boto3"),
+        ("celery_inference/specs/model_spec.py", "import tasks.fates"),
         ("tasks/fates.py", "import torch"),
         ("tasks/fates.py", "import monitor"),
         ("monitor/__init__.py", "import transformers"),

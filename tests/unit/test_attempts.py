@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject
 
-from models.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InvalidInput, ModelsError
+from celery_inference.specs.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InvalidInput, ModelsError
 from tasks import app, feature_extraction, infer, serving
 from tasks.attempts import begin_requests
 from tasks.delivery import AlreadyEnded, Withdrawn

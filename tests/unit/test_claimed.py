@@ -17,14 +17,14 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from celery_inference.inputs.check import check_inputs
+from celery_inference.specs.errors import EngineStopped, InvalidInput, ModelsError
+from celery_inference.specs.model_spec import ModelSpec
+from celery_inference.specs.pipeline_tasks import KINDS
 from celery_inference.sqs.claim_check.memory_budget import Room
 from celery_inference.sqs.claim_check.stores import claims_at
 from celery_inference.sqs.consumer.deliveries import HELD, want_back
 from celery_inference.sqs.messages.delivery import Delivery
-from models import inputs
-from models.errors import EngineStopped, InvalidInput, ModelsError
-from models.kinds import KINDS
-from models.spec import ModelSpec
 from tasks import claim_fetches, claimed, serving
 from tasks.claim_fetches import ClaimStoreAway
 from tasks.claimed import redeemed
@@ -67,7 +67,7 @@ class Rig:
                 os.close(os.open(file, os.O_RDWR | os.O_NONBLOCK))
 
     def redeem(self, value: Any, *, deadline: float | None = None) -> list[Any]:
-        rows, options = inputs.check(IMAGE, value)
+        rows, options = check_inputs(IMAGE, value)
         request = SimpleNamespace(id="a-request", properties={"delivery_tag": self.delivery.tag}, expires=None)
         with redeemed(self.conf, request, IMAGE, rows, options, deadline=deadline) as whole:
             return whole
@@ -91,7 +91,7 @@ def later(act: Any, *arguments: Any) -> None:
 
 def test_what_claims_nothing_asks_no_store(rig: Rig) -> None:
     rig.conf.broker_transport_options["claim_check"] = "s3://nowhere/at/all"
-    assert rig.redeem([PNG, PNG]) == inputs.check(IMAGE, [PNG, PNG])[0]
+    assert rig.redeem([PNG, PNG]) == check_inputs(IMAGE, [PNG, PNG])[0]
 
 
 def test_each_claim_is_fetched_once_and_stands_everywhere(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_each_claim_is_fetched_once_and_stands_everywhere(rig: Rig, monkeypatch:
     real = claim_fetches.fetch
     monkeypatch.setattr(claim_fetches, "fetch", lambda conf, field, one: asked.append(field) or real(conf, field, one))
     kept = rig.kept()
-    assert rig.redeem([kept, PNG, kept]) == inputs.check(IMAGE, [PNG] * 3)[0]
+    assert rig.redeem([kept, PNG, kept]) == check_inputs(IMAGE, [PNG] * 3)[0]
     assert asked == ["inputs[0]"]
 
 
@@ -152,7 +152,7 @@ def test_a_store_that_hangs_is_given_up_and_others_go_on(rig: Rig, monkeypatch: 
     with pytest.raises(ClaimStoreAway, match=r"did not hand out its inputs in 0\.3 s"):
         rig.redeem([rig.kept(), rig.hanging()])
     monkeypatch.setattr(claim_fetches, "REDEEM_SECONDS", 60.0)
-    assert rig.redeem(rig.kept()) == inputs.check(IMAGE, PNG)[0]
+    assert rig.redeem(rig.kept()) == check_inputs(IMAGE, PNG)[0]
 
 
 def test_one_failing_claim_fails_the_request_and_holds_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_a_folder_that_is_not_mounted_has_lost_nothing(rig: Rig) -> None:
 def test_the_bytes_count_as_held_until_the_request_ends(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     room = Room(100)
     monkeypatch.setattr(claimed, "_room", room)
-    rows, options = inputs.check(IMAGE, rig.kept())
+    rows, options = check_inputs(IMAGE, rig.kept())
     request = SimpleNamespace(id="a-request", properties={}, expires=None)
     with redeemed(rig.conf, request, IMAGE, rows, options, deadline=None):
         assert not room.take(100, given_up=lambda: True)

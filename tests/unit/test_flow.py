@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from models.catalogue import load
+from celery_inference.specs.catalogue import load
 from tasks.flow import least_of, limit_of, row_seconds
 
-SPECS = list(load(Path(__file__).resolve().parents[2] / "models" / "catalogue.toml"))
+SPECS = list(load(Path(__file__).resolve().parents[2] / "celery_inference" / "catalogue.toml"))
 
 
 def test_a_fast_model_is_held_up_to_capacity() -> None:

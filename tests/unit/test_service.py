@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.spec import ModelSpec
+from celery_inference.specs.model_spec import ModelSpec
 from tasks.service import Service
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from celery_inference.specs.errors import InvalidInput, ModelLoadError
 from deploy.sagemaker import wire
 from deploy.sagemaker.forwarding import BatchSuspected, EndpointFailed, Forwarding
 from deploy.sagemaker.runtime import Busy, ModelFault, Refused
-from models.errors import InvalidInput, ModelLoadError
 from tests.support.engines import spec
 
 SPEC = spec("text-classification", Path("/nowhere"), endpoint="there", example="an example", time_limit_seconds=100)

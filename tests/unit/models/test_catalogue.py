@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from models.catalogue import DEFAULT_PATH, Catalogue, load
-from models.errors import CatalogueError, UnknownModel
-from models.spec import ModelSpec
-from models.table import KEYS
+from celery_inference.specs.catalogue import DEFAULT_PATH, Catalogue, load
+from celery_inference.specs.catalogue_parser import KEYS
+from celery_inference.specs.errors import CatalogueError, UnknownModel
+from celery_inference.specs.model_spec import ModelSpec
 
 FILL_MASK = 'task = "fill-mask"\nsource = "./f"\n'
 REVISION = "0123456789abcdef0123456789abcdef01234567"

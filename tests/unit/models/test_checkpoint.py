@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from celery_inference.specs.errors import ModelLoadError
 from models import checkpoint
-from models.errors import ModelLoadError
 from models.warmup import load
 from tests.support import tiny_models
 from tests.support.engines import spec

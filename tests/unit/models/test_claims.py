@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from models import claims, inputs
-from models.errors import InvalidInput
+from celery_inference.inputs import claims
+from celery_inference.inputs.check import check_inputs
+from celery_inference.specs.errors import InvalidInput
+from celery_inference.specs.model_spec import ModelSpec
+from celery_inference.specs.pipeline_tasks import KINDS
 from models.killers import digest_of
-from models.kinds import KINDS
-from models.spec import ModelSpec
 from tests.support import samples
 
 PNG = b"\x89PNG\r\n\x1a\n and the rest"
@@ -37,9 +38,9 @@ def test_a_claim_stands_wherever_a_medium_does_and_is_left_as_it_is(task: str) -
     one = spec(task)
     options = samples.OPTIONS.get(task)
     for value in (claim(), [claim(), claim(key="1" * 32)]):
-        rows, checked = inputs.check(one, value, options)
+        rows, checked = check_inputs(one, value, options)
         assert rows == (value if isinstance(value, list) else [value])
-        assert inputs.check(one, *json.loads(json.dumps([rows, checked]))) == (rows, checked)
+        assert check_inputs(one, *json.loads(json.dumps([rows, checked]))) == (rows, checked)
 
 
 @pytest.mark.parametrize(
@@ -83,27 +84,27 @@ def test_a_claim_stands_wherever_a_medium_does_and_is_left_as_it_is(task: str) -
 def test_what_is_no_claim_is_refused_in_a_short_sentence(value: Any) -> None:
     for given, field in ((value, "inputs"), ([PNG, value], r"inputs\[1\]")):
         with pytest.raises(InvalidInput, match=f"^{field} ") as caught:
-            inputs.check(IMAGE, given)
+            check_inputs(IMAGE, given)
         assert len(str(caught.value)) < 200
 
 
 def test_a_claim_where_a_model_reads_texts_is_refused() -> None:
     for one in (spec("text-classification"), spec("text-generation"), spec("feature-extraction")):
         with pytest.raises(InvalidInput, match=r"inputs(\[0\])? must be a text, not dict"):
-            inputs.check(one, claim())
+            check_inputs(one, claim())
     with pytest.raises(InvalidInput, match="inputs text must be a text, not dict"):
-        inputs.check(SEEING, {"image": claim(), "text": claim()})
+        check_inputs(SEEING, {"image": claim(), "text": claim()})
     chat = [{"role": "user", "content": [{"type": "text", "text": claim()}]}]
     with pytest.raises(InvalidInput, match="must be a text, not dict"):
-        inputs.check(SEEING, chat)
+        check_inputs(SEEING, chat)
     with pytest.raises(InvalidInput, match='unknown part "claim"'):
-        inputs.check(SEEING, claim())
+        check_inputs(SEEING, claim())
 
 
 def test_json_that_looks_like_a_claim_is_only_json() -> None:
     one = spec("decision")
     value = {"state": claim(), "questions": {"true": {"type": "noul"}}}
-    rows, _ = inputs.check(one, value)
+    rows, _ = check_inputs(one, value)
     assert rows == [value]
     assert claims.found(one, rows) == []
     assert claims.with_bytes(one, rows, {}) == rows
@@ -111,10 +112,10 @@ def test_json_that_looks_like_a_claim_is_only_json() -> None:
 
 def test_claims_count_as_what_they_stand_for() -> None:
     one = spec("image-classification", max_request_bytes=3_000)
-    inputs.check(one, [claim(size_bytes=1_000)])
+    check_inputs(one, [claim(size_bytes=1_000)])
     for each in (PNG + bytes(900), claim(bytes(900))):
         with pytest.raises(InvalidInput, match="bytes in a message; at most 3,000 are allowed"):
-            inputs.check(one, [each] * 3)
+            check_inputs(one, [each] * 3)
 
 
 Shape = Callable[[Any], Any]
@@ -141,13 +142,13 @@ SHAPES: dict[str, tuple[ModelSpec, Shape, list[str]]] = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_with_its_bytes_back_a_request_is_the_one_that_was_never_claimed(shape: str) -> None:
     one, made, fields = SHAPES[shape]
-    rows, options = inputs.check(one, made(claim()))
+    rows, options = check_inputs(one, made(claim()))
     found = claims.found(one, rows)
     assert [field for field, _ in found] == fields
     assert {claims.identity(each) for _, each in found} == {claims.identity(claim()["claim"])}
     whole = claims.with_bytes(one, rows, {claims.identity(claim()["claim"]): PNG})
-    again = inputs.check(one, whole if len(whole) > 1 else whole[0], options)
-    inline = inputs.check(one, made(base64.b64encode(PNG).decode()))
+    again = check_inputs(one, whole if len(whole) > 1 else whole[0], options)
+    inline = check_inputs(one, made(base64.b64encode(PNG).decode()))
     assert again == inline
     assert claims.found(one, again[0]) == []
     for ours, theirs in zip(again[0], inline[0], strict=True):

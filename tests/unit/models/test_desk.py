@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from celery_inference.specs.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InputFailed, InvalidInput
+from celery_inference.specs.model_spec import ModelSpec
+from celery_inference.specs.pipeline_tasks import KINDS
 from models.desk import Desk
 from models.devices import Device
-from models.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InputFailed, InvalidInput
 from models.held import Batch
-from models.kinds import KINDS
 from models.rows import limits_of
-from models.spec import ModelSpec
 
 CPU = Device("cpu", "cpu", 1, description="one core")
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from celery_inference.specs.errors import DeviceError
 from models.devices import cores, discover
-from models.errors import DeviceError
 
 TWO_GPUS = """\
 GPU 0: NVIDIA H200 (UUID: GPU-aaaa-1)

@@ -3,10 +3,10 @@
 import threading
 from typing import Any
 
+from celery_inference.specs.model_spec import ModelSpec
+from celery_inference.specs.pipeline_tasks import KINDS
 from models.devices import discover
 from models.engine import Engine
-from models.kinds import KINDS
-from models.spec import ModelSpec
 
 SPEC = ModelSpec(name="m", task="fill-mask", source="/nowhere", options=KINDS["fill-mask"].options)
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import inputs
-from models.errors import InvalidInput, ModelsError
-from models.kinds import KINDS
-from models.spec import ModelSpec
+from celery_inference.inputs.check import check_inputs
+from celery_inference.specs.errors import InvalidInput, ModelsError
+from celery_inference.specs.model_spec import ModelSpec
+from celery_inference.specs.pipeline_tasks import KINDS
 
 LARGE = "x" * (64 * 1024 * 1024)
 
@@ -108,7 +108,7 @@ def is_plain(value: Any) -> bool:
 def refused_or_checked(one: ModelSpec, value: object, given_options: dict[str, Any]) -> bool:
     """Whether it was checked for good; fails when it was neither that nor refused as it should be."""
     try:
-        checked = inputs.check(one, value, given_options)
+        checked = check_inputs(one, value, given_options)
     except InvalidInput as error:
         (sentence,) = error.args
         assert type(sentence) is str
@@ -117,7 +117,7 @@ def refused_or_checked(one: ModelSpec, value: object, given_options: dict[str, A
         assert "\n" not in sentence
         return False
     assert is_plain(checked)
-    assert inputs.check(one, *json.loads(json.dumps(checked, allow_nan=False))) == checked
+    assert check_inputs(one, *json.loads(json.dumps(checked, allow_nan=False))) == checked
     return True
 
 
@@ -159,19 +159,19 @@ def test_what_is_made_to_hurt_is_answered_for_as_well(hostile: Callable[[], tupl
 
 
 def test_texts_and_numbers_of_other_classes_become_plain() -> None:
-    rows, checked = inputs.check(spec("text-classification"), Text("a text"), {"top_k": Number(5)})
+    rows, checked = check_inputs(spec("text-classification"), Text("a text"), {"top_k": Number(5)})
     assert (rows, checked) == (["a text"], {"top_k": 5})
     assert (type(rows[0]), type(checked["top_k"])) == (str, int)
 
 
 def test_a_null_byte_is_a_character_like_others() -> None:
-    assert inputs.check(spec("text-classification"), "a\x00b")[0] == ["a\x00b"]
+    assert check_inputs(spec("text-classification"), "a\x00b")[0] == ["a\x00b"]
 
 
 @pytest.mark.parametrize("name", ["modle", "inptus", LARGE])
 def test_a_misspelt_argument_is_named_with_the_nearest(name: str) -> None:
     with pytest.raises(InvalidInput, match="is not known") as caught:
-        inputs.check(spec("text-classification"), "a text", {name: "x"})
+        check_inputs(spec("text-classification"), "a text", {name: "x"})
     assert len(str(caught.value)) < 400
     assert caught.value.nearest == {"modle": "model", "inptus": "inputs"}.get(name)
 

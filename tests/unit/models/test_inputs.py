@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import inputs
-from models.errors import InvalidInput, UnknownOption
-from models.kinds import KINDS
-from models.spec import ModelSpec
+from celery_inference.inputs.check import check_inputs, is_many
+from celery_inference.specs.errors import InvalidInput, UnknownOption
+from celery_inference.specs.model_spec import ModelSpec
+from celery_inference.specs.pipeline_tasks import KINDS
 
 PNG = b"\x89PNG\r\n\x1a\n and the rest"
 
@@ -27,10 +27,10 @@ ZERO_SHOT = spec("zero-shot-classification")
 
 
 def test_one_text_and_a_list_of_one_are_told_apart() -> None:
-    assert inputs.check(TEXT, "a text") == inputs.check(TEXT, ["a text"]) == (["a text"], {})
-    assert not inputs.is_many("a text")
-    assert inputs.is_many(["a text"])
-    assert not inputs.is_many([{"role": "user", "content": "a chat is one input"}])
+    assert check_inputs(TEXT, "a text") == check_inputs(TEXT, ["a text"]) == (["a text"], {})
+    assert not is_many("a text")
+    assert is_many(["a text"])
+    assert not is_many([{"role": "user", "content": "a chat is one input"}])
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_one_text_and_a_list_of_one_are_told_apart() -> None:
 )
 def test_a_bad_text_is_refused_with_field_and_limit(value: object, sentence: str) -> None:
     with pytest.raises(InvalidInput, match=f"^{sentence}"):
-        inputs.check(TEXT, value)
+        check_inputs(TEXT, value)
 
 
 def test_a_request_as_a_whole_must_fit_its_limit() -> None:
@@ -59,15 +59,15 @@ def test_a_request_as_a_whole_must_fit_its_limit() -> None:
     for count in (1, 10):
         image = PNG + bytes(200_000 // count)
         with pytest.raises(InvalidInput, match=r"inputs has 2\d\d,\d\d\d bytes in a message; at most 240,000"):
-            inputs.check(one, [image] * count)
-    inputs.check(one, PNG + bytes(170_000))
+            check_inputs(one, [image] * count)
+    check_inputs(one, PNG + bytes(170_000))
 
 
 def test_what_json_makes_longer_counts_as_it_is_sent() -> None:
     one = spec("text-classification", max_characters=70_000, max_request_bytes=240_000)
-    inputs.check(one, "ü" * 65_000)
+    check_inputs(one, "ü" * 65_000)
     with pytest.raises(InvalidInput, match="bytes in a message"):
-        inputs.check(one, '"' * 65_000)
+        check_inputs(one, '"' * 65_000)
 
 
 @pytest.mark.parametrize(
@@ -81,41 +81,41 @@ def test_what_json_makes_longer_counts_as_it_is_sent() -> None:
 )
 def test_an_option_out_of_its_bounds_is_refused(options: dict[str, object], sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
-        inputs.check(TEXT, "a text", options)
+        check_inputs(TEXT, "a text", options)
 
 
 def test_an_unknown_option_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownOption, match=r'option "topk" is not known\. Did you mean "top_k"') as caught:
-        inputs.check(TEXT, "a text", {"topk": 3})
+        check_inputs(TEXT, "a text", {"topk": 3})
     assert (caught.value.field, caught.value.nearest) == ("option", "top_k")
 
 
 def test_labels_are_needed_for_zero_shot_and_bounded() -> None:
     with pytest.raises(InvalidInput, match="option candidate_labels is needed"):
-        inputs.check(ZERO_SHOT, "a text")
+        check_inputs(ZERO_SHOT, "a text")
     with pytest.raises(InvalidInput, match="option candidate_labels has 65 texts; at most 64"):
-        inputs.check(ZERO_SHOT, "a text", {"candidate_labels": ["x"] * 65})
+        check_inputs(ZERO_SHOT, "a text", {"candidate_labels": ["x"] * 65})
     with pytest.raises(InvalidInput, match="option candidate_labels has half a surrogate pair"):
-        inputs.check(ZERO_SHOT, "a text", {"candidate_labels": ["cat", "\udfff"]})
-    _, options = inputs.check(ZERO_SHOT, "a text", {"candidate_labels": ("cat", "dog")})
+        check_inputs(ZERO_SHOT, "a text", {"candidate_labels": ["cat", "\udfff"]})
+    _, options = check_inputs(ZERO_SHOT, "a text", {"candidate_labels": ("cat", "dog")})
     assert options == {"candidate_labels": ["cat", "dog"]}
 
 
 def test_labels_times_texts_are_bounded_where_each_alone_is_not() -> None:
     one = spec("zero-shot-classification", max_pairs=12)
-    inputs.check(one, ["a text"] * 3, {"candidate_labels": ["a", "b", "c", "d"]})
+    check_inputs(one, ["a text"] * 3, {"candidate_labels": ["a", "b", "c", "d"]})
     with pytest.raises(InvalidInput, match="inputs has 15 pairs of a label and an input; at most 12 are allowed"):
-        inputs.check(one, ["a text"] * 3, {"candidate_labels": ["a", "b", "c", "d", "e"]})
+        check_inputs(one, ["a text"] * 3, {"candidate_labels": ["a", "b", "c", "d", "e"]})
 
 
 def test_beams_times_new_tokens_are_bounded_where_each_alone_is_not() -> None:
     one = spec("text-generation", max_beam_tokens=200)
-    inputs.check(one, "a text", {"num_beams": 2, "max_new_tokens": 100})
+    check_inputs(one, "a text", {"num_beams": 2, "max_new_tokens": 100})
     for options in ({"num_beams": 8, "max_new_tokens": 26}, {"num_beams": 4}):
         with pytest.raises(InvalidInput, match=r"option num_beams has 2.. beams times new tokens; at most 200"):
-            inputs.check(one, "a text", options)
+            check_inputs(one, "a text", options)
     with pytest.raises(InvalidInput, match="option max_new_tokens has 300 beams times new tokens"):
-        inputs.check(one, "a text", {"max_new_tokens": 300})
+        check_inputs(one, "a text", {"max_new_tokens": 300})
 
 
 @pytest.mark.parametrize(
@@ -128,23 +128,23 @@ def test_beams_times_new_tokens_are_bounded_where_each_alone_is_not() -> None:
     ],
 )
 def test_a_request_is_measured_to_the_byte(task: str, value: object) -> None:
-    rows, options = inputs.check(spec(task), value)
+    rows, options = check_inputs(spec(task), value)
     size = len(json.dumps(json.dumps([rows, options], ensure_ascii=False), ensure_ascii=False).encode())
-    assert inputs.check(spec(task, max_request_bytes=size), value)[0] == rows
+    assert check_inputs(spec(task, max_request_bytes=size), value)[0] == rows
     with pytest.raises(InvalidInput, match=f"inputs has {size} bytes in a message; at most {size - 1} are allowed"):
-        inputs.check(spec(task, max_request_bytes=size - 1), value)
+        check_inputs(spec(task, max_request_bytes=size - 1), value)
 
 
 def test_base64_is_written_in_one_way_whoever_wrote_it() -> None:
     ours = base64.b64encode(PNG[:-1]).decode()
     assert ours.endswith("ZXM=")
     for one in (ours, ours.removesuffix("ZXM=") + "ZXN="):  # two bits that nobody reads
-        assert inputs.check(IMAGE, one)[0] == [ours]
+        assert check_inputs(IMAGE, one)[0] == [ours]
 
 
 @pytest.mark.parametrize("value", [PNG, bytearray(PNG), base64.b64encode(PNG).decode()])
 def test_an_image_comes_as_bytes_or_base64_and_leaves_as_base64(value: object) -> None:
-    assert inputs.check(IMAGE, value)[0] == [base64.b64encode(PNG).decode()]
+    assert check_inputs(IMAGE, value)[0] == [base64.b64encode(PNG).decode()]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_an_image_comes_as_bytes_or_base64_and_leaves_as_base64(value: object) -
 )
 def test_no_text_but_base64_reaches_an_image_argument(value: object, sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
-        inputs.check(IMAGE, value)
+        check_inputs(IMAGE, value)
 
 
 @pytest.mark.parametrize(
@@ -177,13 +177,13 @@ def test_no_text_but_base64_reaches_an_image_argument(value: object, sentence: s
 )
 def test_a_bad_chat_is_refused(chat: object, sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
-        inputs.check(CHAT, chat)
+        check_inputs(CHAT, chat)
 
 
 def test_a_chat_is_one_input_and_chats_are_many() -> None:
     chat = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Hello."}]
-    assert inputs.check(CHAT, chat)[0] == [chat]
-    assert inputs.check(CHAT, [chat, "a text"])[0] == [chat, "a text"]
+    assert check_inputs(CHAT, chat)[0] == [chat]
+    assert check_inputs(CHAT, [chat, "a text"])[0] == [chat, "a text"]
 
 
 anything = st.recursive(
@@ -199,11 +199,11 @@ def test_anything_is_either_refused_or_checked_for_good(
     one: ModelSpec, value: object, options: dict[str, object]
 ) -> None:
     try:
-        rows, given_options = inputs.check(one, value, options)
+        rows, given_options = check_inputs(one, value, options)
     except InvalidInput as error:
         refused = error
     else:
         sent = json.loads(json.dumps([rows, given_options]))
-        assert inputs.check(one, *sent) == (rows, given_options)
+        assert check_inputs(one, *sent) == (rows, given_options)
         return
     assert [type(argument) for argument in refused.args] == [str]

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from celery_inference.specs.model_spec import ModelSpec
 from models.killers import REMEMBER_AT_MOST, KillersHere, digest_of
-from models.spec import ModelSpec
 
 ONE = ModelSpec("one", "feature-extraction", "someone/one", revision="0" * 40)
 

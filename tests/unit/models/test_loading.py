@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.errors import ModelLoadError
+from celery_inference.specs.errors import ModelLoadError
 from models.warmup import load
 from tests.support import tiny_models
 from tests.support.engines import spec

@@ -14,9 +14,9 @@ import pytest
 import soundfile
 from PIL import Image
 
-from models.errors import InvalidInput
+from celery_inference.inputs.media_formats import as_base64, format_of
+from celery_inference.specs.errors import InvalidInput
 from models.media import audio, images, video
-from models.media.formats import as_base64, format_of
 
 MAX_PIXELS = 1_000_000
 MAX_SECONDS = 10.0

@@ -4,8 +4,8 @@ import inspect
 
 import pytest
 
-from models import errors
-from models.errors import InputFailed, InvalidInput, ModelsError, Transient, nearest, rebuild
+from celery_inference.specs import errors
+from celery_inference.specs.errors import InputFailed, InvalidInput, ModelsError, Transient, nearest, rebuild
 
 ALL = [
     item

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import tasks
-from models.kinds import KINDS, NOT_SERVED
+from celery_inference.specs.pipeline_tasks import KINDS, NOT_SERVED
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "pipeline-tasks.md").read_text(encoding="utf-8")
 ROWS = {cells[0].strip(" `"): cells for line in PAGE.splitlines() if len(cells := line.strip("|").split("|")) == 4}

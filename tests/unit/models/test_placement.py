@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from celery_inference.specs.errors import ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
 from models.devices import Device
 from models.engine import capacity
-from models.errors import ModelLoadError
 from models.placement import need_bytes, place
-from models.spec import ModelSpec
 
 GB = 10**9
 

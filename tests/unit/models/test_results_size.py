@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from celery_inference.specs.errors import InvalidInput
+from celery_inference.specs.model_spec import ModelSpec
+from celery_inference.specs.pipeline_tasks import KINDS
 from models import results
-from models.errors import InvalidInput
-from models.kinds import KINDS
-from models.spec import ModelSpec
 
 RESULTS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from celery_inference.specs.model_spec import ModelSpec
+from celery_inference.specs.pipeline_tasks import KINDS
 from models.adapters.base import Prepared
 from models.blame import DeviceFailed, Poisoned
-from models.kinds import KINDS
 from models.runner import Runner
-from models.spec import ModelSpec
 
 WELL = "a well known text"
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from models import tokens
-from models.catalogue import DEFAULT_PATH, load
-from models.errors import InvalidInput
-from models.spec import ModelSpec
+from celery_inference.inputs import token_count
+from celery_inference.specs.catalogue import DEFAULT_PATH, load
+from celery_inference.specs.errors import InvalidInput
+from celery_inference.specs.model_spec import ModelSpec
 from tests.support import tiny_models
 from tests.support.engines import spec
 
@@ -27,26 +27,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_text_of_too_many_tokens_is_refused_with_their_number(folder: Path) -> None:
     one = spec("feature-extraction", folder, max_tokens=10)
-    tokens.check(one, [" ".join(["cat"] * 10), "the cat"], NO_CACHE)
+    token_count.check(one, [" ".join(["cat"] * 10), "the cat"], NO_CACHE)
     with pytest.raises(InvalidInput, match=r"^inputs\[1\] has 11 tokens; at most 10 are allowed"):
-        tokens.check(one, ["the cat", " ".join(["cat"] * 11)], NO_CACHE)
+        token_count.check(one, ["the cat", " ".join(["cat"] * 11)], NO_CACHE)
 
 
 def test_every_text_of_a_chat_is_counted(folder: Path) -> None:
     one = spec("text-generation", folder, max_tokens=10)
     chat = [{"role": "user", "content": "cat"}, {"role": "assistant", "content": " ".join(["cat"] * 11)}]
     with pytest.raises(InvalidInput, match=r"^inputs has 11 tokens"):
-        tokens.check(one, [chat], NO_CACHE)
+        token_count.check(one, [chat], NO_CACHE)
 
 
 def test_a_snapshot_of_the_hub_is_known_by_its_revision(folder: Path, tmp_path: Path) -> None:
     one = spec("feature-extraction", Path("/"), max_tokens=10)
     hub = ModelSpec(**{**_fields(one), "source": "someone/tiny", "revision": REVISION})
-    assert tokens.file_of(hub, tmp_path) is None
-    tokens.check(hub, ["cat " * 50], tmp_path)
+    assert token_count.file_of(hub, tmp_path) is None
+    token_count.check(hub, ["cat " * 50], tmp_path)
     shutil.copytree(folder, tmp_path / "models--someone--tiny" / "snapshots" / REVISION)
     with pytest.raises(InvalidInput, match="has 50 tokens"):
-        tokens.check(hub, ["cat " * 50], tmp_path)
+        token_count.check(hub, ["cat " * 50], tmp_path)
 
 
 def _fields(one: ModelSpec) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _fields(one: ModelSpec) -> dict[str, Any]:
 
 def test_a_file_that_is_none_of_a_tokenizer_is_left_to_the_device_process(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{")
-    tokens.check(spec("feature-extraction", tmp_path, max_tokens=10), ["cat " * 50], NO_CACHE)
+    token_count.check(spec("feature-extraction", tmp_path, max_tokens=10), ["cat " * 50], NO_CACHE)
 
 
 @pytest.mark.parametrize("name", ["all-minilm-l6-v2", "smollm2-135m-instruct"])
@@ -67,17 +67,18 @@ def test_real_tokenizers_count_here_as_they_do_in_transformers(name: str) -> Non
     for text in ("The quick brown fox. " * 40, "naïve café — 東京 ﷺ 🙂 \t\n x" * 30, "a" * 400):
         count = len(theirs(text, add_special_tokens=False, verbose=False)["input_ids"])
         fits, too_small = ({**_fields(real), "max_tokens": most} for most in (count, count - 1))
-        tokens.check(ModelSpec(**fits), [text], NO_CACHE)
+        token_count.check(ModelSpec(**fits), [text], NO_CACHE)
         with pytest.raises(InvalidInput, match=f"has {count:,} tokens"):
-            tokens.check(ModelSpec(**too_small), [text], NO_CACHE)
+            token_count.check(ModelSpec(**too_small), [text], NO_CACHE)
 
 
 def test_a_sender_counts_without_torch_and_loads_the_library_for_long_texts_alone(folder: Path) -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom models import tokens\nfrom models.spec import ModelSpec\n"
+        "import sys\nfrom pathlib import Path\nfrom celery_inference.inputs import token_count\n"
+        "from celery_inference.specs.model_spec import ModelSpec\n"
         f"one = ModelSpec(name='one', task='feature-extraction', source={str(folder)!r}, max_tokens=20)\n"
-        "tokens.check(one, ['the cat'], Path())\nprint('tokenizers' in sys.modules)\n"
-        "tokens.check(one, ['cat ' * 15], Path())\nprint('tokenizers' in sys.modules, 'torch' in sys.modules)\n"
+        "token_count.check(one, ['the cat'], Path())\nprint('tokenizers' in sys.modules)\n"
+        "token_count.check(one, ['cat ' * 15], Path())\nprint('tokenizers' in sys.modules, 'torch' in sys.modules)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ended.stdout.split() == ["False", "True", "False"], ended.stderr

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from models.catalogue import load
-from models.kinds import KINDS
-from models.spec import ModelSpec
+from celery_inference.specs.catalogue import load
+from celery_inference.specs.model_spec import ModelSpec
+from celery_inference.specs.pipeline_tasks import KINDS
 from models.tuned import FILE, Tuning, TuningFile
 from models.tuning import best_of, can_be_tuned
 

@@ -17,9 +17,9 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from models import claims
-from models.errors import InvalidInput, shown, suggestion
-from models.spec import ModelSpec
+from celery_inference.inputs import claims
+from celery_inference.specs.errors import InvalidInput, shown, suggestion
+from celery_inference.specs.model_spec import ModelSpec
 
 _MAX_CELLS = 10_000
 _MAX_WORDS = 5_000

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.kinds import KINDS, Kind, Option
+from celery_inference.specs.options import Option
+from celery_inference.specs.pipeline_tasks import KINDS, Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from models import claims, inputs
-from models.errors import CatalogueError, InvalidInput, suggestion
-from models.kinds import KINDS, NOT_SERVED, Option
-from models.spec import Faults, ModelSpec
+from celery_inference.inputs import claims
+from celery_inference.inputs.check import check_inputs, is_many
+from celery_inference.specs.errors import CatalogueError, InvalidInput, suggestion
+from celery_inference.specs.model_spec import Faults, ModelSpec
+from celery_inference.specs.options import Option
+from celery_inference.specs.pipeline_tasks import KINDS, NOT_SERVED
 
 KEYS = {f.name for f in fields(ModelSpec)} - {"name", "allow_unsafe", "default_size"}
 _OPTION_KEYS = {"default", "minimum", "maximum"}
@@ -204,10 +206,10 @@ class Table:
         self._subtable("example_options")
         if spec.example is None:
             return
-        if inputs.is_many(spec.example):
+        if is_many(spec.example):
             raise self._wrong("example", "must be one input, not a list")
         try:
-            if claims.found(spec, inputs.check(spec, spec.example, spec.example_options)[0]):
+            if claims.found(spec, check_inputs(spec, spec.example, spec.example_options)[0]):
                 raise self._wrong("example", "must hold its media, not a claim on them")
         except InvalidInput as error:
             raise self._wrong("example", str(error)) from None

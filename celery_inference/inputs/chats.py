@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from models import claims
-from models.errors import InvalidInput
-from models.spec import ModelSpec
+from celery_inference.inputs import claims
+from celery_inference.specs.errors import InvalidInput
+from celery_inference.specs.model_spec import ModelSpec
 
 _ROLES = ("system", "user", "assistant")
 _MAX_IMAGES = 8

@@ -1,6 +1,7 @@
 """Checks a request against its model's spec, in the sender and again in the worker. No torch, no tokenizer.
 
-What it returns is JSON: texts stay texts, media become base64 or are claims (`models.claims`). Checking what it
+What it returns is JSON: texts stay texts, media become base64 or are claims (`celery_inference.inputs.claims`).
+Checking what it
 returned gives the same again.
 """
 
@@ -10,9 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from models import chats, claims, fields
-from models.errors import InvalidInput, UnknownOption
-from models.spec import ModelSpec
+from celery_inference.inputs import chats, claims, fields
+from celery_inference.specs.errors import InvalidInput, UnknownOption
+from celery_inference.specs.model_spec import ModelSpec
 
 _ARGUMENTS = ("inputs", "model")  # that callers misspell, and Celery then takes for options
 
@@ -22,7 +23,7 @@ def is_many(inputs: object) -> bool:
     return isinstance(inputs, (list, tuple)) and not chats.is_chat(inputs)
 
 
-def check(
+def check_inputs(
     spec: ModelSpec, inputs: object, options: Mapping[str, object] | None = None
 ) -> tuple[list[Any], dict[str, Any]]:
     """The inputs as a list, and the options that were given: both as JSON values.

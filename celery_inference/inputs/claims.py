@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from models.errors import InvalidInput, shown
-from models.media.formats import as_base64
-from models.spec import ModelSpec
+from celery_inference.inputs.media_formats import as_base64
+from celery_inference.specs.errors import InvalidInput, shown
+from celery_inference.specs.model_spec import ModelSpec
 
 WORD = "claim"
 _NO_MEDIA = ("text", "chat")  # kinds' inputs of which no part is one
@@ -52,7 +52,8 @@ def checked(field: str, value: object, max_bytes: int) -> Claimed:
 
 
 def found(spec: ModelSpec, rows: list[Any]) -> list[tuple[str, Claimed]]:
-    """Each claim in inputs that `models.inputs.check` returned, with the field that it stands in."""
+    """Each claim in inputs that `celery_inference.inputs.check.check_inputs` returned, with the field that it stands
+    in."""
     claims: list[tuple[str, Claimed]] = []
     if spec.kind.media in _NO_MEDIA:
         return claims

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping
 
-from models.errors import InvalidInput
+from celery_inference.specs.errors import InvalidInput
 
 # Raster images of one frame, sound that libsndfile decodes, and the two containers of video that cannot name other
 # files. Not taken: SVG (a program), GIF and TIFF (many frames), playlists and manifests (lists of addresses).

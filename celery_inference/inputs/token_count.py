@@ -12,14 +12,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from models.errors import InvalidInput
-from models.spec import ModelSpec
+from celery_inference.specs.errors import InvalidInput
+from celery_inference.specs.model_spec import ModelSpec
 
 _FILE = "tokenizer.json"
 
 
 def check(spec: ModelSpec, rows: list[Any], hub_cache: Path) -> None:
-    """Raises InvalidInput for a text with more than `max_tokens` tokens. `rows` are as `models.inputs.check` gave them,
+    """Raises InvalidInput for a text with more than `max_tokens` tokens. `rows` are as
+    `celery_inference.inputs.check.check_inputs` gave them,
     `hub_cache` is the folder where huggingface_hub keeps snapshots.
 
     The first long text of a model reads the file, which takes a few hundred milliseconds; later ones take about a

@@ -6,12 +6,12 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from models.errors import CatalogueError, UnknownModel
-from models.kinds import KINDS
-from models.spec import ModelSpec
-from models.table import Table
+from celery_inference.specs.catalogue_parser import Table
+from celery_inference.specs.errors import CatalogueError, UnknownModel
+from celery_inference.specs.model_spec import ModelSpec
+from celery_inference.specs.pipeline_tasks import KINDS
 
-DEFAULT_PATH = Path(__file__).parent / "catalogue.toml"
+DEFAULT_PATH = Path(__file__).resolve().parents[1] / "catalogue.toml"
 
 
 class Catalogue:
