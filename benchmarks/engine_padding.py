@@ -10,11 +10,11 @@ import json
 import random
 from collections.abc import Callable
 
-from models.batching import Limits, Row, Waiting
+from models.scheduling.batching import Limits, Row, Waiting
 
 TOKENS_A_WORD = 1.3
 ROWS = 16
-LIMITS = {"cpu": Limits(ROWS, 8192, 32), "cuda": Limits(ROWS, 8192, 4096)}  # what `models.rows` gives MiniLM
+LIMITS = {"cpu": Limits(ROWS, 8192, 32), "cuda": Limits(ROWS, 8192, 4096)}  # what `models.scheduling.rows` gives MiniLM
 
 Policy = Callable[[Waiting, Limits], list[Row]]
 

@@ -28,17 +28,17 @@ from celery_inference.specs.errors import (
     UnknownModel,
 )
 from celery_inference.specs.model_spec import ModelSpec
-from models.batch_report import BatchReport
-from models.batching import Row
-from models.care import Care, OnBegin
-from models.ceilings import Ceilings
-from models.child import PROGRAM
-from models.desk import Desk
 from models.devices import Device
-from models.keeper import Keeper
-from models.killers import KEEP_SECONDS, KillersHere, KnownKillers, digest_of
-from models.peers import Peers
 from models.placement import place
+from models.poison_inputs import KEEP_SECONDS, KillersHere, KnownKillers, digest_of
+from models.scheduling.batch_report import BatchReport
+from models.scheduling.batching import Row
+from models.scheduling.memory_limits import Ceilings
+from models.scheduling.scheduler import Desk
+from models.supervision.outlier_detection import Peers
+from models.supervision.process import PROGRAM
+from models.supervision.process_config import Care, OnBegin
+from models.supervision.supervisor import Keeper
 
 MAX_BYTES = 256 * 1024 * 1024  # inputs held in memory
 _TICK_SECONDS = 0.25  # how late an expired request may learn of it
@@ -67,7 +67,8 @@ class Engine:
 
     `state` is the folder where what ran out of memory is remembered. `killers` is a memory of inputs that ended
     device processes. A process that has more than `recycle_bytes` in memory is replaced. `overlap` and `program` are
-    for measurements and tests: see models.care.Care. `endpoint_program` is the module whose process sends batches to
+    for measurements and tests: see models.supervision.process_config.Care. `endpoint_program` is the module whose
+    process sends batches to
     models with an endpoint; without one such models are refused.
     """
 
@@ -187,7 +188,8 @@ class Engine:
         }
 
     def loaded(self, model: str) -> dict[str, dict[str, Any]]:
-        """What each device told of the model when it was loaded last: `models.warmup.load` names the facts."""
+        """What each device told of the model when it was loaded last: `models.device_process.warmup.load` names the
+        facts."""
         told = {keeper.device.name: keeper.record.loaded for keeper in self._keepers if model in keeper.record.loaded}
         return {device: loaded[model] for device, loaded in told.items()}
 

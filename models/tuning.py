@@ -17,7 +17,7 @@ from celery_inference.specs.errors import ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
 from models.devices import Device
 from models.engine import Engine
-from models.tuned import Tuning
+from models.tuning_file import Tuning
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 GOOD_ENOUGH = 1.03  # of the best: a smaller batch that is so near to it answers sooner
@@ -43,7 +43,7 @@ class Measured:
 
 def can_be_tuned(spec: ModelSpec) -> bool:
     """Whether rows of the model share passes at all."""
-    return spec.kind.adapter != "general"
+    return spec.kind.handler != "pipeline"
 
 
 def tune(spec: ModelSpec, device: Device, *, seconds: float, say: Say = lambda _: None) -> Measured:

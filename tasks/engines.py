@@ -15,11 +15,11 @@ from celery.utils.log import get_logger
 from celery_inference.specs.errors import ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.sqs.lanes import lane_of
-from models.batch_report import BatchReport
 from models.checkpoint import UNSAFE
 from models.devices import Device, discover
 from models.engine import Engine, capacity
-from models.tuned import TuningFile
+from models.scheduling.batch_report import BatchReport
+from models.tuning_file import TuningFile
 from tasks.attempts import begin_requests
 from tasks.catalogue import load
 from tasks.store.access import store_of

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 
 from celery_inference.sqs.consumer.pause import BRAKE
-from models.peers import far_worse
+from models.supervision.outlier_detection import far_worse
 from tasks.store.protocol import HostFigures, Store, StoreUnavailable
 
 WINDOW_SECONDS = 600.0

@@ -17,7 +17,7 @@ Media = Literal["text", "chat", "image", "audio", "video", "fields"]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One pipeline task: `adapter` is the module in `models.adapters` that runs it.
+    """One pipeline task: `handler` is the module in `models.handlers` that runs it.
 
     `fields`, for inputs of several parts: each part's name and what it is, as `celery_inference.inputs.fields` checks
     it; a name with
@@ -29,7 +29,7 @@ class Kind:
 
     task: str
     media: Media
-    adapter: str
+    handler: str
     options: Mapping[str, Option] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
     chats: bool = False
@@ -64,7 +64,7 @@ def _zero_shot(template: str) -> dict[str, Option]:
 
 def _general(task: str, media: Media, **known: Any) -> Kind:
     """A kind whose inputs run one at a time: large batches would only make others wait."""
-    return Kind(task, media, "general", **{"batch_size": 4, "batches_held": 4, **known})
+    return Kind(task, media, "pipeline", **{"batch_size": 4, "batches_held": 4, **known})
 
 
 _AGGREGATION = Option("str", default="simple", choices=("none", "simple", "first", "average", "max"))

@@ -1,6 +1,7 @@
 """The device process of a model with an endpoint: `python -m deploy.sagemaker.forwarder FD PARENT_PID`.
 
-It says and hears what `models.device_process` does, and in place of a device has an endpoint, to which it sends several
+It says and hears what `models.device_process` does, and in place of a device has an endpoint, to which it
+sends several
 batches at once. Loading is one example that the endpoint answers; while it does not, its model is out.
 """
 
@@ -15,8 +16,8 @@ from celery_inference.specs.errors import ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
 from deploy.sagemaker.forwarding import BatchSuspected, EndpointFailed, Forwarding
 from deploy.sagemaker.runtime import Refused, endpoint_of
-from models.frames import Frames, Message
-from models.process import ToParent, meet_the_parent
+from models.ipc.child_setup import ToParent, meet_the_parent
+from models.ipc.framing import Frames, Message
 
 
 class Forwarder:

@@ -6,7 +6,7 @@ from typing import Any
 
 from celery_inference.specs.model_spec import ModelSpec
 from models import tuning
-from models.tuned import TuningFile
+from models.tuning_file import TuningFile
 from tasks import engines
 
 

@@ -8,7 +8,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, StatusCode, Tracer
 
-from models.batch_report import BatchReport
+from models.scheduling.batch_report import BatchReport
 from tasks.tracing import vocabulary as v
 from tasks.tracing.access import tracer
 from tasks.tracing.deliveries import context_of, nanoseconds

@@ -7,7 +7,7 @@ from typing import Any
 from celery.signals import worker_init, worker_shutdown
 from celery.utils.log import get_logger
 
-from models.batch_report import BatchReport
+from models.scheduling.batch_report import BatchReport
 from tasks.tracing.access import NAME, tracer
 
 logger = get_logger(__name__)

@@ -250,7 +250,7 @@ def test_a_device_that_never_comes_back_is_lost_and_every_request_told(
     folder = tmp_path / "model"
     folder.symlink_to(embedder.source)
     lost: list[str] = []
-    monkeypatch.setattr("models.keeper.FAILURES_TO_GIVE_UP", 2)
+    monkeypatch.setattr("models.supervision.supervisor.FAILURES_TO_GIVE_UP", 2)
     with running(spec("feature-extraction", folder), on_lost=lost.append) as engine:
         folder.unlink()
         (pid,) = pids(engine)

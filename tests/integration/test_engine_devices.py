@@ -22,9 +22,9 @@ from celery_inference.specs.errors import (
     ModelOut,
 )
 from celery_inference.specs.model_spec import ModelSpec
-from models import peers
 from models.engine import Engine
-from models.killers import KillersHere
+from models.poison_inputs import KillersHere
+from models.supervision import outlier_detection
 from tests.support.engines import SECONDS, pids, running, wait_for
 
 FAKE = "tests.support.fake_device"
@@ -120,7 +120,7 @@ def test_a_model_whose_loading_kills_the_process_is_left_out_of_the_next_one(tmp
 def test_a_failing_device_blames_nobody_and_is_given_up_when_it_fails_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.keeper._FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("models.supervision.supervisor._FIRST_PAUSE_SECONDS", 0.01)
     lost: list[str] = []
     with running(spec(tmp_path), program=FAKE, on_lost=lost.append) as engine:
         for _ in range(4):
@@ -217,7 +217,7 @@ def test_a_request_over_several_batches_stops_at_its_deadline_and_when_it_is_can
 def test_a_device_that_fails_far_more_than_its_peers_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, illness: str
 ) -> None:
-    monkeypatch.setattr(peers, "LEAST_BATCHES", 4)
+    monkeypatch.setattr(outlier_detection, "LEAST_BATCHES", 4)
     one = spec(tmp_path, batch_size=1, example=0.02)
     (tmp_path / "one" / "sick").write_text(illness)
     with running(one, devices="cpu:2", program=FAKE) as engine:

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from celery_inference.specs.errors import ModelLoadError
-from models.adapters.base import Adapter
-from models.adapters.continuous import Continuous
-from models.runner import Runner
-from models.warmup import load
+from models.device_process.runner import Runner
+from models.device_process.warmup import load
+from models.handlers.base import Handler
+from models.handlers.common.continuous_generation import Continuous
 from tests.support import samples, tiny_models
 from tests.support.engines import spec
 from tests.support.equality import ask, oracle, same
@@ -127,8 +127,8 @@ def test_alone_equals_the_pipeline(models: Models, task: str, options: Options, 
 def test_logits_of_tokens_are_those_of_the_input_alone(models: Models, task: str, made: Options) -> None:
     runner = models(task, made)
     outputs: dict[str, list[torch.Tensor]] = {"alone": [], "batched": []}
-    adapter: Adapter = runner.adapter
-    finish = adapter.finish
+    handler: Handler = runner.handler
+    finish = handler.finish
 
     def keep(output: Any, item: Any) -> Any:
         outputs[now].append(output)
@@ -136,7 +136,7 @@ def test_logits_of_tokens_are_those_of_the_input_alone(models: Models, task: str
 
     values = values_for(task, 8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(adapter, "finish", keep)
+        patch.setattr(handler, "finish", keep)
         now = "alone"
         for value in values:
             runner.run([value], [{}])
@@ -222,18 +222,18 @@ def test_a_recording_longer_than_the_window_is_heard_to_its_end(models: Models) 
 def test_greedy_texts_are_those_of_generate(models: Models) -> None:
     """Identical; where one is not, the two best tokens were less than 1e-3 apart when they parted."""
     runner = models("text-generation")
-    adapter: Any = runner.adapter
+    handler: Any = runner.handler
     options = runner.with_defaults({"max_new_tokens": 24})
-    items = [adapter.prepare(row, text, options) for row, text in enumerate(TEXTS[:24])]
-    batched = adapter.forward(items)
-    alone = [adapter.forward([item])[0] for item in items]
+    items = [handler.prepare(row, text, options) for row, text in enumerate(TEXTS[:24])]
+    batched = handler.forward(items)
+    alone = [handler.forward([item])[0] for item in items]
     for item, one, other in zip(items, alone, batched, strict=True):
-        assert gap_where_they_part(adapter._model, item.value["input_ids"], one, other) < 1e-3
+        assert gap_where_they_part(handler._model, item.value["input_ids"], one, other) < 1e-3
 
 
-def written_together(adapter: Any, items: list[Any], mode: str) -> list[list[int]]:
+def written_together(handler: Any, items: list[Any], mode: str) -> list[list[int]]:
     """What each item adds when it joins the others while they are written, one after another."""
-    loop, written = adapter.continuous(mode), dict[str, list[int]]()
+    loop, written = handler.continuous(mode), dict[str, list[int]]()
     try:
         for number, item in enumerate(items):
             loop.join(str(number), item.value["input_ids"], item.options)
@@ -245,32 +245,32 @@ def written_together(adapter: Any, items: list[Any], mode: str) -> list[list[int
                 break
     finally:
         loop.stop()
-    return [adapter._own(written[str(number)]) for number in range(len(items))]
+    return [handler._own(written[str(number)]) for number in range(len(items))]
 
 
 def test_greedy_texts_that_join_each_other_are_those_of_generate(models: Models) -> None:
     """Identical; where one is not, the two best tokens were less than 1e-3 apart when they parted."""
     runner = models("text-generation")
-    adapter: Any = runner.adapter
+    handler: Any = runner.handler
     prompts = [runner.with_defaults({"max_new_tokens": 8 + number % 20}) for number in range(24)]
-    items = [adapter.prepare(row, TEXTS[row], options) for row, options in enumerate(prompts)]
-    together = written_together(adapter, items, "greedy")
+    items = [handler.prepare(row, TEXTS[row], options) for row, options in enumerate(prompts)]
+    together = written_together(handler, items, "greedy")
     for item, other in zip(items, together, strict=True):
-        one = adapter.forward([item])[0]
-        assert gap_where_they_part(adapter._model, item.value["input_ids"], one, other) < 1e-3
+        one = handler.forward([item])[0]
+        assert gap_where_they_part(handler._model, item.value["input_ids"], one, other) < 1e-3
 
 
 def test_the_cache_is_sized_by_the_budget_and_one_that_is_too_small_is_refused(models: Models) -> None:
-    adapter: Any = models("text-generation").adapter
+    handler: Any = models("text-generation").handler
     tokens = {}
     for budget in (40_000_000, 30_000_000):
-        loop = Continuous(replace(adapter.spec, memory_bytes=budget, batch_size=200), adapter._model, [3], "greedy")
+        loop = Continuous(replace(handler.spec, memory_bytes=budget, batch_size=200), handler._model, [3], "greedy")
         tokens[budget] = loop.cache_tokens
         loop.stop()
     assert 1_000 < tokens[30_000_000] < tokens[40_000_000] < 200 * 768
     for budget, sentence in ((1, "the weights alone take"), (1_000_000, "leaves no room for a cache")):
         with pytest.raises(ModelLoadError, match=sentence):
-            Continuous(replace(adapter.spec, memory_bytes=budget), adapter._model, [3], "greedy")
+            Continuous(replace(handler.spec, memory_bytes=budget), handler._model, [3], "greedy")
 
 
 def gap_where_they_part(model: Any, prompt: list[int], one: list[int], other: list[int]) -> float:
@@ -285,8 +285,8 @@ def gap_where_they_part(model: Any, prompt: list[int], one: list[int], other: li
 
 
 def test_texts_that_part_without_need_would_be_seen(models: Models) -> None:
-    adapter: Any = models("text-generation").adapter
-    assert gap_where_they_part(adapter._model, [7, 8], [9, 10, 11], [9, 10, 12]) > 1e-3
+    handler: Any = models("text-generation").handler
+    assert gap_where_they_part(handler._model, [7, 8], [9, 10, 11], [9, 10, 12]) > 1e-3
 
 
 def test_a_seed_gives_the_same_text_alone_and_beside_others(models: Models) -> None:

@@ -252,10 +252,10 @@ def test_a_missing_package_is_named_when_the_model_is_loaded(
 ) -> None:
     import torch
 
-    from models import warmup
-    from models.adapters import general
+    from models.device_process import warmup
+    from models.handlers import pipeline
 
-    monkeypatch.setattr(general, "find_spec", lambda package: None)
+    monkeypatch.setattr(pipeline, "find_spec", lambda package: None)
     with pytest.raises(ModelLoadError, match='table-question-answering needs the package "pandas"'):
         warmup.load(specs["table-question-answering"], torch.device("cpu"))
 

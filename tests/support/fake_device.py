@@ -21,15 +21,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
-from models.frames import Frames, Message
-from models.process import die_with
+from models.ipc.child_setup import die_with
+from models.ipc.framing import Frames, Message
 
 leaked: list[bytes] = []
 sick: list[IO[str]] = []
 
 
 def load(link: Frames, spec: Message) -> bool:
-    """As `models.loader` does it."""
+    """As `models.device_process.loader` does it."""
     link.send({"loading": spec["name"]})
     folder = Path(spec["source"])
     if (folder / "deadly").exists():

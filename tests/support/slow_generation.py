@@ -17,7 +17,7 @@ def main() -> None:
     """As models.device_process, which imports torch only now."""
     from transformers.generation.continuous_batching.continuous_api import ContinuousBatchProcessor
 
-    from models import device_process
+    from models.device_process import __main__
 
     step = ContinuousBatchProcessor._generation_step
 
@@ -31,7 +31,7 @@ def main() -> None:
         step(self, model)
 
     ContinuousBatchProcessor._generation_step = slow
-    device_process.main()
+    __main__.main()
 
 
 if __name__ == "__main__":

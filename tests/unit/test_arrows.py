@@ -42,7 +42,7 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
         ("deploy/aws_lambda/event.py", "import torch"),
         ("deploy/sagemaker/wire.py", "import transformers"),
         ("deploy/sagemaker/wire.py", "import deploy.aws_lambda.event"),
-        ("models/keeper.py", "import deploy.sagemaker.forwarder"),
+        ("models/supervision/supervisor.py", "import deploy.sagemaker.forwarder"),
         ("deploy/infra/queues.py", "import tasks.fates"),
     ],
 )

@@ -1,6 +1,6 @@
 """A model that could not be loaded again is tried again, less and less often."""
 
-from models.absent import Absent
+from models.supervision.reload_backoff import Absent
 
 
 def test_each_failure_doubles_the_pause_up_to_a_bound() -> None:

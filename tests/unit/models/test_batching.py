@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.batching import PATIENCE_SECONDS, Joinable, Limits, Row, Waiting, split
+from models.scheduling.batching import PATIENCE_SECONDS, Joinable, Limits, Row, Waiting, split
 
 WIDE = {"m": Limits(rows=4, tokens=1000, pass_tokens=1000), "n": Limits(rows=4, tokens=1000, pass_tokens=1000)}
 

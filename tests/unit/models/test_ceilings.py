@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from models.batching import Limits, split
-from models.ceilings import Ceilings, allowed
+from models.scheduling.batching import Limits, split
+from models.scheduling.memory_limits import Ceilings, allowed
 
 LIMIT = 8192
 

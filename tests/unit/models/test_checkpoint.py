@@ -10,7 +10,7 @@ import torch
 
 from celery_inference.specs.errors import ModelLoadError
 from models import checkpoint
-from models.warmup import load
+from models.device_process.warmup import load
 from tests.support import tiny_models
 from tests.support.engines import spec
 

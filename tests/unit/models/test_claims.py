@@ -13,7 +13,7 @@ from celery_inference.inputs.check import check_inputs
 from celery_inference.specs.errors import InvalidInput
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.pipeline_tasks import KINDS
-from models.killers import digest_of
+from models.poison_inputs import digest_of
 from tests.support import samples
 
 PNG = b"\x89PNG\r\n\x1a\n and the rest"

@@ -11,10 +11,10 @@ import pytest
 from celery_inference.specs.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InputFailed, InvalidInput
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.pipeline_tasks import KINDS
-from models.desk import Desk
 from models.devices import Device
-from models.held import Batch
-from models.rows import limits_of
+from models.scheduling.requests import Batch
+from models.scheduling.rows import limits_of
+from models.scheduling.scheduler import Desk
 
 CPU = Device("cpu", "cpu", 1, description="one core")
 

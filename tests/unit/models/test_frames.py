@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from models.frames import Frames
+from models.ipc.framing import Frames
 
 
 @pytest.fixture

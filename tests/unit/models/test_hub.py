@@ -12,7 +12,7 @@ from huggingface_hub import constants
 
 from celery_inference.specs.errors import ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
-from models.hub import folder_of, offline
+from models.device_process.hub import folder_of, offline
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 SPEC = ModelSpec(name="one", task="feature-extraction", source="someone/one", revision=REVISION)

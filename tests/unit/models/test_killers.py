@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from celery_inference.specs.model_spec import ModelSpec
-from models.killers import REMEMBER_AT_MOST, KillersHere, digest_of
+from models.poison_inputs import REMEMBER_AT_MOST, KillersHere, digest_of
 
 ONE = ModelSpec("one", "feature-extraction", "someone/one", revision="0" * 40)
 

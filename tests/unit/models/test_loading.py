@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from celery_inference.specs.errors import ModelLoadError
-from models.warmup import load
+from models.device_process.warmup import load
 from tests.support import tiny_models
 from tests.support.engines import spec
 

@@ -1,6 +1,6 @@
 """How long a batch may take: by its tokens, once enough batches have been seen."""
 
-from models.pace import BATCHES, LEAST_SECONDS, TIMES, Pace
+from models.supervision.batch_timeout import BATCHES, LEAST_SECONDS, TIMES, Pace
 
 
 def seen(tokens: int, seconds: float, batches: int = BATCHES) -> Pace:

@@ -9,10 +9,10 @@ import pytest
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.options import Option
 from celery_inference.specs.pipeline_tasks import KINDS
-from models.batching import Limits, Row
 from models.devices import Device
-from models.held import Held
-from models.rows import joins_as, limits_of, rows_of, told
+from models.scheduling.batching import Limits, Row
+from models.scheduling.requests import Held
+from models.scheduling.rows import joins_as, limits_of, rows_of, told
 
 WRITER = ModelSpec("w", "text-generation", "/w", continuous="on", options=KINDS["text-generation"].options)
 

@@ -9,15 +9,15 @@ import torch
 
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.pipeline_tasks import KINDS
-from models.adapters.base import Prepared
-from models.blame import DeviceFailed, Poisoned
-from models.runner import Runner
+from models.device_process.error_classification import DeviceFailed, Poisoned
+from models.device_process.runner import Runner
+from models.handlers.base import Prepared
 
 WELL = "a well known text"
 
 
 class Fussy:
-    """An adapter's stand-in whose memory holds so many rows, and whose model raises what the test wants."""
+    """A handler's stand-in whose memory holds so many rows, and whose model raises what the test wants."""
 
     one_thread = False
 
@@ -48,9 +48,9 @@ class Fussy:
         return [len(values) for values in self.passes]
 
 
-def runner_of(adapter: Fussy, **values: Any) -> Runner:
+def runner_of(handler: Fussy, **values: Any) -> Runner:
     one = ModelSpec("one", "feature-extraction", "/one", options=KINDS["feature-extraction"].options, **values)
-    runner = Runner(one, adapter)  # type: ignore[arg-type]
+    runner = Runner(one, handler)  # type: ignore[arg-type]
     runner.well = (WELL, {})
     return runner
 
@@ -64,27 +64,27 @@ def if_any(*bad: str) -> Callable[[list[str]], Exception | None]:
 
 
 def test_out_of_memory_halves_the_batch_until_it_fits_and_is_told() -> None:
-    adapter = Fussy(room=4)
-    runner = runner_of(adapter)
+    handler = Fussy(room=4)
+    runner = runner_of(handler)
     work = runner.prepare(["ten of it."] * 16, [{}] * 16)
     runner.forward(work)
     assert [answer["ok"] for answer in runner.finish(work)] == ["TEN OF IT."] * 16
-    assert adapter.freed == 3
+    assert handler.freed == 3
     assert work.ran_out == [(10, 160), (10, 80), (10, 80)]
 
 
 def test_a_ceiling_is_kept_from_the_first_pass_on() -> None:
-    adapter = Fussy(room=4)
-    runner = runner_of(adapter)
+    handler = Fussy(room=4)
+    runner = runner_of(handler)
     work = runner.prepare(["ten of it."] * 16, [{}] * 16)
     runner.forward(work, ceilings=((8, 40),))
-    assert adapter.sizes == [4, 4, 4, 4]
+    assert handler.sizes == [4, 4, 4, 4]
     assert work.ran_out == []
 
 
 def test_a_row_that_does_not_fit_even_alone_is_the_rows_fault_when_the_device_is_well() -> None:
-    adapter = Fussy(raises=lambda values: MemoryError() if "large" in values else None)
-    large, small = run(runner_of(adapter), "large", "small")
+    handler = Fussy(raises=lambda values: MemoryError() if "large" in values else None)
+    large, small = run(runner_of(handler), "large", "small")
     assert large["error"] == "InputFailed"
     assert "does not fit into the device's memory, even alone" in large["sentence"]
     assert small["ok"] == "SMALL"
@@ -96,12 +96,12 @@ def test_a_device_on_which_nothing_fits_any_more_is_to_blame_itself() -> None:
 
 
 def test_what_raises_is_found_by_halving_and_the_device_asked_once() -> None:
-    adapter = Fussy(raises=if_any("bad 3", "bad 9"))
+    handler = Fussy(raises=if_any("bad 3", "bad 9"))
     values = [f"{'bad' if i in (3, 9) else 'good'} {i}" for i in range(16)]
-    answers = run(runner_of(adapter), *values)
+    answers = run(runner_of(handler), *values)
     assert [i for i, answer in enumerate(answers) if "ok" not in answer] == [3, 9]
     assert "IndexError: index out of range in self" in answers[3]["sentence"]
-    assert adapter.passes.count([WELL]) == 1
+    assert handler.passes.count([WELL]) == 1
 
 
 def test_two_bad_inputs_alone_in_a_batch_are_not_taken_for_a_broken_device() -> None:
@@ -110,10 +110,10 @@ def test_two_bad_inputs_alone_in_a_batch_are_not_taken_for_a_broken_device() -> 
 
 
 def test_both_halves_failing_alike_on_a_broken_device_blames_nobody_and_halves_nothing() -> None:
-    adapter = Fussy(raises=lambda values: RuntimeError("the library is gone"))
+    handler = Fussy(raises=lambda values: RuntimeError("the library is gone"))
     with pytest.raises(DeviceFailed, match="the library is gone"):
-        run(runner_of(adapter), *(f"text {i}" for i in range(8)))
-    assert adapter.sizes == [8, 1]
+        run(runner_of(handler), *(f"text {i}" for i in range(8)))
+    assert handler.sizes == [8, 1]
 
 
 @pytest.mark.parametrize(
@@ -126,33 +126,33 @@ def test_both_halves_failing_alike_on_a_broken_device_blames_nobody_and_halves_n
     ],
 )
 def test_what_only_a_device_says_blames_it_at_once(error: Exception) -> None:
-    adapter = Fussy(raises=lambda values: error)
+    handler = Fussy(raises=lambda values: error)
     with pytest.raises(DeviceFailed):
-        run(runner_of(adapter), "a", "b")
-    assert adapter.sizes == [2]
+        run(runner_of(handler), "a", "b")
+    assert handler.sizes == [2]
 
 
 def test_a_device_side_assert_makes_the_batch_suspect() -> None:
-    adapter = Fussy(raises=lambda values: RuntimeError("CUDA error: device-side assert triggered"))
+    handler = Fussy(raises=lambda values: RuntimeError("CUDA error: device-side assert triggered"))
     with pytest.raises(Poisoned, match="device-side assert"):
-        run(runner_of(adapter), "a", "b")
-    assert adapter.sizes == [2]
+        run(runner_of(handler), "a", "b")
+    assert handler.sizes == [2]
 
 
 def test_a_device_that_fails_while_answers_are_finished_blames_nobody() -> None:
-    adapter = Fussy()
+    handler = Fussy()
 
     def broken(output: str, item: Prepared) -> str:
         raise RuntimeError("CUDA error: unspecified launch failure")
 
-    adapter.finish = broken  # type: ignore[method-assign]
+    handler.finish = broken  # type: ignore[method-assign]
     with pytest.raises(DeviceFailed):
-        run(runner_of(adapter), "a")
+        run(runner_of(handler), "a")
 
 
 def test_out_of_memory_of_the_gpu_is_no_sticky_error() -> None:
-    adapter = Fussy(raises=lambda values: RuntimeError("CUDA error: out of memory") if len(values) > 2 else None)
-    assert all("ok" in answer for answer in run(runner_of(adapter), *"abcd"))
+    handler = Fussy(raises=lambda values: RuntimeError("CUDA error: out of memory") if len(values) > 2 else None)
+    assert all("ok" in answer for answer in run(runner_of(handler), *"abcd"))
 
 
 def test_a_result_that_is_too_large_fails_its_input_alone() -> None:

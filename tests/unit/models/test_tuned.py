@@ -8,8 +8,8 @@ import pytest
 from celery_inference.specs.catalogue import load
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.pipeline_tasks import KINDS
-from models.tuned import FILE, Tuning, TuningFile
 from models.tuning import best_of, can_be_tuned
+from models.tuning_file import FILE, Tuning, TuningFile
 
 SPEC = ModelSpec("m", "text-generation", "/models/m", default_size=True, options=KINDS["text-generation"].options)
 CPU = "2 threads"

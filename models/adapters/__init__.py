@@ -1,1 +1,0 @@
-"""Adapters: one module a way of running a model. Imported in device processes alone."""

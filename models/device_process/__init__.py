@@ -1,0 +1,1 @@
+"""The process that owns one device: it loads models and runs batches."""

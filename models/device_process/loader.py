@@ -1,0 +1,63 @@
+"""Loads models in the device process, and tells the parent of each whether it could be."""
+
+from __future__ import annotations
+
+import logging
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from celery_inference.specs.errors import ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
+from models.device_process.memory import device_bytes
+from models.device_process.runner import Runner
+from models.device_process.warmup import load
+from models.ipc.framing import Frames, Message
+
+_log = logging.getLogger("models.device")
+
+
+class Loader:
+    """`runners` are the models that are loaded. Constructing one takes hold of the device; raises what that raises."""
+
+    def __init__(self, link: Frames, setup: Message) -> None:
+        self.runners: dict[str, Runner] = {}
+        self._link = link
+        self._is_cuda = setup["kind"] == "cuda"
+        transformers_logging.disable_progress_bar()
+        torch.set_num_threads(setup["threads"])
+        self._device = torch.device(setup["kind"])
+        if self._is_cuda:
+            torch.cuda.init()  # type: ignore[no-untyped-call]
+            if setup["memory_fraction"] is not None:
+                torch.cuda.set_per_process_memory_fraction(setup["memory_fraction"])
+
+    def load(self, values: Message) -> bool:
+        """Load and warm the model of a spec as JSON; whether it is loaded now."""
+        spec = ModelSpec.from_json(values)
+        self._link.send({"loading": spec.name})
+        try:
+            runner, facts = load(spec, self._device)
+        except Exception as error:
+            _log.debug("loading %s failed", spec.name, exc_info=True)
+            reason = str(error) if isinstance(error, ModelLoadError) else f"{type(error).__name__}: {error}"
+            reason = " ".join(reason.split())[:600]
+            sentence = f'model "{spec.name}" from {spec.source} cannot be loaded: {reason}'
+            self._link.send({"load_failed": sentence, "model": spec.name})
+            return False
+        self.runners[spec.name] = runner
+        self._link.send({"loaded": spec.name, **facts})
+        return True
+
+    def memory(self) -> dict[str, int]:
+        """What the device's memory holds for this process, in bytes; empty on the CPU."""
+        return device_bytes() if self._is_cuda else {}
+
+    def versions(self) -> dict[str, Any]:
+        """Of what results are made with."""
+        versions = {name: version(name) for name in ("torch", "transformers", "tokenizers", "safetensors")}
+        if torch.version.cuda is not None and self._is_cuda:
+            versions["cuda"] = torch.version.cuda
+        return versions

@@ -1,0 +1,98 @@
+"""Loads a model in the device process and runs it once, so that the first request finds it as fast as the last."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+import torch
+
+from celery_inference.specs.errors import ModelLoadError
+from celery_inference.specs.model_spec import ModelSpec
+from models import checkpoint
+from models.device_process import hub, padding_check
+from models.device_process import memory as memory_of
+from models.device_process.continuous_batching import Stream
+from models.device_process.runner import Runner
+from models.handlers.base import Handler
+
+_log = logging.getLogger("models.device")
+
+
+def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, dict[str, Any]]:
+    """The model's runner, warm, and facts as JSON values: seconds, bytes, and the example that it ran.
+
+    Raises ModelLoadError, or what the loading raised.
+    """
+    module = import_module(f"models.handlers.{spec.kind.handler}")
+    folder = hub.folder_of(spec)
+    began, memory = time.perf_counter(), memory_of.Growth(device)
+    local = replace(spec, source=str(folder), revision=None)
+    with hub.offline():
+        try:
+            handler: Handler = module.HANDLER(local, device)
+        except ValueError as error:
+            raise checkpoint.explained(error) from error
+    loaded, weights = time.perf_counter(), memory.now()
+    runner = Runner(local, handler)
+    example = handler.example if spec.example is None else spec.example
+    options = {**handler.example_options, **spec.example_options}
+    _run(runner, [example], options, "its example")
+    padding = _probe(runner, handler, options)
+    runner.well = (example, options)
+    if device.type == "cuda":
+        # Reserves the memory of the largest batch now, not under a request. On the CPU there is nothing to reserve.
+        _run(runner, [_longest(runner, spec, example, options)] * spec.batch_size, options, "its largest batch")
+        torch.cuda.synchronize()
+    cache_tokens = _stream(runner, handler) if spec.joins else None
+    facts = {
+        "load_seconds": loaded - began,
+        "warm_seconds": time.perf_counter() - loaded,
+        "dtype": spec.dtype,
+        "weights_bytes": weights,
+        "peak_bytes": memory.peak(),
+        "process_bytes": memory_of.process_bytes(),
+        "padding_changes_by": padding,
+        "equal_lengths": runner.equal_lengths,
+        "cache_tokens": cache_tokens,
+        "example": example,
+        "example_options": options,
+    }
+    return runner, facts
+
+
+def _run(runner: Runner, values: list[Any], options: dict[str, Any], what: str) -> None:
+    answer = runner.run(values, [options] * len(values))[0]
+    if "ok" not in answer:
+        raise ModelLoadError(f"{what} fails: {answer['sentence']}")
+
+
+def _stream(runner: Runner, handler: Handler) -> int:
+    """Start the loop that rows join, before anybody waits for it; the tokens that its cache holds."""
+    runner.stream = Stream(handler.continuous)
+    return runner.stream.begin("greedy").cache_tokens
+
+
+def _probe(runner: Runner, handler: Handler, options: dict[str, Any]) -> float | None:
+    """Let only inputs of equal length share a pass where padding changes results; by how much it does."""
+    padding = padding_check.difference_by_padding(runner, handler, options)
+    if padding is not None and padding_check.matters(padding, getattr(torch, handler.spec.dtype)):
+        runner.equal_lengths = handler.equal_lengths = True
+        _log.warning(
+            "%s: padding changes its results (by %.2g of the largest value): only inputs of equal length share a pass",
+            handler.spec.name,
+            padding,
+        )
+    return padding
+
+
+def _longest(runner: Runner, spec: ModelSpec, example: Any, options: dict[str, Any]) -> Any:
+    """The example, repeated until it nearly fills the spec's token limit; other media than text as they are."""
+    if not isinstance(example, str) or spec.kind.media not in ("text", "chat"):
+        return example
+    runner.run([example], [options])
+    once = max(1, int(runner.figures["tokens"]))
+    return " ".join([example] * max(1, spec.max_tokens // (once + 1)))

@@ -1,0 +1,106 @@
+"""How each pipeline is called, and what of its answer leaves, where that is not simply input, options and answer.
+
+Every medium among the arguments has been decoded: pixels, samples and frames, never a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from celery_inference.specs.errors import InvalidInput
+from celery_inference.specs.model_spec import ModelSpec
+from models.handlers.common import pooling
+from models.media import audio
+
+Call = Callable[[Any, ModelSpec, Any, dict[str, Any]], Any]
+
+
+def call(pipe: Any, spec: ModelSpec, value: Any, options: Mapping[str, Any]) -> Any:
+    """The pipeline's answer to one input alone; images and numbers in it are not JSON yet."""
+    given = {name: option for name, option in options.items() if option is not None}
+    return _CALLS.get(spec.task, _plainly)(pipe, spec, value, given)
+
+
+def _plainly(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
+    return pipe(value, **options)
+
+
+def _zero_shot(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
+    # The pipelines call str.format with it, which reads attributes and pads to any width.
+    head, hole, tail = options["hypothesis_template"].partition("{}")
+    if not hole or any(brace in head + tail for brace in "{}"):
+        raise InvalidInput.because("option hypothesis_template", "must have one {} where the label goes, and no others")
+    return pipe(value, **options)
+
+
+def _image_features(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
+    states = pipe(value, return_tensors=True)[0].float().cpu()
+    if states.ndim > 2:  # a convolutional model's (channels, height, width): each place is a token
+        states = states.flatten(1).T
+    return pooling.as_json(pooling.pool(spec, states))
+
+
+def _depth(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
+    answer = pipe(value)
+    depth = answer["predicted_depth"]
+    return {"depth": answer["depth"], "minimum": depth.min().item(), "maximum": depth.max().item()}
+
+
+def _keypoints(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
+    return pipe((value["image"], value["other_image"]), **options)
+
+
+def _document(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
+    if pipe.model.config.model_type == "vision-encoder-decoder":
+        return pipe(value, top_k=options["top_k"])
+    if "word_boxes" not in value:
+        raise InvalidInput.because("inputs", "must have word_boxes for this model: no text is recognized in the image")
+    return pipe(value, max_seq_len=min(spec.max_tokens, pipe.tokenizer.model_max_length), **options)
+
+
+def _image_text(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
+    if isinstance(value, dict) and getattr(pipe.processor, "chat_template", None):
+        parts = [{"type": "image", "image": value["image"]}, {"type": "text", "text": value["text"]}]
+        value = [{"role": "user", "content": parts}]
+    elif isinstance(value, list) and not getattr(pipe.processor, "chat_template", None):
+        raise InvalidInput.because("inputs", "is a chat, and this model has no chat template; give image and text")
+    arguments = {"images": value["image"], "text": value["text"]} if isinstance(value, dict) else {"text": value}
+    answers = pipe(**arguments, return_full_text=False, generate_kwargs={"do_sample": False}, **options)
+    return [{"generated_text": answer["generated_text"]} for answer in answers]
+
+
+def _speak(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
+    if "seed" in options:
+        torch.manual_seed(options["seed"])
+    answer = pipe(value)
+    return audio.encode(answer["audio"], answer["sampling_rate"])
+
+
+def _table(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
+    return pipe(table=value["table"], query=value["query"])
+
+
+def _video(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
+    # The pipeline's own first step opens what it is given, so that only the other two run.
+    if pipe.video_processor is None:
+        inputs = pipe.image_processor(list(value), return_tensors="pt")
+    else:
+        inputs = pipe.video_processor(value, do_sample_frames=False, return_tensors="pt")
+    return pipe.postprocess(pipe.forward(inputs.to(pipe.dtype)), top_k=options["top_k"])
+
+
+_CALLS: Mapping[str, Call] = {
+    "depth-estimation": _depth,
+    "document-question-answering": _document,
+    "image-feature-extraction": _image_features,
+    "image-text-to-text": _image_text,
+    "keypoint-matching": _keypoints,
+    "table-question-answering": _table,
+    "text-to-audio": _speak,
+    "video-classification": _video,
+    "zero-shot-audio-classification": _zero_shot,
+    "zero-shot-image-classification": _zero_shot,
+}

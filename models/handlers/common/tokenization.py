@@ -1,0 +1,40 @@
+"""What the text handlers share: token ids within the spec's limit, padded into tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from celery_inference.specs.errors import InvalidInput
+from celery_inference.specs.model_spec import ModelSpec
+
+Encoding = dict[str, list[int]]
+
+
+def encode(spec: ModelSpec, tokenizer: Any, *texts: str, add_special_tokens: bool = True) -> Encoding:
+    """A text's (or pair of texts') ids and masks, as lists. Raises InvalidInput over `max_tokens`."""
+    encoded = tokenizer(*texts, add_special_tokens=add_special_tokens, truncation=False, verbose=False)
+    size = len(encoded["input_ids"])
+    if size == 0:
+        raise InvalidInput.because("inputs", "has no token that the model knows")
+    if size > spec.max_tokens:
+        raise InvalidInput.too_large("inputs", size, spec.max_tokens, "tokens")
+    return {key: list(values) for key, values in encoded.items() if isinstance(values[0], int)}
+
+
+def pad(
+    encodings: Sequence[Encoding], pad_id: int, device: torch.device, *, left: bool = False
+) -> dict[str, torch.Tensor]:
+    """`input_ids`, `attention_mask` and what else there is: each (batch, tokens) int64."""
+    longest = max(len(encoding["input_ids"]) for encoding in encodings)
+    padded = {}
+    for key in encodings[0]:
+        fill = pad_id if key == "input_ids" else 0
+        rows = []
+        for encoding in encodings:
+            padding = [fill] * (longest - len(encoding[key]))
+            rows.append(padding + encoding[key] if left else encoding[key] + padding)
+        padded[key] = torch.tensor(rows, dtype=torch.int64).to(device)
+    return padded

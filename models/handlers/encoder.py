@@ -1,0 +1,32 @@
+"""What handlers of encoder models share: one text, one row of token ids, one padded pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from celery_inference.specs.model_spec import ModelSpec
+from models.handlers.base import Handler, Prepared
+from models.handlers.common import from_pretrained, tokenization
+
+
+class Encoder(Handler):
+    """Loads tokenizer and model; a subclass names the model's auto class and reads its outputs."""
+
+    auto_class: ClassVar[Any]
+    lengths = ("dog", Handler.example)
+
+    def __init__(self, spec: ModelSpec, device: torch.device) -> None:
+        super().__init__(spec, device)
+        self._tokenizer = from_pretrained.tokenizer(spec)
+        self._model = from_pretrained.model(spec, self.auto_class, device)
+        from_pretrained.agree_on_padding(self._model, self._tokenizer)
+
+    def prepare(self, row: int, value: str, options: dict[str, Any]) -> Prepared:
+        encoding = tokenization.encode(self.spec, self._tokenizer, value)
+        return Prepared(row, encoding, len(encoding["input_ids"]), options, value)
+
+    def _pad(self, items: Sequence[Prepared]) -> dict[str, torch.Tensor]:
+        return tokenization.pad([item.value for item in items], self._tokenizer.pad_token_id, self.device)

@@ -1,0 +1,1 @@
+"""Which pending requests form the next batch; in the parent."""

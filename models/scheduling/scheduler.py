@@ -1,0 +1,326 @@
+"""The desk: requests come in, batches go out, answers come back, and every request is resolved.
+
+It knows no process. All methods may be called from any thread and none blocks for long; futures are resolved
+outside the lock, because their callbacks are the callers' code.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+from celery_inference.inputs.check import size_bytes
+from celery_inference.specs.errors import DeviceCrash, DeviceLost, Expired, InvalidInput, ModelsError, rebuild
+from celery_inference.specs.model_spec import ModelSpec
+from models.devices import Device
+from models.scheduling import result_size
+from models.scheduling.batching import Joinable, Limits, Row, Waiting
+from models.scheduling.idle_devices import Hungry
+from models.scheduling.memory_limits import Ceilings
+from models.scheduling.requests import Batch, Held, named
+from models.scheduling.rows import rows_of
+
+KILLS = 2  # deaths of a device process under one row alone, after which the row is to blame
+
+
+class Desk:
+    """Holds at most `max_bytes` of inputs; `submit` blocks while they are more.
+
+    `on_blame` is called with each row that was to blame for a death, and why.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[ModelSpec],
+        *,
+        max_bytes: int,
+        ceilings: Ceilings | None = None,
+        on_blame: Callable[[Row, str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.ceilings = ceilings or Ceilings()
+        self._specs = {spec.name: spec for spec in specs}
+        self._clock = clock
+        self._on_blame = on_blame
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._waiting = Waiting()
+        self._open: dict[int, Held] = {}
+        self._bytes = 0
+        self._numbers = 0
+        self._hungry = Hungry()
+        self._closed: type[ModelsError] | None = None
+        self._closed_because = ""
+        self._out: dict[str, tuple[type[ModelsError], str]] = {}
+
+    def submit(
+        self, model: str, values: list[Any], options: Mapping[str, Any], deadline: float | None, request_id: str
+    ) -> Future[list[Any]]:
+        """Take a request in; its future gives one result per value. `deadline` in the desk's clock.
+
+        Raises EngineStopped or DeviceLost once closed, what `shut` said while the model is out, and Expired when
+        there was no room before the deadline.
+        """
+        request = Held(
+            id=request_id,
+            model=model,
+            options=options,
+            future=Future(),
+            results=[None] * len(values),
+            missing=len(values),
+            size_bytes=sum(size_bytes(value) for value in values),
+        )
+        due = math.inf if deadline is None else deadline
+        with self._lock:
+            self._wait_for_room(request.size_bytes, due)
+            if model in self._out:
+                error, because = self._out[model]
+                raise error(because)
+            request.rows = rows_of(self._specs[model], request, values, self._clock(), due)
+            self._open[id(request)] = request
+            self._bytes += request.size_bytes
+            self._waiting.add(request.rows)
+            self._feed(len(values))
+        return request.future
+
+    def cancel(self, request_id: str, error: ModelsError) -> bool:
+        """End the request of that id, if a row of it still waits; what is at a device is not interrupted."""
+        with self._lock:
+            waiting = {id(row.owner): row.owner for row in self._waiting if row.owner.id == request_id}
+        for request in waiting.values():
+            self._fail(request, error)
+        return bool(waiting)
+
+    def seal(
+        self,
+        hungry: threading.Event,
+        limits: Mapping[str, Limits],
+        device: Device,
+        *,
+        full_only: bool = False,
+        suspects: bool = True,
+        place: str = "",
+        elsewhere: Collection[str] = (),
+        running: Joinable | None = None,
+        joining_only: bool = False,
+    ) -> Batch | None:
+        """The next batch of the models in `limits`, or None; then `hungry` is set once it is worth asking again.
+
+        What has expired or was cancelled is ended here and goes to no device. A row under which the process of this
+        `place` died is left to others for the models that are served `elsewhere`: it may be the device's fault. For
+        the rest see `models.scheduling.batching.Waiting.seal`.
+        """
+        late: list[Held] = []
+        batch: Batch | None = None
+        bounded = {model: self._bounded(limit, model, device) for model, limit in limits.items()}
+
+        def not_here(row: Row) -> bool:
+            return row.killed_on == place and row.model in elsewhere
+
+        with self._lock:
+            now = self._clock()
+            while batch is None:
+                rows = self._waiting.seal(
+                    bounded,
+                    full_only=full_only,
+                    suspects=suspects,
+                    not_here=not_here,
+                    running=running,
+                    joining_only=joining_only,
+                )
+                if not rows:
+                    self._hungry.add(hungry, frozenset(limits), busy=full_only and running is None)
+                    break
+                late += [row.owner for row in rows if row.deadline <= now]
+                rows = [row for row in rows if row.deadline > now and self._begin(row)]
+                if rows:
+                    model = rows[0].model
+                    batch = Batch(self._numbers + 1, model, rows, bounded[model].ceilings)
+                    self._numbers += len(rows)
+            if batch is not None:
+                self._hungry.remove(hungry)
+                self._feed(0)
+        for request in late:
+            self._fail(request, Expired("the deadline passed before a device could take the request"))
+        return batch
+
+    def leave(self, hungry: threading.Event) -> None:
+        """A device takes no work for now. What it was woken for is passed on to another."""
+        with self._lock:
+            self._hungry.remove(hungry)
+            self._feed(0)
+
+    def answer(self, batch: Batch, answers: Sequence[Mapping[str, Any]]) -> None:
+        """Settle a batch by the device's answers.
+
+        Each is `{"ok": result, "bytes": at most so many as JSON}` or `{"error": class, "sentence": text}`.
+        """
+        for row, answer in zip(batch.rows, answers, strict=True):
+            if "ok" in answer:
+                self._succeed(row, answer["ok"], answer.get("bytes", 0))
+            else:
+                self._fail(row.owner, rebuild(answer["error"], named(row, answer["sentence"])))
+
+    def give_back(self, batches: Iterable[Batch], but: Sequence[Row] = ()) -> None:
+        """Put the rows of batches that had not started back, as they were."""
+        refused: list[tuple[Held, ModelsError]] = []
+        with self._lock:
+            for row in (row for batch in batches for row in batch.rows if id(row.owner) in self._open):
+                if row in but:
+                    continue
+                if self._closed is not None:
+                    refused.append((row.owner, self._closed(self._closed_because)))
+                elif row.model in self._out:
+                    error, because = self._out[row.model]
+                    refused.append((row.owner, error(because)))
+                else:
+                    self._waiting.add([row])
+            self._feed(0)
+        for request, reason in refused:
+            self._fail(request, reason)
+
+    def suspect(self, batches: Sequence[Batch], reason: str, place: str = "") -> bool:
+        """A device process died while it ran these batches: their rows run again, each alone and after others.
+
+        A row that was alone is to blame the second time. True when there was a suspect's batch, that is, when the
+        death needs no other explanation.
+        """
+        rows = [row for batch in batches for row in batch.rows]
+        lone = len(rows) == 1
+        explained = any(batch.alone for batch in batches)
+        blamed: list[Row] = []
+        for row in rows:
+            row.alone = True
+            if lone:
+                row.kills, row.killed_on = row.kills + 1, place
+            if row.kills >= KILLS:
+                blamed.append(row)
+        for row in blamed:
+            sentence = f"inputs ended the device process {KILLS} times when run alone: {reason}"
+            if self._on_blame is not None:
+                self._on_blame(row, sentence)
+            self._fail(row.owner, DeviceCrash(named(row, sentence)))
+        self.give_back(batches, but=blamed)
+        return explained
+
+    def release(self, batch: Batch, reason: str) -> None:
+        """The device failed under this batch: its requests end as DeviceLost, which is transient."""
+        for row in batch.rows:
+            self._fail(row.owner, DeviceLost(reason))
+
+    def expire(self) -> None:
+        """End the requests whose deadline has passed while they waited."""
+        with self._lock:
+            owners = {id(row.owner): row.owner for row in self._waiting.expired(self._clock())}
+        for request in owners.values():
+            self._fail(request, Expired("the deadline passed before a device could take the request"))
+
+    def shut(self, model: str, error: type[ModelsError], because: str) -> None:
+        """Refuse this model's requests from now on, and end those of which a row still waits."""
+        with self._lock:
+            self._out[model] = (error, because)
+            requests = list({id(row.owner): row.owner for row in self._waiting if row.model == model}.values())
+        for request in requests:
+            self._fail(request, error(because))
+
+    def open(self, model: str) -> None:
+        """Take this model's requests again."""
+        with self._lock:
+            self._out.pop(model, None)
+
+    def close(self, error: type[ModelsError], because: str, *, all_of_them: bool) -> None:
+        """Refuse new requests and end those of which a row still waits with `error`; or `all_of_them`."""
+        with self._lock:
+            if self._closed is None:
+                self._closed, self._closed_because = error, because
+            if all_of_them:
+                requests = list(self._open.values())
+            else:
+                requests = list({id(row.owner): row.owner for row in self._waiting}.values())
+            self._room.notify_all()
+        for request in requests:
+            self._fail(request, error(because))
+
+    @property
+    def held(self) -> int:
+        """Requests that are not resolved."""
+        with self._lock:
+            return len(self._open)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How much is held: requests, rows that wait, bytes of inputs."""
+        with self._lock:
+            return {"requests": len(self._open), "waiting_rows": len(self._waiting), "bytes": self._bytes}
+
+    def _bounded(self, limits: Limits, model: str, device: Device) -> Limits:
+        ceilings = self.ceilings.of(model, device.description)
+        return replace(limits, ceilings=ceilings) if ceilings else limits
+
+    def _wait_for_room(self, size_bytes: int, due: float) -> None:
+        while self._closed is None and self._bytes and self._bytes + size_bytes > self._max_bytes:
+            patience = due - self._clock()
+            if patience <= 0:
+                raise Expired("the deadline passed before the engine had room for the request")
+            self._room.wait(min(patience, 60.0))
+        if self._closed is not None:
+            raise self._closed(self._closed_because)
+
+    def _feed(self, new_rows: int) -> None:
+        """When rows wait, wake one device that wants them; when it has taken a batch it wakes the next."""
+        if self._hungry and self._waiting:
+            self._hungry.wake(self._waiting.models(), new_rows)
+
+    def _begin(self, row: Row) -> bool:
+        """Whether the row is still wanted; marks its request as running: its future cannot be cancelled any more."""
+        request: Held = row.owner
+        if id(request) not in self._open:
+            return False
+        if not request.begun:
+            if not request.future.set_running_or_notify_cancel():
+                self._forget(request)
+                return False
+            request.begun = True
+        return True
+
+    def _forget(self, request: Held) -> bool:
+        """Drop a request from the books, under the lock; False when it was resolved before."""
+        if self._open.pop(id(request), None) is None:
+            return False
+        self._waiting.remove(request.rows)
+        request.rows = []  # rows know their request: without this, inputs wait for the garbage collector
+        self._bytes -= request.size_bytes
+        self._room.notify_all()
+        return True
+
+    def _succeed(self, row: Row, result: Any, size_bytes: int) -> None:
+        request: Held = row.owner
+        limit = self._specs[request.model].max_result_bytes
+        with self._lock:
+            if id(request) not in self._open:
+                return
+            request.results[row.index] = result
+            request.result_bytes += size_bytes
+            request.missing -= 1
+            if request.missing:
+                return
+            self._forget(request)
+        size = result_size.exact_bytes(request.results) if request.result_bytes > limit else 0
+        if size > limit:
+            request.future.set_exception(InvalidInput.too_large("the result", size, limit, "bytes"))
+        else:
+            request.future.set_result(request.results)
+
+    def _fail(self, request: Held, error: ModelsError) -> None:
+        with self._lock:
+            if not self._forget(request):
+                return
+            wanted = request.begun or request.future.set_running_or_notify_cancel()
+        if wanted:
+            request.future.set_exception(error)

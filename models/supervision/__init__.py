@@ -1,0 +1,1 @@
+"""Device processes seen from the parent: started, fed, watched, replaced."""
