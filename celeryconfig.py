@@ -338,8 +338,8 @@ if result_backend.startswith("s3://"):  # Celery's S3 backend takes bucket and p
     s3_bucket = _urlsplit(result_backend).netloc
     s3_base_path = _urlsplit(result_backend).path.strip("/")
 override_backends = {
-    "sqlite": "tasks.store.backend:SQLiteBackend",
-    "dynamodb": "tasks.store.dynamodb.backend:DynamoDBBackend",
+    "sqlite": "celery_inference.results.sqlite.backend:SQLiteBackend",
+    "dynamodb": "celery_inference.results.dynamodb.backend:DynamoDBBackend",
 }
 result_expires = 86_400
 # The extended form would keep each request's inputs a second time.

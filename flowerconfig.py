@@ -5,8 +5,8 @@ Every public name that is one of Flower's options sets it, over FLOWER_… varia
 
 from tornado.options import options as _options
 
+from celery_inference.results.dead_letter_queues import dead_letter_queues as _dead_letter_queues
 from monitor.install import install as _install
-from tasks.letters import dead_letter_queues as _dead_letter_queues
 
 # Flower's default is every address of the machine. Another one needs a login, see monitor/exposure.py.
 address = _options.address or "127.0.0.1"

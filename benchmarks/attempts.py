@@ -16,8 +16,8 @@ from typing import Any
 from celery import Celery
 
 from benchmarks.machine import machine
-from tasks.store.backend import SQLiteBackend
-from tasks.store.protocol import Start, Store
+from celery_inference.results.protocol import Start, Store
+from celery_inference.results.sqlite.backend import SQLiteBackend
 
 ROUNDS = 60
 BATCHES = (1, 8, 32)

@@ -11,7 +11,7 @@ from celery.signals import worker_process_init
 
 app = Celery("benchmarks.stock_worker", broker=os.environ["STOCK_BROKER_URL"], backend=os.environ["STOCK_BACKEND"])
 app.conf.update(
-    override_backends={"sqlite": "tasks.store.backend:SQLiteBackend"},
+    override_backends={"sqlite": "celery_inference.results.sqlite.backend:SQLiteBackend"},
     task_default_queue="stock",
     broker_transport_options={"region": "us-east-1", "visibility_timeout": 3600, "wait_time_seconds": 10},
     task_serializer="json",

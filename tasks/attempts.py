@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from celery.utils.log import get_logger
 
+from celery_inference.results.protocol import Start, Store, StoreUnavailable
 from celery_inference.sqs.lanes import INFERENCE, LANES, Lane, lane_of
-from tasks.store.protocol import Start, Store, StoreUnavailable
 
 logger = get_logger(__name__)
 

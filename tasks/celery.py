@@ -41,8 +41,8 @@ app = Application(
 )
 # Celery may open the result store before it has read celeryconfig, where this stands too.
 app.loader.override_backends = {
-    "sqlite": "tasks.store.backend:SQLiteBackend",
-    "dynamodb": "tasks.store.dynamodb.backend:DynamoDBBackend",
+    "sqlite": "celery_inference.results.sqlite.backend:SQLiteBackend",
+    "dynamodb": "celery_inference.results.dynamodb.backend:DynamoDBBackend",
 }
 app.config_from_object("celeryconfig")
 app.steps["worker"].add("tasks.queue_check:QueueCheck")

@@ -6,10 +6,10 @@ from celery import Celery
 from celery.app.control import Control as CeleryControl
 from celery.utils.functional import maybe_list
 
+from celery_inference.results.access import store_of
+from celery_inference.results.protocol import StoreUnavailable
 from celery_inference.sqs.errors import BroadcastOffError
 from celery_inference.sqs.lanes import LANES
-from tasks.store.access import store_of
-from tasks.store.protocol import StoreUnavailable
 
 REVOKING = ("revoke", "terminate")
 # No message of a lane lives longer.

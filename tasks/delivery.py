@@ -9,6 +9,8 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.states import FAILURE, READY_STATES, RETRY, SUCCESS
 from celery.utils.log import get_task_logger
 
+from celery_inference.results.access import store_of
+from celery_inference.results.protocol import StoreUnavailable
 from celery_inference.specs.errors import (
     EngineStopped,
     InvalidInput,
@@ -27,8 +29,6 @@ from tasks.host_health import HEALTH
 from tasks.links import name_children, send_children
 from tasks.retention import instant
 from tasks.serving import NotServedHere
-from tasks.store.access import store_of
-from tasks.store.protocol import StoreUnavailable
 from tasks.tombstones import take_unread
 
 logger = get_task_logger(__name__)

@@ -12,6 +12,7 @@ from typing import Any
 from celery import Celery
 from celery.utils.log import get_logger
 
+from celery_inference.results.access import store_of
 from celery_inference.specs.errors import ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.sqs.lanes import lane_of
@@ -22,7 +23,6 @@ from models.scheduling.batch_report import BatchReport
 from models.tuning_file import TuningFile
 from tasks.attempts import begin_requests
 from tasks.catalogue import load
-from tasks.store.access import store_of
 
 logger = get_logger(__name__)
 

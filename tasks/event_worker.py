@@ -18,6 +18,7 @@ from celery.utils.timer2 import Timer
 from celery.worker import state
 from kombu.common import QoS
 
+from celery_inference.results.dead_letter_queues import lanes_of
 from celery_inference.sqs.consumer.deliveries import release_after, want_back
 from celery_inference.sqs.lanes import Lane
 from celery_inference.sqs.messages.delivery import Delivery
@@ -26,7 +27,6 @@ from tasks import service
 from tasks.consumer import Consumer
 from tasks.engines import specs
 from tasks.letter_duties import Notes, keep_limit, keep_notes
-from tasks.letters import lanes_of
 from tasks.lifecycle import shorten_the_log
 from tasks.pool import EnginePool
 

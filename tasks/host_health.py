@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Mapping
 
+from celery_inference.results.protocol import HostFigures, Store, StoreUnavailable
 from celery_inference.sqs.consumer.pause import BRAKE
 from models.supervision.outlier_detection import far_worse
-from tasks.store.protocol import HostFigures, Store, StoreUnavailable
 
 WINDOW_SECONDS = 600.0
 LEAST_ATTEMPTS = 20  # here, and of all peers together, before a share of them says anything

@@ -12,6 +12,8 @@ from typing import Any
 from celery.signals import task_success, worker_ready
 from celery.utils.log import get_logger
 
+from celery_inference.results.access import index_of
+from celery_inference.results.dead_letter_queues import dead_letter_queue, lanes_of
 from celery_inference.sqs.dead_letters.entry import Entry
 from celery_inference.sqs.dead_letters.index import LetterIndex
 from celery_inference.sqs.dead_letters.letter import DeadLetter
@@ -23,8 +25,6 @@ from celery_inference.sqs.messages.reason import Cause
 from tasks.dead_letter_limit import DeadLetterLimit
 from tasks.lane_halts import go_on_in, halt_in
 from tasks.lane_watch import LaneWatch
-from tasks.letters import dead_letter_queue, lanes_of
-from tasks.store.access import index_of
 from tasks.sweep import Sweep
 
 logger = get_logger(__name__)

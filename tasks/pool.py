@@ -12,6 +12,7 @@ from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.request import Request
 
+from celery_inference.results.backend import ENDING, PATIENCE
 from celery_inference.specs.errors import ModelsError
 from celery_inference.sqs.consumer.leases import LOST
 from celery_inference.sqs.lanes import LANES
@@ -20,7 +21,6 @@ from tasks import service, serving
 from tasks.allocation import give_large_blocks_back
 from tasks.engines import build
 from tasks.exiting import end_after
-from tasks.store.results import ENDING, PATIENCE
 from tasks.tracing.export import follower
 
 logger = get_logger(__name__)

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 from celery import bootsteps
 from celery.utils.log import get_logger
 
-from tasks.store.access import store_of
-from tasks.store.protocol import StoreUnavailable
+from celery_inference.results.access import store_of
+from celery_inference.results.protocol import StoreUnavailable
 
 logger = get_logger(__name__)
 

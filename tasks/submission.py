@@ -9,8 +9,8 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from tasks.store.access import store_of
-from tasks.store.protocol import KEEP_SECONDS, Submission
+from celery_inference.results.access import store_of
+from celery_inference.results.protocol import KEEP_SECONDS, Submission
 
 CLAIM_SECONDS = 5.0
 LOOK_SECONDS = 0.05

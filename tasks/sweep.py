@@ -25,6 +25,8 @@ from celery.app.task import Context
 from celery.states import FAILURE, READY_STATES, RETRY
 from celery.utils.log import get_logger
 
+from celery_inference.results.access import store_of
+from celery_inference.results.protocol import Store
 from celery_inference.sqs.api.clients import Account
 from celery_inference.sqs.dead_letters.entry import ERROR_CHARACTERS, Entry, State
 from celery_inference.sqs.dead_letters.index import LetterIndex, Selection
@@ -41,8 +43,6 @@ from celery_inference.sqs.producer.bulk_send import send_many
 from tasks.ending import store_failure
 from tasks.errors import AttemptsUsedUp
 from tasks.fates import cause_of
-from tasks.store.access import store_of
-from tasks.store.protocol import Store
 
 logger = get_logger(__name__)
 

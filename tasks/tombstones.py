@@ -12,10 +12,10 @@ from celery import Celery
 from celery.utils.log import get_logger
 from celery.worker import state
 
+from celery_inference.results.access import store_of
+from celery_inference.results.protocol import StoreUnavailable
 from celery_inference.sqs.consumer import signals
 from celery_inference.sqs.consumer.message import Message
-from tasks.store.access import store_of
-from tasks.store.protocol import StoreUnavailable
 
 logger = get_logger(__name__)
 

@@ -27,7 +27,8 @@ _BROADCAST = [
     *_SEND,
     *_CONSUME,
 ]
-# What `tasks/store/dynamodb` calls: results, cancellations and submissions for a producer, and for the others attempts,
+# What `celery_inference/results/dynamodb` calls: results, cancellations and submissions for a producer, and for the
+# others attempts,
 # chords, leases and the index of dead letters as well, with a look at the table's keys when a worker starts.
 _RESULTS = [
     "dynamodb:GetItem",

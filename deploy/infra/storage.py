@@ -8,13 +8,14 @@ from pulumi_aws.s3 import (
 )
 from pulumi_aws.s3 import BucketServerSideEncryptionConfigurationRuleArgs as EncryptionRuleArgs
 
-# Of the table and its indexes. `tasks/store/dynamodb/schema.py` says what lies where; a test compares the two.
+# Of the table and its indexes. `celery_inference/results/dynamodb/schema.py` says what lies where; a test compares the
+# two.
 KEYS = ("id", "part", "at", "state")
 INDEXES = ("by_time", "by_state")
 
 
 class Storage(pulumi.ComponentResource):
-    """`table` is the result store, see `tasks/store/dynamodb`, whose items expire by themselves.
+    """`table` is the result store, see `celery_inference/results/dynamodb`, whose items expire by themselves.
 
     `bucket` holds inputs that do not fit into a message.
     """

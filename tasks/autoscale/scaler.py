@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from celery_inference.results.protocol import Store, StoreUnavailable
 from celery_inference.sqs.errors import QueueMissingError, SqsError
 from celery_inference.sqs.lanes import Lane
 from celery_inference.sqs.queues.depths import read_depths
 from tasks.autoscale.fleets import Fleet, FleetError
 from tasks.autoscale.policy import Policy, Reading
 from tasks.stop_flag import StopFlag
-from tasks.store.protocol import Store, StoreUnavailable
 
 LEASE = "autoscale"
 

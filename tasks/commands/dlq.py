@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from celery_inference.results.dead_letter_queues import index
 from celery_inference.sqs.dead_letters.index import Group, Selection
 from tasks.commands.dlq_files import export, import_
 from tasks.commands.dlq_replay import replay
@@ -20,7 +21,6 @@ from tasks.commands.dlq_selection import (
 )
 from tasks.commands.dlq_show import show
 from tasks.commands.dlq_work import drop, redrive, sweep
-from tasks.letters import index
 
 LONGEST_ERROR = 60
 

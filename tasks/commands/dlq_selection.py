@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
+from celery_inference.results.dead_letter_queues import dead_letter_queue, index, lanes_of
 from celery_inference.sqs.dead_letters.entry import Entry
 from celery_inference.sqs.dead_letters.index import Selection
 from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
 from celery_inference.sqs.errors import SqsError
 from celery_inference.sqs.lanes import UnknownLaneError, lane_named
 from celery_inference.sqs.messages.reason import Cause
-from tasks.letters import dead_letter_queue, index, lanes_of
 
 AMBIGUOUS_SHOWN = 5
 

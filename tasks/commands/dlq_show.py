@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
+from celery_inference.results.access import store_of
 from celery_inference.sqs.dead_letters.entry import GONE, Entry
 from celery_inference.sqs.dead_letters.letter import DeadLetter
 from celery_inference.sqs.errors import UndecodableError
 from celery_inference.sqs.messages import envelope
 from tasks.commands.dlq_selection import as_json_option, lane_option, queue_of, since, the_letter, troubles
 from tasks.personal import shown, withheld
-from tasks.store.access import store_of
 
 _PERSONAL = ("argsrepr", "kwargsrepr")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from celery_inference.results.dead_letter_queues import lanes_of
 from celery_inference.sqs.dead_letters.entry import State
 from celery_inference.sqs.dead_letters.index import Progress, Selection
 from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
@@ -25,7 +26,6 @@ from tasks.commands.dlq_selection import (
     selection_options,
     troubles,
 )
-from tasks.letters import lanes_of
 from tasks.sweep import Sweep
 
 Act = Callable[[DeadLetterQueue, Callable[[Progress], None]], Progress]

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from celery_inference.results.dead_letter_queues import index, lanes_of
 from celery_inference.sqs.lanes import lane_named
 from celery_inference.sqs.queues.depths import read_depths
 from tasks.commands.client import client_of, one_sentence
 from tasks.commands.dlq_selection import as_json_option, since, troubles
-from tasks.letters import index, lanes_of
 from tasks.retention import losing
 
 RESUMING = "workers take it up again within seconds"

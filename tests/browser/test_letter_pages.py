@@ -45,7 +45,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         send(stack, body_of("hostile", model="small"), reason(HOSTILE, error_type="ValueError"))
         for number in range(3):
             send(stack, body_of(f"crash-{number}"), reason("it ends its device process", error_type="DeviceCrash"))
-        from tasks.letters import dead_letter_queues
+        from celery_inference.results.dead_letter_queues import dead_letter_queues
 
         for queue in dead_letter_queues(app):
             assert list(queue.letters(_all(queue.lane.name))) is not None  # takes them up into the index

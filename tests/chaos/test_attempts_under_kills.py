@@ -10,10 +10,10 @@ import pytest
 from celery import chord
 from celery.result import AsyncResult
 
+from celery_inference.results.access import store_of
+from celery_inference.results.dead_letter_queues import dead_letter_queue
 from demo.stack import Stack
 from tasks import app, feature_extraction
-from tasks.letters import dead_letter_queue
-from tasks.store.access import store_of
 from tasks.sweep import Sweep
 from tests.support import fake_engine
 from tests.support import outcome_app as program

@@ -21,6 +21,8 @@ import pytest
 from celery.result import AsyncResult
 from celery.states import READY_STATES
 
+from celery_inference.results.access import index_of
+from celery_inference.results.protocol import StoreUnavailable
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.dead_letters.entry import Entry, requested
 from celery_inference.sqs.dead_letters.index import Selection
@@ -31,8 +33,6 @@ from celery_inference.sqs.queues.depths import read_depths
 from demo.processes import Process
 from demo.stack import Stack
 from tasks import app, feature_extraction
-from tasks.store.access import index_of
-from tasks.store.protocol import StoreUnavailable
 from tests.support.client import client_of
 from tests.support.device_processes import device_processes
 from tests.support.fake_engine import write_catalogue

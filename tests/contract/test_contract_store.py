@@ -7,8 +7,8 @@ from typing import Any
 from celery import Celery
 from celery.app.task import Context
 
-from tasks.store.access import index_of, store_of
-from tasks.store.protocol import Chord, Start, Store, Submission
+from celery_inference.results.access import index_of, store_of
+from celery_inference.results.protocol import Chord, Start, Store, Submission
 from tests.support.stores import Make, backend, make, moto, store
 
 __all__ = ["backend", "make", "moto", "store"]

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from moto import mock_aws
 
+from celery_inference.results.sqlite.backend import SQLiteBackend
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.errors import QueueMissingError
 from celery_inference.sqs.lanes import LANES
@@ -25,7 +26,6 @@ from tasks.autoscale.scaler import Scaler
 from tasks.autoscale.workers import InspectedWorkers
 from tasks.commands.autoscale import autoscale
 from tasks.stop_flag import StopFlag
-from tasks.store.backend import SQLiteBackend
 
 GOAL = Goal(requests_per_second=1.0, target_wait_seconds=10.0, start_seconds=0.0, settle_seconds=0.0, maximum=5)
 

@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 from PIL import Image
 
 import tasks
+from celery_inference.results.access import store_of
 from celery_inference.specs.errors import InvalidInput
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.dead_letters.letter import DeadLetter, peek
@@ -27,7 +28,6 @@ from celery_inference.sqs.queues.depths import read_depths
 from demo.stack import Stack
 from tasks import app, forget, keep
 from tasks.errors import RequestCancelled
-from tasks.store.access import store_of
 from tests.support import samples, tiny_models
 from tests.support.client import client_of
 from tests.support.engines import wait_for

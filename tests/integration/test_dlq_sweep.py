@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from celery import Celery, signature
 
+from celery_inference.results.protocol import Chord, Start
 from celery_inference.specs.errors import DeviceCrash, InputFailed
 from celery_inference.sqs.dead_letters import scan
 from celery_inference.sqs.dead_letters.entry import State
 from celery_inference.sqs.dead_letters.index import Marking, Selection
 from celery_inference.sqs.messages.reason import Cause, mark_of
 from celery_inference.sqs_local.child_process import LocalServer
-from tasks.store.protocol import Chord, Start
 from tasks.sweep import Sweep, TakeUp
 from tests.support.letters import Office, body_of, office, reason
 

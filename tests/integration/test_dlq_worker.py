@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from celery_inference.results.dead_letter_queues import dead_letter_queue
 from celery_inference.sqs.dead_letters import scan
 from celery_inference.sqs.dead_letters.index import Selection
 from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
@@ -19,7 +20,6 @@ from demo.stack import Stack
 from tasks.celery import app
 from tasks.commands.dlq import dlq
 from tasks.commands.lanes import lanes
-from tasks.letters import dead_letter_queue
 from tests.support.client import client_of
 from tests.support.failing_tasks import fragile
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from celery_inference.results.access import store_of
+from celery_inference.results.dead_letter_queues import index
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.dead_letters.index import Stop
 from celery_inference.sqs.lanes import LAMBDA
 from demo.stack import Stack
 from tasks import feature_extraction
-from tasks.letters import index
-from tasks.store.access import store_of
 from tests.support.client import client_of
 from tests.support.lambda_service import LambdaService
 

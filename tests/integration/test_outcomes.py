@@ -9,6 +9,7 @@ import pytest
 from celery import chain, chord, group
 from celery.exceptions import TaskRevokedError
 
+from celery_inference.results.access import store_of
 from celery_inference.specs.errors import DeviceCrash, DeviceLost, Expired, InvalidInput
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.dead_letters.letter import DeadLetter, peek
@@ -18,7 +19,6 @@ from celery_inference.sqs.queues.depths import read_depths
 from demo.stack import Stack
 from tasks import feature_extraction
 from tasks.errors import RequestCancelled, RequestExpired
-from tasks.store.access import store_of
 from tests.support.client import client_of
 
 SECONDS = 60

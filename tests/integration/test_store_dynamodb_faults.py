@@ -11,13 +11,13 @@ from botocore.exceptions import ClientError
 from celery.app.task import Context
 from kombu.exceptions import EncodeError
 
+from celery_inference.results.backend import ENDING, PATIENCE
+from celery_inference.results.dynamodb import table, values
+from celery_inference.results.dynamodb.backend import DynamoDBBackend
+from celery_inference.results.dynamodb.items import Query
+from celery_inference.results.dynamodb.values import MAX_ITEM_BYTES
+from celery_inference.results.protocol import Chord, Start, StoreUnavailable, Submission
 from celery_inference.sqs.consumer.pause import BRAKE
-from tasks.store.dynamodb import table, values
-from tasks.store.dynamodb.backend import DynamoDBBackend
-from tasks.store.dynamodb.items import Query
-from tasks.store.dynamodb.values import MAX_ITEM_BYTES
-from tasks.store.protocol import Chord, Start, StoreUnavailable, Submission
-from tasks.store.results import ENDING, PATIENCE
 from tests.support.fault_proxy import ANY, Fault, FaultProxy
 from tests.support.moto_dynamodb import MotoDynamoDB
 from tests.support.stores import app_of, moto

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from celery_inference.results.access import index_of, store_of
 from celery_inference.specs.errors import DeviceCrash
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.lanes import LANES
@@ -22,7 +23,6 @@ from celery_inference.sqs.queues.provisioning import create
 from demo.__main__ import write_catalogue
 from demo.stack import Stack
 from tasks import infer
-from tasks.store.access import index_of, store_of
 from tasks.store_check import StoreCheck
 from tests.support.client import client_of
 from tests.support.moto_dynamodb import MotoDynamoDB

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from celery_inference.results.access import store_of
 from celery_inference.specs.errors import InvalidInput
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.lanes import GENERAL, INFERENCE, Lane
@@ -19,7 +20,6 @@ from celery_inference.sqs.queues.depths import Depth, read_depths
 from demo.processes import ROOT, Process
 from demo.stack import Stack
 from tasks import app, feature_extraction, infer
-from tasks.store.access import store_of
 from tests.support.client import client_of
 from tests.support.device_processes import device_processes
 

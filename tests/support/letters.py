@@ -9,14 +9,14 @@ from typing import Any
 
 from celery import Celery
 
+from celery_inference.results.sqlite.backend import SQLiteBackend
+from celery_inference.results.sqlite.dead_letter_index import SQLiteLetters
 from celery_inference.sqs.api.clients import Account, Endpoint
 from celery_inference.sqs.dead_letters.index import LetterIndex
 from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
 from celery_inference.sqs.lanes import Lane, Queue
 from celery_inference.sqs.messages.reason import REASON_ATTRIBUTE, Cause, Reason
 from celery_inference.sqs.queues import provisioning
-from tasks.store.backend import SQLiteBackend
-from tasks.store.letters import SQLiteLetters
 
 _numbers = itertools.count(1)
 

@@ -16,12 +16,12 @@ from celery import Celery
 from celery.concurrency.thread import TaskPool
 from celery.signals import worker_init
 
+from celery_inference.results.backend import PATIENCE, StoreBackend
+from celery_inference.results.dynamodb.store import DynamoDBStore
+from celery_inference.results.sqlite.store import SQLiteStore
 from celery_inference.sqs.lanes import Lane, Queue
 from tasks import delivery
 from tasks.request import DeliveryRequest
-from tasks.store.dynamodb.store import DynamoDBStore
-from tasks.store.results import PATIENCE, StoreBackend
-from tasks.store.sqlite import SQLiteStore
 
 FOLDER = Path(os.environ.get("OUTCOME_DIR", "/nonexistent"))
 STORE = os.environ.get("OUTCOME_STORE") or f"sqlite:///{FOLDER / 'results.sqlite'}"
@@ -33,8 +33,8 @@ LANE = Lane(
 
 app = Celery("outcome_app", task_cls="tasks.task:LaneTask")
 app.loader.override_backends = {
-    "sqlite": "tasks.store.backend:SQLiteBackend",
-    "dynamodb": "tasks.store.dynamodb.backend:DynamoDBBackend",
+    "sqlite": "celery_inference.results.sqlite.backend:SQLiteBackend",
+    "dynamodb": "celery_inference.results.dynamodb.backend:DynamoDBBackend",
 }
 app.conf.update(
     broker_url=os.environ.get("OUTCOME_BROKER", "sqs://key:secret@127.0.0.1:9324//"),

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from celery_inference.results.dynamodb.backend import DynamoDBBackend
+from celery_inference.results.protocol import Store
+from celery_inference.results.sqlite.backend import SQLiteBackend
 from celery_inference.sqs.dead_letters.index import LetterIndex
-from tasks.store.backend import SQLiteBackend
-from tasks.store.dynamodb.backend import DynamoDBBackend
-from tasks.store.protocol import Store
 from tests.support.moto_dynamodb import MotoDynamoDB, moto_dynamodb
 
 STORES = ("sqlite", "dynamodb")

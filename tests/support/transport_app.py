@@ -66,7 +66,7 @@ class RigTask(Task):  # type: ignore[misc]
 app = Celery("transport_app", task_cls=RigTask)
 app.loader.override_backends = {
     "hanging": "tests.support.hanging_store:HangingStore",
-    "sqlite": "tasks.store.backend:SQLiteBackend",
+    "sqlite": "celery_inference.results.sqlite.backend:SQLiteBackend",
 }
 app.conf.update(
     broker_url=os.environ.get("TRANSPORT_BROKER", "sqs://key:secret@127.0.0.1:9324//"),

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject
 
+from celery_inference.results.protocol import Start, StoreUnavailable
 from celery_inference.specs.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InvalidInput, ModelsError
 from tasks import app, feature_extraction, infer, serving
 from tasks.attempts import begin_requests
 from tasks.delivery import AlreadyEnded, Withdrawn
 from tasks.errors import AttemptsUsedUp, RequestCancelled, RequestExpired
 from tasks.fates import Fate, fate_of
-from tasks.store.protocol import Start, StoreUnavailable
 from tests.support.client import results_in
 from tests.support.stores import Make, make, moto
 

@@ -3,7 +3,7 @@
 import pytest
 from celery.exceptions import ImproperlyConfigured
 
-from tasks.store.dynamodb.place import Place
+from celery_inference.results.dynamodb.url import Place
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
+from celery_inference.results.protocol import HostFigures, Start, Store
+from celery_inference.results.sqlite.backend import SQLiteBackend
 from celery_inference.sqs.consumer.pause import BRAKE
 from tasks.host_health import HostHealth, blame
-from tasks.store.backend import SQLiteBackend
-from tasks.store.protocol import HostFigures, Start, Store
 
 
 @pytest.fixture

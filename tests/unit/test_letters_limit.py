@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
+from celery_inference.results.sqlite.backend import SQLiteBackend
+from celery_inference.results.sqlite.dead_letter_index import SQLiteLetters
 from celery_inference.sqs.dead_letters.index import Stop
 from tasks.dead_letter_limit import DeadLetterLimit
 from tasks.lane_watch import LaneWatch
-from tasks.store.backend import SQLiteBackend
-from tasks.store.letters import SQLiteLetters
 from tests.support.letters import lane_named
 
 

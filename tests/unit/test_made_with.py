@@ -17,7 +17,7 @@ FACTS = {"model": "one", "revision": "0123", "dtype": "float32", "versions": {"t
 @pytest.fixture(params=["sqlite:///{}/results.sqlite", "file://{}", "cache+memory://"])
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Application:
     app = Application("made-with-test", set_as_current=False)
-    app.loader.override_backends = {"sqlite": "tasks.store.backend:SQLiteBackend"}
+    app.loader.override_backends = {"sqlite": "celery_inference.results.sqlite.backend:SQLiteBackend"}
     app.conf.update(result_backend=request.param.format(tmp_path), result_serializer="json", accept_content=["json"])
     return app
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from tasks.store.backend import SQLiteBackend
-from tasks.store.protocol import StoreUnavailable
+from celery_inference.results.protocol import StoreUnavailable
+from celery_inference.results.sqlite.backend import SQLiteBackend
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def test_stores_survive_kill_9_of_the_process_that_stored(tmp_path: Path) -> Non
     program = f"""
 import os, signal
 from celery import Celery
-from tasks.store.backend import SQLiteBackend
-from tasks.store.protocol import StoreUnavailable
+from celery_inference.results.sqlite.backend import SQLiteBackend
+from celery_inference.results.protocol import StoreUnavailable
 app = Celery("x", set_as_current=False)
 backend = SQLiteBackend(app=app, url="sqlite:///{path}")
 for number in range(50):

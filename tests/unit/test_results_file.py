@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from tasks.store.backend import SQLiteBackend
-from tasks.store.database import Database
-from tasks.store.protocol import Start, StoreUnavailable
-from tasks.store.schema import STEPS
+from celery_inference.results.protocol import Start, StoreUnavailable
+from celery_inference.results.sqlite.backend import SQLiteBackend
+from celery_inference.results.sqlite.database import Database
+from celery_inference.results.sqlite.schema import STEPS
 
 
 def backend_at(path: Path) -> SQLiteBackend:

@@ -9,11 +9,11 @@ from celery import Celery
 from celery.app.task import Context
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
+from celery_inference.results.sqlite.backend import SQLiteBackend
 from celery_inference.sqs.lanes import INFERENCE, Lane, Queue
 from tasks.errors import RequestExpired
 from tasks.result import GRACE_SECONDS, LaneResult
 from tasks.retention import deadline_seconds, instant, losing, oldest_waiting, seconds_until_due, warn_of, warning_of
-from tasks.store.backend import SQLiteBackend
 
 DAY = 86_400
 

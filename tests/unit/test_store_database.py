@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
-from tasks.store import database
-from tasks.store.database import READERS, Database, connect
-from tasks.store.sqlite import NO_KILLERS_SECONDS, SQLiteStore
+from celery_inference.results.sqlite import database
+from celery_inference.results.sqlite.database import READERS, Database, connect
+from celery_inference.results.sqlite.store import NO_KILLERS_SECONDS, SQLiteStore
 
 
 def test_a_new_file_is_opened_by_many_at_once(tmp_path: Path) -> None:
@@ -41,7 +41,9 @@ def test_a_hundred_threads_read_with_few_connections(tmp_path: Path, monkeypatch
 
 def test_a_killer_is_known_at_once_here_and_within_a_second_to_others(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     clock = [100.0]
-    monkeypatch.setattr("tasks.store.sqlite.time", SimpleNamespace(monotonic=lambda: clock[0], time=time.time))
+    monkeypatch.setattr(
+        "celery_inference.results.sqlite.store.time", SimpleNamespace(monotonic=lambda: clock[0], time=time.time)
+    )
     here, there = (
         SQLiteStore(Database(tmp_path / "s.sqlite"), key_of=str.encode, pending_of=str.encode) for _ in range(2)
     )

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.utils.json import dumps, loads
 
-from tasks.store import encoding
-from tasks.store.encoding import encoded
+from celery_inference.results import encoding
+from celery_inference.results.encoding import encoded
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 ANY = st.recursive(

@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 from celery.worker import state
 
+from celery_inference.results.protocol import StoreUnavailable
 from celery_inference.sqs.consumer.message import Message
-from tasks.store.protocol import StoreUnavailable
 from tasks.tombstones import Tombstones
 
 

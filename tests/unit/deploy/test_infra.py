@@ -13,10 +13,10 @@ import yaml
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from celery_inference.results.dynamodb import schema, table
+from celery_inference.results.dynamodb.url import Place as DynamoDBPlace
 from celery_inference.sqs.lanes import LAMBDA, LANES
 from deploy.infra.scaling import MAX_STEPS, wake_steps
-from tasks.store.dynamodb import schema, table
-from tasks.store.dynamodb.place import Place as DynamoDBPlace
 from tests.support.cloudformation import problems
 from tests.support.moto_bridge import Bridge
 from tests.support.recorded_stack import FLEET, FUNCTION, REGION, RecordedStack, record

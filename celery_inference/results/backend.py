@@ -10,12 +10,12 @@ from celery.exceptions import Reject
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.states import PENDING, READY_STATES
 
+from celery_inference.results.chords import ChordParts
+from celery_inference.results.encoding import as_bytes, encoded
+from celery_inference.results.protocol import StoreUnavailable
+from celery_inference.results.rules import NewState
 from celery_inference.sqs.consumer.pause import BRAKE
 from celery_inference.sqs.dead_letters.index import LetterIndex
-from tasks.store.chords import ChordParts
-from tasks.store.encoding import as_bytes, encoded
-from tasks.store.protocol import StoreUnavailable
-from tasks.store.rules import NewState
 
 RETRY_SECONDS = 0.5
 
@@ -45,7 +45,8 @@ class StoreBackend(ChordParts, KeyValueStoreBackend):
         return []
 
     def put_state(self, task_id: str, state: NewState) -> None:
-        """Store a state unless what is there stays, see `tasks.store.rules`. A final one ends the account of attempts.
+        """Store a state unless what is there stays, see `celery_inference.results.rules`. A final one ends the account
+        of attempts.
 
         Raises StoreUnavailable.
         """

@@ -4,10 +4,10 @@ import json
 import math
 from collections.abc import Mapping
 
-from tasks.store.dynamodb.items import Change, Item, Value, is_over
-from tasks.store.dynamodb.schema import ID, PART, TTL
-from tasks.store.protocol import KEEP_SECONDS, Start
-from tasks.store.rules import Account
+from celery_inference.results.dynamodb.items import Change, Item, Value, is_over
+from celery_inference.results.dynamodb.schema import ID, PART, TTL
+from celery_inference.results.protocol import KEEP_SECONDS, Start
+from celery_inference.results.rules import Account
 
 _PREFIX = "attempts-"
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tasks.store.protocol import Start, Submission
+from celery_inference.results.protocol import Start, Submission
 
 
 @dataclass(frozen=True, slots=True)

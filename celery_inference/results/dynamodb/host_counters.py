@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 
-from tasks.store.dynamodb.items import Query
-from tasks.store.dynamodb.schema import PART, named
-from tasks.store.dynamodb.table import Table
-from tasks.store.protocol import HostFigures, StoreUnavailable
+from celery_inference.results.dynamodb.items import Query
+from celery_inference.results.dynamodb.schema import PART, named
+from celery_inference.results.dynamodb.table import Table
+from celery_inference.results.protocol import HostFigures, StoreUnavailable
 
 HOSTS = "hosts"
 WRITE_SECONDS = 15.0

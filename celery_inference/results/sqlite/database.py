@@ -17,8 +17,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Self
 
-from tasks.store.protocol import StoreUnavailable
-from tasks.store.schema import sweep, upgrade
+from celery_inference.results.protocol import StoreUnavailable
+from celery_inference.results.sqlite.schema import sweep, upgrade
 
 BUSY_TIMEOUT_SECONDS = 30.0
 READERS = 4  # connections that are kept for the next read; reads are so short that few are ever needed at once

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from celery_inference.results.access import index_of
 from celery_inference.sqs.dead_letters.index import LetterIndex
 from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
 from celery_inference.sqs.errors import SqsError
 from celery_inference.sqs.lanes import Lane
-from tasks.store.access import index_of
 
 
 class NoIndexError(SqsError):

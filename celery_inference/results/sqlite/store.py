@@ -1,4 +1,5 @@
-"""The store in one SQLite file, for one machine; see `tasks.store.protocol` for what each method promises."""
+"""The store in one SQLite file, for one machine; see `celery_inference.results.protocol` for what each method
+promises."""
 
 import json
 import sqlite3
@@ -6,10 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from tasks.store.database import Database
-from tasks.store.entries import open_entry
-from tasks.store.protocol import KEEP_SECONDS, Attempts, Chord, HostFigures, Start, Submission
-from tasks.store.rules import Account, Claim, Lease, NewState
+from celery_inference.results.protocol import KEEP_SECONDS, Attempts, Chord, HostFigures, Start, Submission
+from celery_inference.results.rules import Account, Claim, Lease, NewState
+from celery_inference.results.sqlite.database import Database
+from celery_inference.results.sqlite.states import open_entry
 
 FIGURES_SECONDS = 3_600.0
 NO_KILLERS_SECONDS = 1.0  # for how long it is believed that no killer is known: each request asks

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from celery_inference.results.dynamodb.items import Change, Item, Key, Query, plain_item, typed, typed_item
+from celery_inference.results.dynamodb.schema import ID, PART, differences, table
+from celery_inference.results.dynamodb.url import Place
+from celery_inference.results.protocol import StoreUnavailable
 from celery_inference.sqs.api.backoff import full_jitter
 from celery_inference.sqs.api.client_factory import make_client_of
 from celery_inference.sqs.errors import NoRegionError, is_credentials
-from tasks.store.dynamodb.items import Change, Item, Key, Query, plain_item, typed, typed_item
-from tasks.store.dynamodb.place import Place
-from tasks.store.dynamodb.schema import ID, PART, differences, table
-from tasks.store.protocol import StoreUnavailable
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 MAX_GETS = 100  # items of one BatchGetItem

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.store.database import Database
-from tasks.store.entries import put_entry
-from tasks.store.letters import SQLiteLetters
-from tasks.store.results import StoreBackend
-from tasks.store.rules import NewState
-from tasks.store.sqlite import SQLiteStore, forget_attempts
+from celery_inference.results.backend import StoreBackend
+from celery_inference.results.rules import NewState
+from celery_inference.results.sqlite.database import Database
+from celery_inference.results.sqlite.dead_letter_index import SQLiteLetters
+from celery_inference.results.sqlite.states import put_entry
+from celery_inference.results.sqlite.store import SQLiteStore, forget_attempts
 
 
 class SQLiteBackend(StoreBackend):

@@ -5,7 +5,7 @@ The functions run inside the writer's transactions.
 
 import sqlite3
 
-from tasks.store.rules import NewState, Standing, is_kept, opens, place
+from celery_inference.results.rules import NewState, Standing, is_kept, opens, place
 
 
 def put_entry(connection: sqlite3.Connection, state: NewState) -> None:

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from kombu.exceptions import EncodeError
 
-from tasks.store.dynamodb.items import Item, Key
-from tasks.store.dynamodb.schema import ID, PART, TTL
+from celery_inference.results.dynamodb.items import Item, Key
+from celery_inference.results.dynamodb.schema import ID, PART, TTL
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html: an item, names of its attributes
 # included, ends at 400 KB. What is beside the value takes less than 20.

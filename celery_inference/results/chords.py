@@ -8,8 +8,8 @@ from celery.result import GroupResult, allow_join_result
 from celery.utils.log import get_logger
 from kombu.exceptions import OperationalError
 
+from celery_inference.results.protocol import Chord, Store, StoreUnavailable
 from celery_inference.sqs.errors import SqsError
-from tasks.store.protocol import Chord, Store, StoreUnavailable
 
 logger = get_logger(__name__)
 

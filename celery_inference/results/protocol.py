@@ -1,6 +1,6 @@
 """What inference needs of a result store beyond Celery's own interface.
 
-`tasks.store.access.store_of(app)` gives it; a backend that has none gives None.
+`celery_inference.results.access.store_of(app)` gives it; a backend that has none gives None.
 """
 
 from collections.abc import Collection, Mapping, Sequence

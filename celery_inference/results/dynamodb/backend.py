@@ -6,13 +6,13 @@ from typing import Any
 
 from celery.states import EXCEPTION_STATES, PENDING
 
-from tasks.store.dynamodb.letters import DynamoDBLetters
-from tasks.store.dynamodb.place import Place
-from tasks.store.dynamodb.store import DynamoDBStore
-from tasks.store.dynamodb.table import Table
-from tasks.store.dynamodb.values import ResultTooLarge
-from tasks.store.results import StoreBackend
-from tasks.store.rules import NewState
+from celery_inference.results.backend import StoreBackend
+from celery_inference.results.dynamodb.dead_letter_index import DynamoDBLetters
+from celery_inference.results.dynamodb.store import DynamoDBStore
+from celery_inference.results.dynamodb.table import Table
+from celery_inference.results.dynamodb.url import Place
+from celery_inference.results.dynamodb.values import ResultTooLarge
+from celery_inference.results.rules import NewState
 
 
 class DynamoDBBackend(StoreBackend):

@@ -1,4 +1,4 @@
-"""The store in one DynamoDB table, for a fleet; see `tasks.store.protocol` for what each method promises.
+"""The store in one DynamoDB table, for a fleet; see `celery_inference.results.protocol` for what each method promises.
 
 Nothing is read before it is written: a write says what it takes its item for, and is decided anew if that is wrong. So
 the attempt and the outcome of a request that succeeds at once cost one write each.
@@ -8,16 +8,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from tasks.store.dynamodb.accounts import account_in, beginning, taking_back
-from tasks.store.dynamodb.figures import Figures
-from tasks.store.dynamodb.items import Change, Item, Key, Query, is_over
-from tasks.store.dynamodb.killers import Killers
-from tasks.store.dynamodb.schema import ID, PART, TTL, WHOLE, named
-from tasks.store.dynamodb.states import FINAL, GENERATION, PAST, States, place_of, standing_of, ttl_of
-from tasks.store.dynamodb.table import Conflict, Table
-from tasks.store.dynamodb.values import join
-from tasks.store.protocol import KEEP_SECONDS, Attempts, Chord, HostFigures, Start, Submission
-from tasks.store.rules import Claim, Lease, NewState
+from celery_inference.results.dynamodb.attempts import account_in, beginning, taking_back
+from celery_inference.results.dynamodb.host_counters import Figures
+from celery_inference.results.dynamodb.items import Change, Item, Key, Query, is_over
+from celery_inference.results.dynamodb.poison_inputs import Killers
+from celery_inference.results.dynamodb.schema import ID, PART, TTL, WHOLE, named
+from celery_inference.results.dynamodb.states import FINAL, GENERATION, PAST, States, place_of, standing_of, ttl_of
+from celery_inference.results.dynamodb.table import Conflict, Table
+from celery_inference.results.dynamodb.values import join
+from celery_inference.results.protocol import KEEP_SECONDS, Attempts, Chord, HostFigures, Start, Submission
+from celery_inference.results.rules import Claim, Lease, NewState
 
 _LEASE = ("holder", "until")
 _CLAIM = ("submitter", "until", "sent")

@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from celery_inference.results.sqlite.store import SQLiteStore
 from celery_inference.sqs.dead_letters.entry import GONE, Entry, State
 from celery_inference.sqs.dead_letters.index import Group, Marking, Page, Selection, Stop
 from celery_inference.sqs.messages.reason import Cause
-from tasks.store.sqlite import SQLiteStore
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(Entry))
 _LIST = ", ".join(_COLUMNS)

@@ -8,9 +8,9 @@ import threading
 import time
 from collections.abc import Collection, Mapping
 
-from tasks.store.dynamodb.items import Query
-from tasks.store.dynamodb.schema import ID, PART, TTL
-from tasks.store.dynamodb.table import Table
+from celery_inference.results.dynamodb.items import Query
+from celery_inference.results.dynamodb.schema import ID, PART, TTL
+from celery_inference.results.dynamodb.table import Table
 
 KILLERS = "killers"
 LOOK_SECONDS = 10.0  # for so long an input that killed elsewhere may still be tried here

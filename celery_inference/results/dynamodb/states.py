@@ -1,15 +1,15 @@
-"""States of tasks in the table: of one generation the first final one stays. See `tasks.store.rules`."""
+"""States of tasks in the table: of one generation the first final one stays. See `celery_inference.results.rules`."""
 
 import math
 from collections.abc import Iterable
 
-from tasks.store.dynamodb.accounts import accounts_to_forget
-from tasks.store.dynamodb.items import Change, Item, Key, Value, is_over
-from tasks.store.dynamodb.schema import ID, PART, TTL, WHOLE, named
-from tasks.store.dynamodb.table import Table
-from tasks.store.dynamodb.values import PIECES, VALUE, join, pieces_of, split
-from tasks.store.protocol import KEEP_SECONDS
-from tasks.store.rules import NewState, Standing, is_kept, opens, place
+from celery_inference.results.dynamodb.attempts import accounts_to_forget
+from celery_inference.results.dynamodb.items import Change, Item, Key, Value, is_over
+from celery_inference.results.dynamodb.schema import ID, PART, TTL, WHOLE, named
+from celery_inference.results.dynamodb.table import Table
+from celery_inference.results.dynamodb.values import PIECES, VALUE, join, pieces_of, split
+from celery_inference.results.protocol import KEEP_SECONDS
+from celery_inference.results.rules import NewState, Standing, is_kept, opens, place
 
 GENERATION = "generation"
 FINAL = "final"

@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
+from celery_inference.results.dynamodb.items import Change, Item, Key, Query, Value, is_over
+from celery_inference.results.dynamodb.schema import AT, BY_STATE, BY_TIME, ID, MAX_NAME_BYTES, PART, STATE, TTL
+from celery_inference.results.dynamodb.states import ttl_of
+from celery_inference.results.dynamodb.store import DynamoDBStore
+from celery_inference.results.dynamodb.table import Conflict
 from celery_inference.sqs.dead_letters.entry import Entry, State
 from celery_inference.sqs.dead_letters.index import Group, Marking, Page, Selection, Stop
 from celery_inference.sqs.messages.reason import Cause
-from tasks.store.dynamodb.items import Change, Item, Key, Query, Value, is_over
-from tasks.store.dynamodb.schema import AT, BY_STATE, BY_TIME, ID, MAX_NAME_BYTES, PART, STATE, TTL
-from tasks.store.dynamodb.states import ttl_of
-from tasks.store.dynamodb.store import DynamoDBStore
-from tasks.store.dynamodb.table import Conflict
 
 LANES = "lanes"
 STOPS = "stops"

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.store.dynamodb.schema import ID, INDEXES, PART, TTL
+from celery_inference.results.dynamodb.schema import ID, INDEXES, PART, TTL
 
 Value = str | bytes | int | float | bool
 Item = dict[str, Value]
-Key = tuple[str, str]  # partition and place in it, see `tasks.store.dynamodb.schema`
+Key = tuple[str, str]  # partition and place in it, see `celery_inference.results.dynamodb.schema`
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from typing import Any, cast
 
+from celery_inference.results.protocol import Store
 from celery_inference.sqs.dead_letters.index import LetterIndex
-from tasks.store.protocol import Store
 
 
 def store_of(app: Any) -> Store | None:
