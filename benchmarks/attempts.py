@@ -16,7 +16,7 @@ from typing import Any
 from celery import Celery
 
 from benchmarks.machine import machine
-from celery_inference.results.protocol import Start, Store
+from celery_inference.results.protocol import ResultStore, Start
 from celery_inference.results.sqlite.backend import SQLiteBackend
 
 ROUNDS = 60
@@ -42,7 +42,7 @@ def measure(folder: Path) -> list[dict[str, float]]:
         return [row(backend, store, pool, size) for size in BATCHES]
 
 
-def row(backend: SQLiteBackend, store: Store, pool: ThreadPoolExecutor, size: int) -> dict[str, float]:
+def row(backend: SQLiteBackend, store: ResultStore, pool: ThreadPoolExecutor, size: int) -> dict[str, float]:
     """The medians for batches of this size."""
 
     def ids(number: int) -> list[str]:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.machine import machine
-from tasks.autoscale.policy import Goal, Policy, Reading
+from tasks.autoscale.policy import FleetReading, Goal, Policy
 
 PHASES = ((300.0, 50.0), (370.0, 100.0), (300.0, 50.0))  # seconds, requests/s
 WORKERS = 4
@@ -74,9 +74,9 @@ class World:
         for worker in list(self.workers):
             self._end(worker)
 
-    def reading(self) -> Reading:
+    def reading(self) -> FleetReading:
         """What a scaler that asks sees."""
-        return Reading(
+        return FleetReading(
             at=self.now,
             visible=len(self.queue),
             in_flight=sum(worker.busy for worker in self.workers),
@@ -139,7 +139,7 @@ class World:
 
 
 def ours(world: World, poll_seconds: float = 2.0) -> None:
-    """`celery -A tasks autoscale`."""
+    """`celery-inference autoscale`."""
     goal = Goal(
         requests_per_second=PER_WORKER,
         target_wait_seconds=TARGET_WAIT_SECONDS,

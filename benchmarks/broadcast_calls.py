@@ -5,7 +5,8 @@
 
 The members are the real ones (`celery_inference.sqs.broadcast.node`), a hundred in one process, against the embedded
 server, and so
-is Flower's watch of the depths (`monitor.depth_watch`), with a page open unless `--no-viewer`; only the tasks are made
+is Flower's watch of the depths (`monitor.queues.watcher`), with a page open unless `--no-viewer`; only the tasks are
+made
 up. What AWS bills is counted: a call is one request for each 64 KiB of its payload.
 """
 
@@ -24,22 +25,22 @@ from typing import Any
 
 from celery.events.event import Event
 
-from celery_inference.sqs.api.clients import Account, Endpoint
+from celery_inference.sqs.api.clients import SqsClients, SqsEndpoint
 from celery_inference.sqs.broadcast.inbox import Inbox
-from celery_inference.sqs.broadcast.node import Member
+from celery_inference.sqs.broadcast.node import Node
 from celery_inference.sqs.lanes import LANES, Lane
 from celery_inference.sqs.queues.depths import Depth, read_depths
 from celery_inference.sqs.queues.provisioning import create
 from celery_inference.sqs_local.child_process import LocalServer
-from monitor.depth_watch import DepthWatch
-from monitor.reading_pace import MOVING_SECONDS
+from monitor.queues.poll_interval import MOVING_SECONDS
+from monitor.queues.watcher import DepthWatch
 
 DOLLARS_A_MILLION = 0.40  # https://aws.amazon.com/sqs/pricing/, standard queues, first tier, us-east-1
 MONTH_SECONDS = 30 * 86_400
 CHUNK_BYTES = 65_536
-HEARTBEAT_SECONDS = 60.0  # tasks.consumer.HEARTBEAT_SECONDS
-AGES_SECONDS = 5.0  # tasks.figures.AGES_SECONDS
-# As tasks.figures tells of four models on four devices.
+HEARTBEAT_SECONDS = 60.0  # tasks.worker.consumer.HEARTBEAT_SECONDS
+AGES_SECONDS = 5.0  # tasks.worker.worker_stats.AGES_SECONDS
+# As tasks.worker.worker_stats tells of four models on four devices.
 FIGURES: dict[str, Any] = {
     "models": {
         f"model-{number}": {"batches": 1234, "rows": 9876, "tokens": 98765, "padded_tokens": 123456, "waits": 9876}
@@ -70,8 +71,8 @@ class Bill:
         self.calls: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
 
-    def watch(self, account: Account) -> None:
-        for client in (account.client, account.polling_client, account.brief_client, account.ending_client):
+    def watch(self, clients: SqsClients) -> None:
+        for client in (clients.client, clients.polling_client, clients.brief_client, clients.ending_client):
             events = client.meta.events
             events.register("provide-client-params.sqs.*", self._sent)
             events.register("after-call.sqs.ReceiveMessage", self._received)
@@ -98,10 +99,10 @@ class Bill:
 class Worker:
     """A member that sends what a worker does."""
 
-    def __init__(self, number: int, account: Account, prefix: str) -> None:
+    def __init__(self, number: int, clients: SqsClients, prefix: str) -> None:
         self.name = f"celery@ip-10-0-{number // 256}-{number % 256}.ec2.internal"
-        self.member = Member(account, prefix)
-        self.member.open_control(self.name, Inbox(f"{self.name}.celery.pidbox", None, SimpleQueue()))
+        self.node = Node(clients, prefix)
+        self.node.open_control(self.name, Inbox(f"{self.name}.celery.pidbox", None, SimpleQueue()))
         self.clock, self.told_at = 0, 0.0
 
     def send(self, kind: str, **fields: Any) -> None:
@@ -114,17 +115,17 @@ class Worker:
             "headers": {"hostname": self.name},
             "properties": {"delivery_mode": 1, "priority": 0, "delivery_info": {"exchange": "celeryev"}},
         }
-        self.member.event(message, kind.replace("-", "."))
+        self.node.event(message, kind.replace("-", "."))
 
     def beat(self) -> None:
         system = {"sw_ident": "py-celery", "sw_ver": "5.7.0", "sw_sys": "Linux"}
         self.send(
             "worker-heartbeat", freq=HEARTBEAT_SECONDS, active=8, processed=self.clock, loadavg=[0.1] * 3, **system
         )
-        self.send("inference-figures", **FIGURES)
+        self.send("inference-stats", **FIGURES)
 
     def task(self) -> None:
-        task, name = str(uuid.uuid4()), "tasks.feature_extraction"
+        task, name = str(uuid.uuid4()), "celery_inference.feature_extraction"
         said = {"args": "(1 inputs)", "kwargs": "{'model': 'all-minilm-l6-v2'}"}
         if time.monotonic() - self.told_at > AGES_SECONDS:
             self.told_at = time.monotonic()
@@ -134,13 +135,13 @@ class Worker:
         self.send("task-succeeded", uuid=task, result="...", runtime=0.0123 + time.time() % 1 / 100)
 
 
-def watch_of(account: Account) -> DepthWatch:
+def watch_of(clients: SqsClients) -> DepthWatch:
     """Flower's watch of the declared lanes, which are made first."""
     for lane in LANES:
-        create(account.client, lane)
+        create(clients.client, lane)
 
     def read(lane: Lane) -> list[Depth]:
-        return read_depths(account.client, [lane], account.queue_url)
+        return read_depths(clients.client, [lane], clients.queue_url)
 
     return DepthWatch(LANES, read)
 
@@ -169,17 +170,17 @@ def measure(scenario: str, count: int, seconds: float, rate: float, *, viewer: b
         bill, of_depths, workers, accounts = Bill(), Bill(), [], []
         for number in range(count):
             if number % MEMBERS_AN_ACCOUNT == 0:
-                accounts.append(Account(Endpoint(server.endpoint_url, "us-east-1", "key", "secret")))
+                accounts.append(SqsClients(SqsEndpoint(server.endpoint_url, "us-east-1", "key", "secret")))
                 bill.watch(accounts[-1])
             workers.append(Worker(number, accounts[-1], "bc"))
         received: SimpleQueue[Any] = SimpleQueue()
         watcher, depths = None, None
         if scenario != "unwatched":
-            accounts.append(Account(Endpoint(server.endpoint_url, "us-east-1", "key", "secret")))
+            accounts.append(SqsClients(SqsEndpoint(server.endpoint_url, "us-east-1", "key", "secret")))
             bill.watch(accounts[-1])
-            watcher = Member(accounts[-1], "bc")
+            watcher = Node(accounts[-1], "bc")
             watcher.open_events(Inbox("celeryev.flower", None, received))
-            flower = Account(Endpoint(server.endpoint_url, "us-east-1", "key", "secret"))
+            flower = SqsClients(SqsEndpoint(server.endpoint_url, "us-east-1", "key", "secret"))
             depths = watch_of(flower)
             of_depths.watch(flower)
             depths.start()
@@ -201,9 +202,9 @@ def measure(scenario: str, count: int, seconds: float, rate: float, *, viewer: b
             name: round(number / took * MONTH_SECONDS / 1e6 * DOLLARS_A_MILLION, 2)
             for name, number in sorted(requests.items())
         }
-        members = [worker.member for worker in workers] + ([watcher] if watcher is not None else [])
+        members = [worker.node for worker in workers] + ([watcher] if watcher is not None else [])
         with ThreadPoolExecutor(16) as pool:
-            list(pool.map(Member.close, members))
+            list(pool.map(Node.close, members))
         return {
             "scenario": scenario,
             "workers": count,

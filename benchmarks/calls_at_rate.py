@@ -31,7 +31,7 @@ def calls(stack: Stack) -> Counter[str]:
 
 def measure(stack: Stack, rate: float, seconds: float) -> dict[str, Any]:
     """Calls a request, or of an idle worker calls a second, for so long."""
-    from tasks import feature_extraction
+    from celery_inference import feature_extraction
 
     words = (ROOT / "demo" / "texts.txt").read_text(encoding="utf-8").split()
     chance = random.Random(int(rate * 1_000))
@@ -67,7 +67,7 @@ def main() -> None:
         text = write_catalogue(folder).read_text(encoding="utf-8")
         catalogue = folder / "one.toml"
         catalogue.write_text(text[text.index("[fragile]") :], encoding="utf-8")
-        with Stack(folder / "stack", catalogue=catalogue, CELERY_BROADCAST="off") as stack:
+        with Stack(folder / "stack", catalogue=catalogue, CELERY_INFERENCE_BROADCAST="off") as stack:
             stack.start_server()
             stack.start_worker()
             from tests.support.client import client_of

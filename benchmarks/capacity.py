@@ -58,7 +58,7 @@ def plan(rate: float, *, worker_rate: float, batch_size: int, gpu_dollars: float
     requests = rate * SECONDS
     calls = CALLS_WHEN_RARE if rate / workers < 5 else CALLS_WHEN_KEEPING_UP
     idle_polls = workers * (len(LANES) - 1) * POLLS_A_SECOND_AND_IDLE_LANE * SECONDS
-    # Never more than 8 batches, nor than is drained in a third of a lease (tasks/flow.py).
+    # Never more than 8 batches, nor than is drained in a third of a lease (tasks/worker/prefetch.py).
     held = workers * min(HELD_BATCHES * batch_size, max(2 * batch_size, math.ceil(worker_rate * 10)))
     return Plan(
         requests_per_second=rate,

@@ -129,17 +129,20 @@ def _is_consistent(request: dict[str, Any]) -> bool:
 
 def measure(attempts: str, folder: Path) -> dict[str, Any]:
     """One row: a hundred requests that succeed, with `attempts` written for each or for redelivered ones."""
-    from tasks import infer
+    from celery_inference import infer
     from tests.support.client import client_of
 
     server = Metered()
     server.start()
     url = server.url("results")
-    settings = {"CELERY_RESULT_BACKEND": url.replace("any:any", "worker:any"), "CELERY_ATTEMPTS": attempts}
+    settings = {
+        "CELERY_INFERENCE_RESULT_BACKEND": url.replace("any:any", "worker:any"),
+        "CELERY_INFERENCE_ATTEMPTS": attempts,
+    }
     with Stack(folder, catalogue=_catalogue(folder), **settings) as stack:
         stack.start_server()
         stack.start_worker()
-        stack.environment["CELERY_RESULT_BACKEND"] = url.replace("any:any", "producer:any")
+        stack.environment["CELERY_INFERENCE_RESULT_BACKEND"] = url.replace("any:any", "producer:any")
         with client_of(stack):
             infer.delay("fragile", "The first.").get(timeout=60)
             server.clear()

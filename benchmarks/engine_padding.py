@@ -10,21 +10,21 @@ import json
 import random
 from collections.abc import Callable
 
-from models.scheduling.batching import Limits, Row, Waiting
+from models.scheduling.batching import Limits, Row, WaitingRows
 
 TOKENS_A_WORD = 1.3
 ROWS = 16
 LIMITS = {"cpu": Limits(ROWS, 8192, 32), "cuda": Limits(ROWS, 8192, 4096)}  # what `models.scheduling.rows` gives MiniLM
 
-Policy = Callable[[Waiting, Limits], list[Row]]
+Policy = Callable[[WaitingRows, Limits], list[Row]]
 
 
-def nearest(waiting: Waiting, limits: Limits) -> list[Row]:
+def nearest(waiting: WaitingRows, limits: Limits) -> list[Row]:
     """The engine's own policy."""
     return waiting.seal({"m": limits})
 
 
-def oldest(waiting: Waiting, limits: Limits) -> list[Row]:
+def oldest(waiting: WaitingRows, limits: Limits) -> list[Row]:
     """The first that came, whatever their lengths."""
     rows = sorted(waiting, key=lambda row: row.arrived)[: limits.rows]
     waiting.remove(rows)
@@ -34,7 +34,7 @@ def oldest(waiting: Waiting, limits: Limits) -> list[Row]:
 def simulate(policy: Policy, limits: Limits, batches_held: int, batches: int, seed: int) -> dict[str, float]:
     """Padded over real tokens, and the greatest age."""
     chance = random.Random(seed)
-    waiting, now, real, padded, ages = Waiting(), 0.0, 0, 0, list[float]()
+    waiting, now, real, padded, ages = WaitingRows(), 0.0, 0, 0, list[float]()
     full = ROWS * 200 * TOKENS_A_WORD
     for _ in range(batches):
         while len(waiting) < batches_held * ROWS:
@@ -54,8 +54,10 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=2000)
     arguments = parser.parse_args()
     figures = {
-        f"{policy.__name__} on {kind}, {held} batches held": simulate(policy, limits, held, arguments.batches, seed=3)
-        for kind, limits in LIMITS.items()
+        f"{policy.__name__} on {pipeline_task}, {held} batches held": simulate(
+            policy, limits, held, arguments.batches, seed=3
+        )
+        for pipeline_task, limits in LIMITS.items()
         for policy in (nearest, oldest)
         for held in (2, 4, 8, 16)
     }

@@ -13,7 +13,7 @@ from dataclasses import replace
 from benchmarks.machine import machine
 from benchmarks.main_job import MODEL, texts
 from celery_inference.specs.model_spec import ModelSpec
-from celery_inference.specs.pipeline_tasks import KINDS
+from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
 from models.devices import discover
 from models.engine import Engine
 
@@ -38,8 +38,8 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 16, 32])
     parser.add_argument("--words", type=int, nargs=2, default=(5, 200))
     arguments = parser.parse_args()
-    kind = KINDS["feature-extraction"]
-    spec = ModelSpec("one", kind.task, str(MODEL), normalize=True, options=kind.options)
+    pipeline_task = PIPELINE_TASKS["feature-extraction"]
+    spec = ModelSpec("one", pipeline_task.task, str(MODEL), normalize=True, options=pipeline_task.options)
     engines = {
         f"batches of {size}{', overlapped' if overlap else ''}": Engine(
             [replace(spec, batch_size=size)], discover(), overlap=overlap

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.machine import machine
 from benchmarks.processes import memory_mb
 from celery_inference.specs.model_spec import ModelSpec
-from celery_inference.specs.pipeline_tasks import KINDS
+from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
 from demo.processes import ROOT
 from models.devices import discover
 from models.engine import Engine
@@ -28,8 +28,8 @@ LARGE = ("smollm2-135m-instruct", "text-generation")
 
 def spec_of(name: str, task: str) -> ModelSpec:
     """In float32, as the CPU has it."""
-    kind = KINDS[task]
-    return ModelSpec(name, task, str(FOLDER / name), dtype="float32", options=kind.options)
+    pipeline_task = PIPELINE_TASKS[task]
+    return ModelSpec(name, task, str(FOLDER / name), dtype="float32", options=pipeline_task.options)
 
 
 def weights_mb(name: str) -> float:
@@ -86,7 +86,7 @@ def measure(names: list[tuple[str, str]], devices: str, *, kill: bool) -> dict[s
 def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--devices", default="cpu:2", help="as CELERY_DEVICES")
+    parser.add_argument("--devices", default="cpu:2", help="as CELERY_INFERENCE_DEVICES")
     arguments = parser.parse_args()
     report = {
         "question": "weights once a device",

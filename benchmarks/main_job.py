@@ -166,7 +166,7 @@ def through_a_worker(
 
 def told_by_ours(worker: Process) -> dict[str, float]:
     """What our worker's log and its engine say of all its batches."""
-    from tasks import app
+    from celery_inference import app
 
     (stats,) = app.control.inspect(timeout=10.0, limit=1).stats().values()
     totals = stats["pool"]["engine"]["models"]["one"]
@@ -179,13 +179,13 @@ def told_by_ours(worker: Process) -> dict[str, float]:
 
 def ours(folder: Path, setting: Setting, inputs: list[str], one_by_one: int, processes: int) -> dict[str, Any]:
     """Our worker, with nothing set but where things are, and how many device processes share the CPU where more do."""
-    from tasks import feature_extraction
+    from celery_inference import feature_extraction
     from tests.support.client import client_of
 
     folder.mkdir(parents=True)
     (folder / "catalogue.toml").write_text(setting.catalogue)
     with Stack(folder, catalogue=folder / "catalogue.toml") as stack, client_of(stack):
-        stack.environment |= {"CELERY_DEVICES": "auto" if processes == 1 else f"cpu:{processes}"}
+        stack.environment |= {"CELERY_INFERENCE_DEVICES": "auto" if processes == 1 else f"cpu:{processes}"}
         stack.start_server()
         send, start = feature_extraction.delay, stack.start_worker
         return through_a_worker(stack, setting, send, start, inputs, one_by_one, told_by_ours)
@@ -198,11 +198,11 @@ def stock(
     with Stack(folder) as stack:
         stack.environment |= {
             "STOCK_BROKER_URL": f"sqs://local:local@127.0.0.1:{stack.port}//",
-            "STOCK_BACKEND": stack.environment["CELERY_RESULT_BACKEND"],
+            "STOCK_BACKEND": stack.environment["CELERY_INFERENCE_RESULT_BACKEND"],
             "STOCK_MODEL": str(setting.model),
             "STOCK_THREADS": str(threads),
         }
-        # Its own variables alone: Celery would take CELERY_RESULT_BACKEND for our application's, too.
+        # Its own variables alone: Celery would take CELERY_INFERENCE_RESULT_BACKEND for our application's, too.
         os.environ.update({name: value for name, value in stack.environment.items() if name.startswith("STOCK_")})
         sys.modules.pop("benchmarks.stock_worker", None)
         from benchmarks.stock_worker import embed

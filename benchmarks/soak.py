@@ -95,7 +95,7 @@ def main() -> None:
 
 def measure(stack: Stack, minutes: float, rate: float) -> dict[str, Any]:
     """The whole run over one stack."""
-    from tasks import feature_extraction
+    from celery_inference import feature_extraction
 
     stack.start_server()
     worker = stack.start_worker()

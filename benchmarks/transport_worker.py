@@ -11,11 +11,13 @@ import time
 
 from celery import Celery
 
-from celery_inference.sqs.lanes import Lane, Queue
+from celery_inference.sqs.lanes import DeclaredQueue, Lane
 
 OURS = os.environ.get("BENCH_TRANSPORT", "ours") == "ours"
 LANE = Lane(
-    Queue("noop"), Queue("noop-dlq", max_message_bytes=1_048_576, retention_seconds=1_209_600), max_receive_count=10
+    DeclaredQueue("noop"),
+    DeclaredQueue("noop-dlq", max_message_bytes=1_048_576, retention_seconds=1_209_600),
+    max_receive_count=10,
 )
 
 app = Celery("benchmarks.transport_worker", broker=os.environ.get("BENCH_BROKER", "sqs://k:s@127.0.0.1:9324//"))

@@ -93,12 +93,12 @@ def run_bad_requests(console: Console, stack: Stack) -> None:
     Raises:
         NotReady: one of them did not end as it should.
     """
-    from celery_inference.specs.errors import InvalidInput
+    from celery_inference import app, feature_extraction, infer
+    from celery_inference.errors import InvalidInput
     from celery_inference.sqs.api.client_factory import make_client
     from celery_inference.sqs.dead_letters.letter import peek
-    from celery_inference.sqs.lanes import INFERENCE
+    from celery_inference.sqs.lanes import LANES, default_lane
     from demo import report
-    from tasks import app, feature_extraction, infer
 
     console.rule("Bad requests")
     try:
@@ -106,7 +106,7 @@ def run_bad_requests(console: Console, stack: Stack) -> None:
     except InvalidInput as error:
         report.outcome(console, "refused at delay(), nothing sent", "InvalidInput", error)
 
-    poison = app.send_task("tasks.feature_extraction", args=[{"not": "a text"}])
+    poison = app.send_task("celery_inference.feature_extraction", args=[{"not": "a text"}])
     crashing = infer.delay("fragile", "please divide by zero")
     neighbours = [infer.delay("fragile", f"an innocent neighbour, number {number}") for number in range(8)]
     for what, result in (("poison, sent past the check", poison), ("crashes its device process", crashing)):
@@ -125,11 +125,12 @@ def run_bad_requests(console: Console, stack: Stack) -> None:
         access_key="local",
         secret_key="local",  # noqa: S106
     )
+    lane = default_lane(LANES)
     letters: Sequence[Any] = []
     until = time.monotonic() + 10.0
     while len(letters) < 2 and time.monotonic() < until:
-        letters = peek(client, INFERENCE, 10)
-    report.dead_letters(console, INFERENCE.dead_letter_queue.name, letters)
+        letters = peek(client, lane, 10)
+    report.dead_letters(console, lane.dead_letter_queue.name, letters)
     if {letter.reason.task_id for letter in letters if letter.reason} != {poison.id, crashing.id}:
         raise NotReady("the dead-letter queue should hold the poison and the crashing request, and nothing else")
 

@@ -23,10 +23,11 @@ class Stack:
         self.port = free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.environment = {
-            "CELERY_BROKER_URL": f"sqs://local:local@127.0.0.1:{self.port}//",
-            "CELERY_RESULT_BACKEND": f"sqlite:///{folder / 'results.sqlite'}",
-            "CELERY_CLAIM_CHECK": (folder.resolve() / "claims").as_uri(),
-            **({"CELERY_CATALOGUE": str(catalogue)} if catalogue else {}),
+            "CELERY_INFERENCE_BROKER_URL": f"sqs://local:local@127.0.0.1:{self.port}//",
+            "CELERY_INFERENCE_STATE": str(folder.resolve() / "state"),
+            "CELERY_INFERENCE_RESULT_BACKEND": f"sqlite:///{folder / 'results.sqlite'}",
+            "CELERY_INFERENCE_CLAIM_CHECK": (folder.resolve() / "claims").as_uri(),
+            **({"CELERY_INFERENCE_CATALOGUE": str(catalogue)} if catalogue else {}),
             **settings,
         }
         self.flower_url = ""

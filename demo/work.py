@@ -12,7 +12,7 @@ from typing import Any
 from celery.result import AsyncResult
 from PIL import Image
 
-from tasks import feature_extraction, image_classification, text_generation
+from celery_inference import feature_extraction, image_classification, text_generation
 
 HERE = Path(__file__).resolve().parent
 IMAGES = 36

@@ -21,7 +21,7 @@ UNSAFE = (
     " and Python code that the model's folder or repository brings along is run with all rights of the process"
 )
 
-_HOW = "`celery -A tasks models check --help` says how to allow it"
+_HOW = "`celery-inference models check --help` says how to allow it"
 _KERNEL_KEYS = {"attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation"}
 
 

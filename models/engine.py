@@ -30,15 +30,15 @@ from celery_inference.specs.errors import (
 from celery_inference.specs.model_spec import ModelSpec
 from models.devices import Device
 from models.placement import place
-from models.poison_inputs import KEEP_SECONDS, KillersHere, KnownKillers, digest_of
+from models.poison_inputs import KEEP_SECONDS, LocalPoisonInputs, PoisonInputs, digest_of
 from models.scheduling.batch_report import BatchReport
 from models.scheduling.batching import Row
-from models.scheduling.memory_limits import Ceilings
-from models.scheduling.scheduler import Desk
-from models.supervision.outlier_detection import Peers
+from models.scheduling.memory_limits import MemoryLimits
+from models.scheduling.scheduler import Scheduler
+from models.supervision.outlier_detection import OutlierDetection
 from models.supervision.process import PROGRAM
-from models.supervision.process_config import Care, OnBegin
-from models.supervision.supervisor import Keeper
+from models.supervision.process_config import OnBegin, ProcessConfig
+from models.supervision.supervisor import Supervisor
 
 MAX_BYTES = 256 * 1024 * 1024  # inputs held in memory
 _TICK_SECONDS = 0.25  # how late an expired request may learn of it
@@ -48,7 +48,7 @@ _log = logging.getLogger("models.engine")
 
 def capacity(specs: Sequence[ModelSpec], devices: Sequence[Device]) -> int:
     """How many requests an engine wants to be given at once: enough to choose batches from, no more."""
-    here = [spec.batch_size * spec.kind.batches_held for spec in specs if spec.endpoint is None]
+    here = [spec.batch_size * spec.pipeline_task.batches_held for spec in specs if spec.endpoint is None]
     elsewhere = [spec.batch_size * (spec.endpoint_batches + 1) for spec in specs if spec.endpoint is not None]
     return max([max(here, default=0) * len(devices), *elsewhere]) or 1
 
@@ -65,9 +65,10 @@ class Engine:
     says that it has begun one that waited behind another, and must not block. `on_batch` is called with what became of
     each batch, before its requests are resolved. All four are called from threads of the engine.
 
-    `state` is the folder where what ran out of memory is remembered. `killers` is a memory of inputs that ended
+    `state` is the folder where what ran out of memory is remembered. `poison_inputs` is a memory of inputs that ended
     device processes. A process that has more than `recycle_bytes` in memory is replaced. `overlap` and `program` are
-    for measurements and tests: see models.supervision.process_config.Care. `endpoint_program` is the module whose
+    for measurements and tests: see models.supervision.process_config.ProcessConfig. `endpoint_program` is the module
+    whose
     process sends batches to
     models with an endpoint; without one such models are refused.
     """
@@ -83,7 +84,7 @@ class Engine:
         on_batch: Callable[[BatchReport], None] | None = None,
         max_bytes: int = MAX_BYTES,
         state: Path | None = None,
-        killers: KnownKillers | None = None,
+        poison_inputs: PoisonInputs | None = None,
         recycle_bytes: int | None = None,
         overlap: bool | None = None,
         program: str = PROGRAM,
@@ -97,14 +98,14 @@ class Engine:
         self._devices = tuple(devices)
         self._on_lost = on_lost
         self._on_out = on_out
-        self._killers = killers or KillersHere()
-        self._ceilings = Ceilings(None if state is None else state / "memory-ceilings.json")
-        self._desk = Desk(specs, max_bytes=max_bytes, ceilings=self._ceilings, on_blame=self._blame)
-        self._care = Care(0.0, recycle_bytes, overlap, on_begin, program, on_batch, endpoint_program)
+        self._poison_inputs = poison_inputs or LocalPoisonInputs()
+        self._memory_limits = MemoryLimits(None if state is None else state / "memory-ceilings.json")
+        self._scheduler = Scheduler(specs, max_bytes=max_bytes, memory_limits=self._memory_limits, on_blame=self._blame)
+        self._config = ProcessConfig(0.0, recycle_bytes, overlap, on_begin, program, on_batch, endpoint_program)
         self._changed = threading.Condition()
         self._looking = threading.RLock()  # around what is told of models: it must be told in the order it came about
         self._stopped = threading.Event()
-        self._keepers: list[Keeper] = []
+        self._supervisors: list[Supervisor] = []
         self._out: set[str] = set()
         self._lost = False
         self._started = False
@@ -114,27 +115,27 @@ class Engine:
 
         Raises ModelLoadError, with every process ended, when one cannot, or not in time, or when there is no room.
         """
-        if self._care.endpoint_program is None:
+        if self._config.endpoint_program is None:
             for spec in self._specs.values():
                 if spec.endpoint is not None:
                     raise ModelLoadError(f'model "{spec.name}" has an endpoint, and nothing here reaches it')
-        turn, peers = threading.Lock(), Peers()
-        care = replace(self._care, load_seconds=timeout_seconds)
-        self._keepers = [
-            Keeper(one, self._desk, care, changed=self._notice, peers=peers, turn=turn)
+        turn, outliers = threading.Lock(), OutlierDetection()
+        config = replace(self._config, load_seconds=timeout_seconds)
+        self._supervisors = [
+            Supervisor(one, self._scheduler, config, changed=self._notice, outliers=outliers, turn=turn)
             for one in place(list(self._specs.values()), self._devices)
         ]
-        peers.use(self._keepers)
-        for keeper in self._keepers:
-            keeper.start()
+        outliers.use(self._supervisors)
+        for supervisor in self._supervisors:
+            supervisor.start()
         deadline = time.monotonic() + timeout_seconds
         with self._changed:
             while not self._decided() and time.monotonic() < deadline:
                 self._changed.wait(deadline - time.monotonic())
             problems = [
-                f"device {keeper.place.name}: {keeper.problem or f'not loaded in {timeout_seconds:g} s'}"
-                for keeper in sorted(self._keepers, key=lambda keeper: not keeper.problem)
-                if keeper.state != "ready"
+                f"device {supervisor.place.name}: {supervisor.problem or f'not loaded in {timeout_seconds:g} s'}"
+                for supervisor in sorted(self._supervisors, key=lambda supervisor: not supervisor.problem)
+                if supervisor.state != "ready"
             ]
         if problems:
             self._end(time.monotonic() + 5.0, EngineStopped)
@@ -162,9 +163,9 @@ class Engine:
         """
         if model not in self._specs:
             raise UnknownModel.unknown("model", model, self._specs)
-        self._refuse_killers(self._specs[model], inputs, options or {})
+        self._refuse_poison(self._specs[model], inputs, options or {})
         local = None if deadline is None else deadline - time.time() + time.monotonic()
-        return self._desk.submit(model, inputs, options or {}, local, request_id)
+        return self._scheduler.submit(model, inputs, options or {}, local, request_id)
 
     def serves(self, model: str) -> bool:
         """Whether it is one of this engine's models."""
@@ -172,12 +173,16 @@ class Engine:
 
     def cancel(self, request_id: str) -> bool:
         """End the request as Cancelled, if any input of it still waits, and run no more of them; whether one did."""
-        return self._desk.cancel(request_id, Cancelled("the request was cancelled"))
+        return self._scheduler.cancel(request_id, Cancelled("the request was cancelled"))
 
     def describe(self, model: str) -> dict[str, Any]:
         """What a result of this model was made with: source, revision, dtype and versions of the libraries."""
         spec = self._specs[model]
-        told = (keeper.record.versions for keeper in self._keepers if keeper.has(model) and keeper.record.versions)
+        told = (
+            supervisor.record.versions
+            for supervisor in self._supervisors
+            if supervisor.has(model) and supervisor.record.versions
+        )
         versions = next(told, {})
         return {
             "model": model,
@@ -190,43 +195,47 @@ class Engine:
     def loaded(self, model: str) -> dict[str, dict[str, Any]]:
         """What each device told of the model when it was loaded last: `models.device_process.warmup.load` names the
         facts."""
-        told = {keeper.device.name: keeper.record.loaded for keeper in self._keepers if model in keeper.record.loaded}
+        told = {
+            supervisor.device.name: supervisor.record.loaded
+            for supervisor in self._supervisors
+            if model in supervisor.record.loaded
+        }
         return {device: loaded[model] for device, loaded in told.items()}
 
     def stats(self) -> dict[str, Any]:
-        """Loads, batches, rows, tokens, restarts, memory in bytes, ceilings, and what is held, as JSON values."""
+        """Loads, batches, rows, tokens, restarts, memory in bytes, memory limits, and what is held, as JSON values."""
         totals: dict[str, Counter[str]] = {}
-        for keeper in self._keepers:
-            for name, total in keeper.record.totals.items():
+        for supervisor in self._supervisors:
+            for name, total in supervisor.record.totals.items():
                 totals.setdefault(name, Counter()).update(total)
         return {
             "models": {name: dict(total) for name, total in totals.items()},
             "devices": {
-                keeper.place.name: {
-                    "state": keeper.state,
-                    "pid": keeper.pid,
-                    "restarts": keeper.record.restarts,
-                    "recycled": keeper.record.recycled,
-                    "failed_batches": keeper.record.failed,
-                    "loads": dict(keeper.record.loads),
-                    "process_loads": dict(keeper.record.process_loads),
-                    "batches_at_device": len(keeper.at_device),
-                    "versions": keeper.record.versions,
-                    "memory": keeper.memory(),
+                supervisor.place.name: {
+                    "state": supervisor.state,
+                    "pid": supervisor.pid,
+                    "restarts": supervisor.record.restarts,
+                    "recycled": supervisor.record.recycled,
+                    "failed_batches": supervisor.record.failed,
+                    "loads": dict(supervisor.record.loads),
+                    "process_loads": dict(supervisor.record.process_loads),
+                    "batches_at_device": len(supervisor.in_flight),
+                    "versions": supervisor.record.versions,
+                    "memory": supervisor.memory(),
                     "model_memory": {
                         name: {kind: loaded[kind] for kind in ("weights_bytes", "peak_bytes") if kind in loaded}
-                        for name, loaded in keeper.record.loaded.items()
+                        for name, loaded in supervisor.record.loaded.items()
                     },
-                    "ceilings": {
+                    "memory_limits": {
                         spec.name: found
-                        for spec in keeper.place.specs
-                        if (found := self._ceilings.of(spec.name, keeper.device.description))
+                        for spec in supervisor.place.specs
+                        if (found := self._memory_limits.of(spec.name, supervisor.device.description))
                     },
                 }
-                for keeper in self._keepers
+                for supervisor in self._supervisors
             },
             "out": sorted(self._out),
-            "held": self._desk.sizes,
+            "held": self._scheduler.sizes,
         }
 
     def stop(self, timeout_seconds: float) -> None:
@@ -238,35 +247,35 @@ class Engine:
 
     def _end(self, deadline: float, error: type[EngineStopped]) -> None:
         self._stopped.set()
-        self._desk.close(error, "the engine was stopped before the request could end", all_of_them=False)
-        for keeper in self._keepers:
-            keeper.stop() if self._started else keeper.kill()
-        for keeper in self._keepers:
-            if not keeper.join(deadline - time.monotonic()):
-                keeper.kill()
-                keeper.join(5.0)
-        self._desk.close(error, "the engine was stopped before the request could end", all_of_them=True)
-        self._ceilings.save()
+        self._scheduler.close(error, "the engine was stopped before the request could end", all_of_them=False)
+        for supervisor in self._supervisors:
+            supervisor.stop() if self._started else supervisor.kill()
+        for supervisor in self._supervisors:
+            if not supervisor.join(deadline - time.monotonic()):
+                supervisor.kill()
+                supervisor.join(5.0)
+        self._scheduler.close(error, "the engine was stopped before the request could end", all_of_them=True)
+        self._memory_limits.save()
 
-    def _refuse_killers(self, spec: ModelSpec, inputs: list[Any], options: dict[str, Any]) -> None:
+    def _refuse_poison(self, spec: ModelSpec, inputs: list[Any], options: dict[str, Any]) -> None:
         digests = {digest_of(spec, value, options): index for index, value in enumerate(inputs)}
         try:
-            known = self._killers.killers(digests.keys())
+            known = self._poison_inputs.poison_inputs(digests.keys())
         except Exception:
             _log.exception("whether the inputs are known to end device processes cannot be asked")
             return
         for digest, sentence in known.items():
-            raise DeviceCrash(f"inputs[{digests[digest]}] is known: {sentence}")
+            raise DeviceCrash.because(f"inputs[{digests[digest]}]", f"is known: {sentence}")
 
     def _blame(self, row: Row, sentence: str) -> None:
         digest = digest_of(self._specs[row.model], row.value, row.owner.options)
         try:
-            self._killers.note_killer(digest, sentence, KEEP_SECONDS)
+            self._poison_inputs.record_poison_input(digest, sentence, KEEP_SECONDS)
         except Exception:
             _log.exception("that an input ends device processes cannot be told to others")
 
     def _decided(self) -> bool:
-        states = [keeper.state for keeper in self._keepers]
+        states = [supervisor.state for supervisor in self._supervisors]
         return any(state in ("lost", "stopped") for state in states) or all(s == "ready" for s in states)
 
     def _notice(self) -> None:
@@ -274,9 +283,9 @@ class Engine:
             self._changed.notify_all()
         if not self._started or self._stopped.is_set():
             return
-        for keeper in self._keepers:
-            keeper.look_again()
-        if all(keeper.state == "lost" for keeper in self._keepers):
+        for supervisor in self._supervisors:
+            supervisor.wake()
+        if all(supervisor.state == "lost" for supervisor in self._supervisors):
             self._all_lost()
         else:
             self._look_for_models()
@@ -286,9 +295,9 @@ class Engine:
             if self._lost:
                 return
             self._lost = True
-        because = f"no device is left: {self._keepers[-1].problem}"
+        because = f"no device is left: {self._supervisors[-1].problem}"
         _log.error(because)
-        self._desk.close(DeviceLost, because, all_of_them=True)
+        self._scheduler.close(DeviceLost, because, all_of_them=True)
         if self._on_lost is not None:
             self._on_lost(because)
 
@@ -299,22 +308,22 @@ class Engine:
 
     def _shut_and_open(self) -> None:
         with self._changed:
-            out = {name for name in self._specs if not any(keeper.serves(name) for keeper in self._keepers)}
+            out = {name for name in self._specs if not any(supervisor.serves(name) for supervisor in self._supervisors)}
             gone, back = out - self._out, self._out - out
             self._out = out
         for name in gone:
-            why = "; ".join(keeper.why_not(name) for keeper in self._keepers if keeper.has(name))
+            why = "; ".join(supervisor.why_not(name) for supervisor in self._supervisors if supervisor.has(name))
             because = f'model "{name}" is out: {why}'
             _log.error(because)
-            self._desk.shut(name, ModelOut, because)
+            self._scheduler.shut(name, ModelOut, because)
             if self._on_out is not None:
                 self._on_out(name, because)
         for name in back:
             _log.warning('model "%s" is served again', name)
-            self._desk.open(name)
+            self._scheduler.open(name)
             if self._on_out is not None:
                 self._on_out(name, "")
 
     def _tick(self) -> None:
         while not self._stopped.wait(_TICK_SECONDS):
-            self._desk.expire()
+            self._scheduler.expire()

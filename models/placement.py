@@ -18,7 +18,7 @@ _GB = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Placement:
     """One device process: these models, on this device. `memory_fraction` of the device is all that it may take."""
 
     name: str
@@ -38,7 +38,7 @@ def need_bytes(spec: ModelSpec) -> int:
 
 def place(
     specs: Sequence[ModelSpec], devices: Sequence[Device], need: Callable[[ModelSpec], int] = need_bytes
-) -> tuple[Place, ...]:
+) -> tuple[Placement, ...]:
     """The device processes of all devices: one for the models that share, one for each isolated model, and one for each
     model that has an endpoint.
 
@@ -68,15 +68,15 @@ def place(
     ) + tuple(_elsewhere(spec) for spec in specs if spec.endpoint is not None)
 
 
-def _elsewhere(spec: ModelSpec) -> Place:
+def _elsewhere(spec: ModelSpec) -> Placement:
     """Of a model that is not loaded here: a process that sends its batches on."""
     name = f"endpoint:{spec.name}"
-    return Place(
+    return Placement(
         name, Device(name, "endpoint", spec.endpoint_batches, description=f"endpoint {spec.endpoint}"), (spec,)
     )
 
 
-def _processes(device: Device, specs: list[ModelSpec]) -> list[Place]:
+def _processes(device: Device, specs: list[ModelSpec]) -> list[Placement]:
     isolated = [spec for spec in specs if spec.isolate]
     shared = tuple(spec for spec in specs if not spec.isolate)
     fractions = {
@@ -85,9 +85,9 @@ def _processes(device: Device, specs: list[ModelSpec]) -> list[Place]:
         if device.kind == "cuda" and device.memory_bytes and spec.memory_bytes
     }
     rest = 1.0 - sum(fractions.values()) if fractions else None
-    places = [Place(device.name, device, shared, rest)] if shared else []
+    places = [Placement(device.name, device, shared, rest)] if shared else []
     return places + [
-        Place(f"{device.name}/{spec.name}", device, (spec,), fractions.get(spec.name)) for spec in isolated
+        Placement(f"{device.name}/{spec.name}", device, (spec,), fractions.get(spec.name)) for spec in isolated
     ]
 
 

@@ -20,17 +20,17 @@ KEEP_SECONDS = 86_400.0  # a model may be mended in place: what killed it yester
 REMEMBER_AT_MOST = 10_000
 
 
-class KnownKillers(Protocol):
+class PoisonInputs(Protocol):
     """A memory that workers may share. Both methods are called from many threads; what they raise is logged."""
 
-    def killers(self, digests: Collection[str]) -> Mapping[str, str]:
+    def poison_inputs(self, digests: Collection[str]) -> Mapping[str, str]:
         """Why each of those inputs that are known was to blame. Called once a request, before it waits: be quick."""
 
-    def note_killer(self, digest: str, sentence: str, keep_seconds: float) -> None:
+    def record_poison_input(self, digest: str, sentence: str, keep_seconds: float) -> None:
         """This input was to blame. Called in a thread that keeps a device process: do not block for long."""
 
 
-class KillersHere:
+class LocalPoisonInputs:
     """The memory of one process."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,8 +38,8 @@ class KillersHere:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
-    def killers(self, digests: Collection[str]) -> Mapping[str, str]:
-        """See KnownKillers."""
+    def poison_inputs(self, digests: Collection[str]) -> Mapping[str, str]:
+        """See PoisonInputs."""
         if not self._known:
             return {}
         now = self._clock()
@@ -47,8 +47,8 @@ class KillersHere:
             found = {digest: self._known[digest] for digest in digests if digest in self._known}
         return {digest: sentence for digest, (until, sentence) in found.items() if until > now}
 
-    def note_killer(self, digest: str, sentence: str, keep_seconds: float) -> None:
-        """See KnownKillers."""
+    def record_poison_input(self, digest: str, sentence: str, keep_seconds: float) -> None:
+        """See PoisonInputs."""
         with self._lock:
             self._known[digest] = (self._clock() + keep_seconds, sentence)
             self._known.move_to_end(digest)

@@ -43,7 +43,7 @@ class Measured:
 
 def can_be_tuned(spec: ModelSpec) -> bool:
     """Whether rows of the model share passes at all."""
-    return spec.kind.handler != "pipeline"
+    return spec.pipeline_task.handler != "pipeline"
 
 
 def tune(spec: ModelSpec, device: Device, *, seconds: float, say: Say = lambda _: None) -> Measured:
@@ -78,7 +78,7 @@ def _values(engine: Engine, spec: ModelSpec, facts: dict[str, Any]) -> list[Any]
     returns
     them."""
     example = facts["example"]
-    if not isinstance(example, str) or spec.kind.media not in ("text", "chat"):
+    if not isinstance(example, str) or spec.pipeline_task.media not in ("text", "chat"):
         return check_inputs(spec, example, facts["example_options"])[0]
     word = example.split()[0]
     one, nine = (_spent(engine, spec, " ".join([word] * count), 1)["tokens"] for count in (1, 9))

@@ -1,6 +1,6 @@
 """What was measured best on a device, model by model: the batch size, and whether requests join a generation that runs.
 
-Kept in a file of the state folder by `celery -A tasks models tune`, and read when a worker starts.
+Kept in a file of the state folder by `celery-inference models tune`, and read when a worker starts.
 """
 
 from __future__ import annotations

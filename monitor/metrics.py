@@ -1,14 +1,11 @@
-"""Our figures on Flower's `/metrics`, by the names of `monitor.vocabulary`; nothing here asks SQS."""
+"""Our figures on Flower's `/metrics`, by the names of `monitor.metric_names`; nothing here asks SQS."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from monitor.depth_report import DepthReport
-from monitor.device_rows import device_rows, placed_models
-from monitor.figures import Figures, Told
-from monitor.vocabulary import (
+from monitor.metric_names import (
     DEPTHS,
     DEVICE_MEMORY_BYTES,
     DEVICE_RESTARTS_TOTAL,
@@ -18,12 +15,15 @@ from monitor.vocabulary import (
     LANE_DEPTHS_FAILED_ROUNDS_TOTAL,
     LANE_DRAIN_SECONDS,
     LANE_RECEIVED_AGE_SECONDS,
-    MODEL_CEILING_TOKENS,
     MODEL_MEMORY_BYTES,
+    MODEL_MEMORY_LIMIT_TOKENS,
     MODEL_TOTALS,
     QUEUE_MESSAGES,
     QUEUE_OLDEST_AGE_SECONDS,
 )
+from monitor.queues.report import DepthReport
+from monitor.workers.device_rows import device_rows, placed_models
+from monitor.workers.stats import StatsEvent, WorkerStats
 
 
 class DepthCollector(Collector):
@@ -62,11 +62,11 @@ class DepthCollector(Collector):
         yield from (messages, dead_letters, drain, oldest, age, failed)
 
 
-class FigureCollector(Collector):
+class StatsCollector(Collector):
     """Turns what workers have told of their models and devices into metrics."""
 
-    def __init__(self, figures: Figures) -> None:
-        self._figures = figures
+    def __init__(self, stats: WorkerStats) -> None:
+        self._figures = stats
 
     def describe(self) -> Iterator[Family]:
         """The families without values; registering asks for them."""
@@ -76,30 +76,30 @@ class FigureCollector(Collector):
         """The families with the values of each worker's last heartbeat."""
         totals = {name: metric.family() for name, metric in MODEL_TOTALS.items()}
         ages = LANE_RECEIVED_AGE_SECONDS.family()
-        for lane, seconds in self._figures.told_ages().items():
+        for lane, seconds in self._figures.reported_ages().items():
             ages.add_metric([lane], seconds)
         latest = self._figures.latest()
-        for told in latest:
-            for model, sums in told.models.items():
+        for reported in latest:
+            for model, sums in reported.models.items():
                 for name, family in totals.items():
                     if name in sums:
-                        family.add_metric([told.worker, model], sums[name])
+                        family.add_metric([reported.worker, model], sums[name])
         yield from (ages, *_device_families(latest), *totals.values())
 
 
-def _device_families(latest: Sequence[Told]) -> tuple[Family, ...]:
-    """Restarts, memory and ceilings."""
+def _device_families(latest: Sequence[StatsEvent]) -> tuple[Family, ...]:
+    """Restarts, memory and memory limits."""
     restarts, memory = DEVICE_RESTARTS_TOTAL.family(), DEVICE_MEMORY_BYTES.family()
     for row in device_rows(latest):
         if row.restarts is not None:
             restarts.add_metric([row.worker, row.device], row.restarts)
         for kind, size in row.memory.items():
             memory.add_metric([row.worker, row.device, kind], size)
-    of_models, ceilings = MODEL_MEMORY_BYTES.family(), MODEL_CEILING_TOKENS.family()
+    of_models, memory_limits = MODEL_MEMORY_BYTES.family(), MODEL_MEMORY_LIMIT_TOKENS.family()
     for placed in placed_models(latest):
         labels = [placed.worker, placed.device, placed.model]
         for kind, size in placed.memory.items():
             of_models.add_metric([*labels, kind], size)
-        for least, tokens in placed.ceilings:
-            ceilings.add_metric([*labels, str(least)], tokens)
-    return restarts, memory, of_models, ceilings
+        for least, tokens in placed.memory_limits:
+            memory_limits.add_metric([*labels, str(least)], tokens)
+    return restarts, memory, of_models, memory_limits

@@ -1,52 +1,34 @@
-"""The Celery application, `celery -A tasks …`."""
+"""The worker's Celery application, `celery -A tasks worker`: the library's, bound to the engine of this process."""
 
 from typing import Any
 
-from celery import Celery
-from celery.utils import uuid
+from celery.fixups.django import fixup as django_fixup
+from celery.signals import import_modules
 
-from tasks.health_address import OPTION as HEALTH_PORT
-from tasks.made_with import keeping
-from tasks.tracing.sending import sending
-from tasks.tracing.storing import traced
+from celery_inference.client import inference_tasks  # noqa: F401 - the tasks are the application's once it is imported
+from celery_inference.client.app import app
+from tasks.binding import bind
+from tasks.command_line import obey_celery_options
+from tasks.worker.health_address import OPTION as HEALTH_PORT
 
+__all__ = ["app"]
 
-class Application(Celery):
-    """Celery's, with results that know what they were made with, and traces."""
-
-    def _get_backend(self) -> Any:
-        return traced(keeping(super()._get_backend()))
-
-    def send_task(  # noqa: PLR0917 - Celery's own signature
-        self,
-        name: str,
-        args: Any = None,
-        kwargs: Any = None,
-        countdown: Any = None,
-        eta: Any = None,
-        task_id: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """As Celery's; where somebody traces, its span's context goes along in the headers."""
-        task_id = task_id or uuid()
-        with sending(name, task_id, options) as traced_options:
-            return super().send_task(name, args, kwargs, countdown, eta, task_id, **traced_options)
-
-
-app = Application(
-    "tasks",
-    task_cls="tasks.task:LaneTask",
-    control="tasks.control:Control",
-    include=["tasks.inference", "tasks.lifecycle", "tasks.letter_duties"],
-)
-# Celery may open the result store before it has read celeryconfig, where this stands too.
-app.loader.override_backends = {
-    "sqlite": "celery_inference.results.sqlite.backend:SQLiteBackend",
-    "dynamodb": "celery_inference.results.dynamodb.backend:DynamoDBBackend",
-}
+obey_celery_options()
+bind()
 app.config_from_object("celeryconfig")
-app.steps["worker"].add("tasks.queue_check:QueueCheck")
-app.steps["worker"].add("tasks.store_check:StoreCheck")
-app.steps["worker"].add("tasks.health:Health")
-app.steps["worker"].add("tasks.hosts.guard:HostGuard")
+# The process is a worker's, or a command's about workers: shared tasks of its deployment are this application's.
+app.set_current()
+app.set_default()
+app.steps["worker"].add("tasks.worker.startup_checks:QueueCheck")
+app.steps["worker"].add("tasks.worker.startup_checks:StoreCheck")
+app.steps["worker"].add("tasks.worker.health_server:HealthServer")
+app.steps["worker"].add("tasks.hosts.bootstep:HostGuard")
 app.user_options["worker"].add(HEALTH_PORT)
+_django = django_fixup(app)  # where DJANGO_SETTINGS_MODULE is set; kept, since signals hold their receivers weakly
+
+
+@import_modules.connect(sender=app)
+def import_worker(**_: Any) -> None:
+    """Import what a worker does beside Celery's own, when Celery imports the modules of tasks."""
+    from tasks.dead_letters import duties  # noqa: F401
+    from tasks.worker import lifecycle  # noqa: F401

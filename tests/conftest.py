@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from demo.__main__ import write_catalogue
 from demo.stack import Stack
+from tasks import celery as worker_application  # noqa: F401 - tests play senders and workers in one process
 from tests.support.client import client_of
 
 # A shell lets what it starts in the background ignore SIGINT, and so would every process that a test starts.
@@ -20,6 +21,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # A machine that others use, too, may stop for a while; how long an example takes says nothing here.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
+# What this process and its children remember stays out of the home folder of who runs the tests.
+os.environ.setdefault("CELERY_INFERENCE_STATE", str(Path(__file__).resolve().parents[1] / "var" / "test-state"))
 # Tornado's, for a test's requests to pages: five seconds otherwise.
 os.environ.setdefault("ASYNC_TEST_TIMEOUT", "60")
 
@@ -29,7 +32,7 @@ def real_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Server and worker with the real models, and this process's application pointed at them."""
     folder = tmp_path_factory.mktemp("stack")
     # What nobody knows fails at once, for tests of how it fails.
-    settings = {"CELERY_VERSION_WINDOW_SECONDS": "0"}
+    settings = {"CELERY_INFERENCE_UNKNOWN_TASK_GRACE_SECONDS": "0"}
     with Stack(folder, catalogue=write_catalogue(folder), **settings) as stack, client_of(stack):
         stack.start_server()
         stack.start_worker()

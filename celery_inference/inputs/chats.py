@@ -47,7 +47,7 @@ def check(spec: ModelSpec, field: str, messages: list[Any], text: TextCheck) -> 
 
 
 def _content(spec: ModelSpec, field: str, content: object, text: TextCheck) -> Any:
-    if not spec.kind.chats:
+    if not spec.pipeline_task.chats:
         return text(spec, field, content)
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]

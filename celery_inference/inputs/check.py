@@ -8,19 +8,37 @@ returned gives the same again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from celery_inference.inputs import chats, claims, fields
 from celery_inference.specs.errors import InvalidInput, UnknownOption
 from celery_inference.specs.model_spec import ModelSpec
 
+_NUMBERED = re.compile(r"inputs\[(\d+)\]")
 _ARGUMENTS = ("inputs", "model")  # that callers misspell, and Celery then takes for options
 
 
 def is_many(inputs: object) -> bool:
     """Whether the caller gave a list of inputs, and so gets a list of results. One chat is one input."""
     return isinstance(inputs, (list, tuple)) and not chats.is_chat(inputs)
+
+
+@contextmanager
+def numbering(many: bool) -> Iterator[None]:
+    """What is raised within says in `index` which of several inputs it is about.
+
+    `many`: whether `inputs[1]` names the second of several. Of a single chat it is a message.
+    """
+    try:
+        yield
+    except InvalidInput as error:
+        place = _NUMBERED.match(error.field or "") if many and error.index is None else None
+        if place is not None:
+            error.index = int(place[1])
+        raise
 
 
 def check_inputs(
@@ -38,10 +56,11 @@ def check_inputs(
         raise InvalidInput.too_large("inputs", len(rows), spec.max_inputs, "inputs")
     names = [f"inputs[{i}]" for i in range(len(rows))] if is_many(inputs) else ["inputs"]
     checks = {"text": _text, "chat": _chat_or_text, "fields": _fields}
-    one = checks.get(spec.kind.media, _media)
+    one = checks.get(spec.pipeline_task.media, _media)
     given = _options(spec, options or {})
     _check_work(spec, len(rows), given)
-    checked = [one(spec, name, row) for name, row in zip(names, rows, strict=True)]
+    with numbering(is_many(inputs)):
+        checked = [one(spec, name, row) for name, row in zip(names, rows, strict=True)]
     return _as_sent(spec, checked, given)
 
 
@@ -108,7 +127,8 @@ def _options(spec: ModelSpec, options: Mapping[str, object]) -> dict[str, Any]:
         value = list(given) if isinstance(given, tuple) else given
         problem = option.problem_with(value)
         if problem:
-            raise InvalidInput.because(f"option {name}", problem, limit=option.maximum)
+            allowed = option.choices or None
+            raise InvalidInput.because(f"option {name}", problem, limit=option.bound_for(value), allowed=allowed)
         checked[name] = value
     for name, option in spec.options.items():
         if option.required and name not in checked:
@@ -139,10 +159,10 @@ def _chat_or_text(spec: ModelSpec, field: str, value: object) -> Any:
 
 
 def _media(spec: ModelSpec, field: str, value: object) -> Any:
-    return claims.medium(spec.kind.media, field, value, spec.max_bytes)
+    return claims.medium(spec.pipeline_task.media, field, value, spec.max_bytes)
 
 
 def _fields(spec: ModelSpec, field: str, value: object) -> Any:
-    if spec.kind.chats and isinstance(value, (list, tuple)):
+    if spec.pipeline_task.chats and isinstance(value, (list, tuple)):
         return chats.check(spec, field, list(value), _text)
     return fields.check(spec, field, value, _text)

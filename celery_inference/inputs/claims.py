@@ -55,7 +55,7 @@ def found(spec: ModelSpec, rows: list[Any]) -> list[tuple[str, Claimed]]:
     """Each claim in inputs that `celery_inference.inputs.check.check_inputs` returned, with the field that it stands
     in."""
     claims: list[tuple[str, Claimed]] = []
-    if spec.kind.media in _NO_MEDIA:
+    if spec.pipeline_task.media in _NO_MEDIA:
         return claims
 
     def note(field: str, value: Any) -> Any:
@@ -85,7 +85,7 @@ def with_bytes(spec: ModelSpec, rows: list[Any], kept: Mapping[Identity, bytes])
 def apart(spec: ModelSpec, rows: list[Any]) -> tuple[list[Any], list[str]]:
     """Checked inputs without their base64, and that, in its order: it is long, and need not be looked at again."""
     media: list[str] = []
-    if spec.kind.media in _NO_MEDIA:
+    if spec.pipeline_task.media in _NO_MEDIA:
         return rows, media
 
     def take(_: str, value: Any) -> Any:
@@ -110,14 +110,14 @@ def base64_bytes(claims: list[tuple[str, Claimed]]) -> int:
 
 def _each_medium(spec: ModelSpec, field: str, row: Any, change: Callable[[str, Any], Any]) -> Any:
     """A checked input with `change` made to each place where it has a medium; its texts and other parts stay."""
-    kind = spec.kind
-    if kind.media in ("image", "audio", "video"):
+    pipeline_task = spec.pipeline_task
+    if pipeline_task.media in ("image", "audio", "video"):
         return change(field, row)
-    if kind.media != "fields":
+    if pipeline_task.media != "fields":
         return row
     if isinstance(row, list):
         return [{**message, "content": _parts(f"{field}[{i}]", message, change)} for i, message in enumerate(row)]
-    media = {name.rstrip("?") for name, what in kind.fields.items() if what == "image"}
+    media = {name.rstrip("?") for name, what in pipeline_task.fields.items() if what == "image"}
     return {name: change(f"{field} {name}", part) if name in media else part for name, part in row.items()}
 
 

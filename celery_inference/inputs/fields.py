@@ -32,14 +32,15 @@ TextCheck = Callable[[ModelSpec, str, object], str]
 
 
 def check(spec: ModelSpec, field: str, value: object, text: TextCheck) -> dict[str, Any]:
-    """The input's parts as JSON values, in the kind's order. `text` checks a text. Raises InvalidInput."""
-    known = {name.rstrip("?"): (what, name.endswith("?")) for name, what in spec.kind.fields.items()}
+    """The input's parts as JSON values, in the pipeline task's order. `text` checks a text. Raises InvalidInput."""
+    known = {name.rstrip("?"): (what, name.endswith("?")) for name, what in spec.pipeline_task.fields.items()}
     wanted = ", ".join(f'"{name}": …' for name, (_, optional) in known.items() if not optional)
     if not isinstance(value, dict):
         raise InvalidInput.because(field, f"must be {{{wanted}}}, not {type(value).__name__}")
     for name in value:
         if name not in known:
-            raise InvalidInput.because(field, f'has an unknown part "{shown(name)}". {suggestion(shown(name), known)}')
+            problem = f'has an unknown part "{shown(name)}". {suggestion(shown(name), known)}'
+            raise InvalidInput.because(field, problem, allowed=known)
     parts: dict[str, Any] = {}
     for name, (what, optional) in known.items():
         if name in value:

@@ -48,7 +48,8 @@ def as_base64(medium: str, field: str, value: object, max_bytes: int) -> str:
         raise InvalidInput.too_large(field, len(data), max_bytes, "bytes")
     if format_of(medium, data) is None:
         names = list(_SIGNATURES[medium])
-        raise InvalidInput.because(field, f"is none of {', '.join(names[:-1])} and {names[-1]}", limit=", ".join(names))
+        problem = f"is none of {', '.join(names[:-1])} and {names[-1]}"
+        raise InvalidInput.because(field, problem, limit=", ".join(names), allowed=names)
     text = base64.b64encode(data).decode("ascii")
     # A caller may write it in other ways. Where it is as we do, there need not be two of it.
     return value if type(value) is str and value == text else text

@@ -49,9 +49,9 @@ def file_of(spec: ModelSpec, hub_cache: Path) -> Path | None:
 
 def _texts(spec: ModelSpec, row: Any) -> Iterator[str]:
     """The texts of an input that a tokenizer will see; for inputs of several parts the device process knows."""
-    if spec.kind.media == "text":
+    if spec.pipeline_task.media == "text":
         yield row
-    elif spec.kind.media == "chat":
+    elif spec.pipeline_task.media == "chat":
         yield from [row] if isinstance(row, str) else (message["content"] for message in row)
 
 

@@ -14,8 +14,8 @@ from celery_inference.results.chords import ChordParts
 from celery_inference.results.encoding import as_bytes, encoded
 from celery_inference.results.protocol import StoreUnavailable
 from celery_inference.results.rules import NewState
-from celery_inference.sqs.consumer.pause import BRAKE
-from celery_inference.sqs.dead_letters.index import LetterIndex
+from celery_inference.sqs.consumer.pause import PAUSES
+from celery_inference.sqs.dead_letters.index import DeadLetterIndex
 
 RETRY_SECONDS = 0.5
 
@@ -36,7 +36,7 @@ class StoreBackend(ChordParts, KeyValueStoreBackend):
     supports_autoexpire = True
     implements_incr = True
 
-    letters: LetterIndex
+    dead_letters: DeadLetterIndex
     # Between two looks of one who waits for a result: the first, how it grows, and the longest.
     poll_seconds: ClassVar[tuple[float, float, float]]
 
@@ -82,10 +82,10 @@ class StoreBackend(ChordParts, KeyValueStoreBackend):
                 if ENDING.is_set():
                     # Not the error itself: Celery's tracer would try to store that as the request's failure.
                     raise Reject(error, requeue=True) from error
-                BRAKE.hold(AWAY, f"results cannot be stored, and are held until they can: {error}")
+                PAUSES.hold(AWAY, f"results cannot be stored, and are held until they can: {error}")
             else:
-                if BRAKE.held and func.__name__ == "_store_result":
-                    BRAKE.let_go(AWAY)
+                if PAUSES.held and func.__name__ == "_store_result":
+                    PAUSES.let_go(AWAY)
                 return returned
             ENDING.wait(RETRY_SECONDS)
 

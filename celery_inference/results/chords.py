@@ -8,7 +8,7 @@ from celery.result import GroupResult, allow_join_result
 from celery.utils.log import get_logger
 from kombu.exceptions import OperationalError
 
-from celery_inference.results.protocol import Chord, Store, StoreUnavailable
+from celery_inference.results.protocol import Chord, ResultStore, StoreUnavailable
 from celery_inference.sqs.errors import SqsError
 
 logger = get_logger(__name__)
@@ -18,7 +18,7 @@ class ChordParts:
     """Mixed into a backend that has a `store`."""
 
     app: Any
-    store: Store
+    store: ResultStore
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **_: Any) -> None:
         """Count an ended part by its id, and send the body when it was the last; may be repeated at any time.

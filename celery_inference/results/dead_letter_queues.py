@@ -3,7 +3,7 @@
 from typing import Any
 
 from celery_inference.results.access import index_of
-from celery_inference.sqs.dead_letters.index import LetterIndex
+from celery_inference.sqs.dead_letters.index import DeadLetterIndex
 from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
 from celery_inference.sqs.errors import SqsError
 from celery_inference.sqs.lanes import Lane
@@ -15,11 +15,11 @@ class NoIndexError(SqsError):
     def __init__(self, app: Any) -> None:
         super().__init__(
             f"the result backend {app.backend.as_uri(include_password=False)} keeps no index of dead letters; "
-            "those of sqlite:///FILE and dynamodb://REGION/TABLE do, see CELERY_RESULT_BACKEND"
+            "those of sqlite:///FILE and dynamodb://REGION/TABLE do, see CELERY_INFERENCE_RESULT_BACKEND"
         )
 
 
-def index(app: Any) -> LetterIndex:
+def index(app: Any) -> DeadLetterIndex:
     """The index; raises NoIndexError."""
     found = index_of(app)
     if found is None:
@@ -35,8 +35,8 @@ def lanes_of(app: Any) -> tuple[Lane, ...]:
 
 def dead_letter_queue(app: Any, lane: Lane) -> DeadLetterQueue:
     """One lane's dead letters; makes no call yet. Raises NoIndexError."""
-    account = app.connection_for_read().transport.account
-    return DeadLetterQueue(account, lane, index(app), lanes=lanes_of(app))
+    clients = app.connection_for_read().transport.clients
+    return DeadLetterQueue(clients, lane, index(app), lanes=lanes_of(app))
 
 
 def dead_letter_queues(app: Any) -> list[DeadLetterQueue]:

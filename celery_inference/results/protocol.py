@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from celery_inference.specs.errors import InferenceError
+
 # Longer than SQS keeps a message: no delivery of the request can come after it.
 KEEP_SECONDS = 15 * 86_400.0
 
 
-class StoreUnavailable(OSError):
+class StoreUnavailable(InferenceError, OSError):
     """The store is away, locked or full. Nothing was written; the same call may succeed later."""
 
 
@@ -38,7 +40,7 @@ class Attempts:
 
 
 @dataclass(frozen=True, slots=True)
-class HostFigures:
+class HostCounts:
     """Attempts that a host has begun, and those of them that failed by no fault of their request."""
 
     started: int = 0
@@ -61,7 +63,7 @@ class Chord(Enum):
     CLOSED = "closed"  # its body was sent
 
 
-class Store(Protocol):
+class ResultStore(Protocol):
     """All methods may be called from any thread, block until their writes are durable, and raise StoreUnavailable.
 
     Rows that nobody needs any more expire by themselves.
@@ -76,10 +78,10 @@ class Store(Protocol):
     def attempts(self, requests: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], Attempts]:
         """The attempts of each (task id, generation), in one read; those without any are left out."""
 
-    def note_failures(self, host: str, count: int) -> None:
+    def record_failures(self, host: str, count: int) -> None:
         """So many attempts failed on this host by no fault of their requests."""
 
-    def host_figures(self, since: float) -> Mapping[str, HostFigures]:
+    def host_counts(self, since: float) -> Mapping[str, HostCounts]:
         """The figures of each host since then (seconds since the epoch, to the minute)."""
 
     def hosts(self, since: float) -> set[str]:
@@ -98,10 +100,10 @@ class Store(Protocol):
         """The outcomes of generations before the present one, encoded as the backend encodes them."""
 
     def cancel(self, task_ids: Collection[str], keep_seconds: float) -> None:
-        """Leave a tombstone for each: whoever holds or receives the request is to end it as cancelled."""
+        """Record the revocation of each: whoever holds or receives the request is to end it as cancelled."""
 
     def cancelled(self, task_ids: Collection[str]) -> set[str]:
-        """Those that have a tombstone, in one read."""
+        """Those that are revoked, in one read."""
 
     def hold(self, name: str, holder: str, seconds: float) -> bool:
         """Take or renew the lease of this name for one holder; False when it is another's."""
@@ -109,11 +111,11 @@ class Store(Protocol):
     def let_go(self, name: str, holder: str) -> None:
         """Give a lease back; nothing happens when it is another's."""
 
-    def note_killer(self, digest: str, sentence: str, keep_seconds: float) -> None:
+    def record_poison_input(self, digest: str, sentence: str, keep_seconds: float) -> None:
         """Remember that inputs of this digest ended a device process when they ran alone."""
 
-    def killers(self, digests: Collection[str]) -> Mapping[str, str]:
-        """The sentences of those digests that are known killers, in one read."""
+    def poison_inputs(self, digests: Collection[str]) -> Mapping[str, str]:
+        """The sentences of those digests that are known to end device processes, in one read."""
 
     def end_part(self, group_id: str, task_id: str, size: int) -> Chord:
         """Add one ended part to the set of a chord of this size, which may hold it already."""

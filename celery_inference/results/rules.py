@@ -21,52 +21,52 @@ class NewState:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StoredState:
     """Of which generation the stored state is, and whether it is final."""
 
     generation: int
     final: bool
 
 
-def place(present: Standing | None, state: NewState) -> Standing | None:
+def place(present: StoredState | None, state: NewState) -> StoredState | None:
     """Where a new state will stand; None when what is there stays.
 
     Of one generation the first final state stays, and nothing of an earlier generation replaces a later one.
     """
     if present is None:
-        return Standing(state.generation or 0, state.final)
+        return StoredState(state.generation or 0, state.final)
     generation = present.generation if state.generation is None else state.generation
     if present.generation > generation or (present.generation == generation and present.final):
         return None
-    return Standing(generation, state.final)
+    return StoredState(generation, state.final)
 
 
-def opens(present: Standing | None, generation: int) -> bool:
+def opens(present: StoredState | None, generation: int) -> bool:
     """Whether a generation begins: it has not been reached."""
     return present is None or present.generation < generation
 
 
-def is_kept(present: Standing | None, placed: Standing) -> bool:
+def is_kept(present: StoredState | None, placed: StoredState) -> bool:
     """Whether what is replaced is an outcome, and so is kept for reading beside the new state."""
     return present is not None and present.final and present.generation < placed.generation
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AttemptRecord:
     """The attempts of one request in one generation: the host of each, and the delivery that began the last."""
 
     hosts: tuple[str, ...] = ()
     delivery: str = ""
 
-    def begun(self, start: Start) -> "Account":
+    def begun(self, start: Start) -> "AttemptRecord":
         """With this attempt; the same account when the delivery was told before."""
         if self.hosts and self.delivery == start.delivery:
             return self
-        return Account((*self.hosts, start.host), start.delivery)
+        return AttemptRecord((*self.hosts, start.host), start.delivery)
 
-    def taken_back(self, start: Start) -> "Account":
+    def taken_back(self, start: Start) -> "AttemptRecord":
         """Without this attempt; the same account when the last one is another delivery's."""
-        return Account(self.hosts[:-1]) if self.hosts and self.delivery == start.delivery else self
+        return AttemptRecord(self.hosts[:-1]) if self.hosts and self.delivery == start.delivery else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class SubmissionClaim:
     """Who sends the work of an id; until when that counts, and until when its having been sent is remembered."""
 
     submitter: str

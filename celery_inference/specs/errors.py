@@ -1,6 +1,6 @@
 """What can go wrong with a request or a model, and whose fault it is.
 
-    ModelsError
+    InferenceError
     ├── InvalidInput (also a ValueError)   the caller's fault; the same request fails the same way again
     │   ├── UnknownModel                   no model of that name in the catalogue
     │   ├── UnknownOption                  no option of that name in the model's spec
@@ -11,20 +11,22 @@
     ├── Transient                          nobody's fault; another delivery may succeed
     │   ├── DeviceLost                     the device failed, or no device is left
     │   ├── ModelOut                       no device of this worker has the model any more; another worker may
-    │   └── EngineStopped                  the engine was stopped before the request had begun
+    │   ├── EngineStopped                  the engine was stopped before the request had begun
+    │   ├── NotServedHere                  this worker has not loaded the model; another of its lane may have
+    │   └── ClaimStoreAway                 the store of uploads cannot be used now
     ├── CatalogueError                     the operator's fault: a catalogue that cannot be read
     ├── DeviceError                        the operator's fault: devices that are asked for and not there
     └── ModelLoadError                     the operator's fault: a model that cannot be loaded
 
-Celery's JSON results rebuild an exception as `cls(*args)`, so `args` is one sentence for people, everywhere;
-the facts stand in attributes that the classmethods fill and that a rebuilt exception lacks (None).
+Celery's JSON results rebuild an exception as `cls(*args)`, so `args` is one sentence for people, everywhere. The facts
+for programs stand in attributes; `facts` and `take_facts` carry them where an error goes as JSON.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 _SHOWN_CHARACTERS = 100
 
@@ -56,25 +58,42 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"Known: {', '.join(names)}." if names else "There are none."
 
 
-class ModelsError(Exception):
-    """Root of this room's errors. `transient`: another try may succeed without any change."""
+class InferenceError(Exception):
+    """Root of every error that this library and its workers raise on purpose.
+
+    `transient`: another try may succeed without any change.
+    """
 
     transient: ClassVar[bool] = False
 
 
-class InvalidInput(ModelsError, ValueError):
-    """The caller's fault: `field` names the argument, `limit` what is allowed, `nearest` a name that exists."""
+class InvalidInput(InferenceError, ValueError):
+    """The caller's fault.
+
+    `field` names the argument, `index` which of several inputs, `limit` how much is allowed, `allowed` the names that
+    are, `nearest` the one that was most likely meant. Each is None where it says nothing.
+    """
 
     field: str | None = None
+    index: int | None = None
     limit: int | float | str | None = None
+    allowed: tuple[str, ...] | None = None
     nearest: str | None = None
 
     @classmethod
-    def because(cls, field: str, problem: str, *, limit: int | float | str | None = None) -> Self:
+    def because(
+        cls,
+        field: str,
+        problem: str,
+        *,
+        limit: int | float | str | None = None,
+        allowed: Iterable[str] | None = None,
+    ) -> Self:
         """An error whose sentence is `field` followed by the problem."""
         error = cls(f"{field} {problem}")
         error.field = field
         error.limit = limit
+        error.allowed = None if allowed is None else tuple(allowed)
         return error
 
     @classmethod
@@ -89,8 +108,37 @@ class InvalidInput(ModelsError, ValueError):
         text = shown(name)
         error = cls(f'{field} "{text}" is not known. {suggestion(text, names)}')
         error.field = field
+        error.allowed = tuple(sorted(names))
         error.nearest = nearest(text, names)
         return error
+
+    def facts(self) -> dict[str, Any]:
+        """The attributes that say something, as JSON values."""
+        values = {name: getattr(self, name) for name in _FACTS}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+            if value is not None
+        }
+
+    def take_facts(self, facts: object) -> None:
+        """Set the attributes from what `facts` gave elsewhere. What is of another name or type is left out."""
+        for name, value in facts.items() if isinstance(facts, dict) else ():
+            if name in _FACTS and _FACTS[name](value):
+                setattr(self, name, tuple(value) if isinstance(value, list) else value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+_FACTS: Mapping[str, Callable[[object], bool]] = {
+    "field": _is_text,
+    "index": lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+    "limit": lambda value: isinstance(value, (int, float, str)) and not isinstance(value, bool),
+    "allowed": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    "nearest": _is_text,
+}
 
 
 class UnknownModel(InvalidInput):
@@ -109,15 +157,15 @@ class DeviceCrash(InvalidInput):
     """The request, run alone, ended its device process twice (or ran past its time limit twice)."""
 
 
-class Expired(ModelsError):
+class Expired(InferenceError):
     """The deadline passed before the request's batch was sealed."""
 
 
-class Cancelled(ModelsError):
+class Cancelled(InferenceError):
     """The request was cancelled while it was held."""
 
 
-class Transient(ModelsError):
+class Transient(InferenceError):
     """Nobody's fault that matters to the caller: try again."""
 
     transient: ClassVar[bool] = True
@@ -135,24 +183,35 @@ class EngineStopped(Transient):
     """The engine stopped before the request had begun, or before it could end."""
 
 
-class CatalogueError(ModelsError):
+class NotServedHere(Transient):
+    """This worker has not loaded the model, or has no claim-check store; another worker of the lane may have."""
+
+
+class ClaimStoreAway(Transient):
+    """The claim-check store did not hand out what a request claims; it may at the next try."""
+
+
+class CatalogueError(InferenceError):
     """A catalogue that cannot be read: the sentence names file, model and key."""
 
 
-class DeviceError(ModelsError):
+class DeviceError(InferenceError):
     """Devices that the setting asks for and the machine does not have."""
 
 
-class ModelLoadError(ModelsError):
+class ModelLoadError(InferenceError):
     """A model that cannot be loaded: the sentence names the model, its source and the reason."""
 
 
-_FROM_DEVICE: dict[str, type[ModelsError]] = {
+_FROM_DEVICE: dict[str, type[InferenceError]] = {
     error.__name__: error
     for error in (InvalidInput, InputFailed, UnknownOption, DeviceCrash, DeviceLost, ModelLoadError)
 }
 
 
-def rebuild(name: str, sentence: str) -> ModelsError:
-    """The error that a device process reported by class name and sentence."""
-    return _FROM_DEVICE.get(name, InputFailed)(sentence)
+def rebuild(name: str, sentence: str, facts: object = None) -> InferenceError:
+    """The error that a device process reported by class name, sentence and `InvalidInput.facts`."""
+    error = _FROM_DEVICE.get(name, InputFailed)(sentence)
+    if isinstance(error, InvalidInput):
+        error.take_facts(facts)
+    return error

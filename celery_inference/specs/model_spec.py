@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from celery_inference.specs.options import Option
-from celery_inference.specs.pipeline_tasks import KINDS, Kind
+from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS, PipelineTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class ModelSpec:
     `pooling` ("mean", "cls" or "none") and `normalize` concern feature extraction.
     `endpoint`: the model is not loaded by workers; its batches are sent to what is served under this name elsewhere, at
     most `endpoint_batches` at once, and where `endpoint_objects` names a place for them, by way of objects in it.
-    `example` with `example_options` is what warms it up and what `models check` runs; None: its kind's own.
+    `example` with `example_options` is what warms it up and what `models check` runs; None: its pipeline task's own.
     `allow_unsafe` is no key of the catalogue: who runs a process may allow it there. Nor is `default_size`: the
     catalogue says nothing of `batch_size`, so that what was measured on the device replaces it.
     """
@@ -86,9 +86,9 @@ class ModelSpec:
     default_size: bool = False
 
     @property
-    def kind(self) -> Kind:
+    def pipeline_task(self) -> PipelineTask:
         """What is known about the spec's pipeline task."""
-        return KINDS[self.task]
+        return PIPELINE_TASKS[self.task]
 
     @property
     def joins(self) -> bool:

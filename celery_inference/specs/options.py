@@ -46,6 +46,12 @@ class Option:
             return f'"{given}" is not one of {", ".join(self.choices)}. {suggestion(given, self.choices)}'
         return problem
 
+    def bound_for(self, value: object) -> float | None:
+        """The bound that a value is compared with: the least where it is below that, else the most."""
+        size = value if isinstance(value, (int, float)) else len(value) if isinstance(value, (str, list)) else None
+        below = self.minimum is not None and size is not None and size < self.minimum
+        return self.minimum if below else self.maximum
+
     def _problem_with_number(self, value: float) -> str | None:
         if self.minimum is not None and value < self.minimum:
             return f"is {shown(value)}; at least {self.minimum}"

@@ -16,7 +16,7 @@ Media = Literal["text", "chat", "image", "audio", "video", "fields"]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class PipelineTask:
     """One pipeline task: `handler` is the module in `models.handlers` that runs it.
 
     `fields`, for inputs of several parts: each part's name and what it is, as `celery_inference.inputs.fields` checks
@@ -62,24 +62,26 @@ def _zero_shot(template: str) -> dict[str, Option]:
     }
 
 
-def _general(task: str, media: Media, **known: Any) -> Kind:
+def _general(task: str, media: Media, **known: Any) -> PipelineTask:
     """A kind whose inputs run one at a time: large batches would only make others wait."""
-    return Kind(task, media, "pipeline", **{"batch_size": 4, "batches_held": 4, **known})
+    return PipelineTask(task, media, "pipeline", **{"batch_size": 4, "batches_held": 4, **known})
 
 
 _AGGREGATION = Option("str", default="simple", choices=("none", "simple", "first", "average", "max"))
 _TEXT = (
-    Kind("feature-extraction", "text", "feature_extraction"),
-    Kind("text-classification", "text", "text_classification", {"top_k": replace(_TOP_K, default=1)}),
-    Kind("token-classification", "text", "token_classification", {"aggregation_strategy": _AGGREGATION}),
-    Kind(
+    PipelineTask("feature-extraction", "text", "feature_extraction"),
+    PipelineTask("text-classification", "text", "text_classification", {"top_k": replace(_TOP_K, default=1)}),
+    PipelineTask("token-classification", "text", "token_classification", {"aggregation_strategy": _AGGREGATION}),
+    PipelineTask(
         "zero-shot-classification",
         "text",
         "zero_shot_classification",
         {**_zero_shot("This example is {}."), "multi_label": Option("bool", default=False)},
     ),
     _general("fill-mask", "text", options={"top_k": replace(_TOP_K, maximum=100)}, batch_size=16),
-    Kind("text-generation", "chat", "text_generation", _GENERATION, batch_size=8, batches_held=2, max_tokens=1024),
+    PipelineTask(
+        "text-generation", "chat", "text_generation", _GENERATION, batch_size=8, batches_held=2, max_tokens=1024
+    ),
     _general(
         "text-to-audio",
         "text",
@@ -90,7 +92,7 @@ _TEXT = (
     _general("decision", "fields", fields={"state": "json", "questions": "json"}, max_tokens=1024),
 )
 _IMAGES = (
-    Kind("image-classification", "image", "image_classification", {"top_k": _TOP_K}),
+    PipelineTask("image-classification", "image", "image_classification", {"top_k": _TOP_K}),
     _general("image-feature-extraction", "image"),
     _general(
         "image-segmentation",
@@ -140,7 +142,7 @@ _IMAGES = (
     ),
 )
 _SOUND_AND_VIDEO = (
-    Kind(
+    PipelineTask(
         "automatic-speech-recognition",
         "audio",
         "speech_recognition",
@@ -163,7 +165,9 @@ _SOUND_AND_VIDEO = (
     ),
 )
 
-KINDS: Mapping[str, Kind] = {kind.task: kind for kind in _TEXT + _IMAGES + _SOUND_AND_VIDEO}
+PIPELINE_TASKS: Mapping[str, PipelineTask] = {
+    pipeline_task.task: pipeline_task for pipeline_task in _TEXT + _IMAGES + _SOUND_AND_VIDEO
+}
 
 # The other tasks of transformers' pipelines, and why a catalogue cannot name them.
 NOT_SERVED: Mapping[str, str] = {

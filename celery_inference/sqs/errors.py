@@ -17,12 +17,18 @@ SqsError
 
 The first eight are kombu OperationalErrors, which is what `delay()` promises to raise. Only the first is
 worth a retry, so it alone is in the transport's list of recoverable errors.
+
+botocore is imported where its errors are looked at: whoever only names errors, as every sender does, starts without it.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from kombu.exceptions import OperationalError
+
+from celery_inference.specs.errors import InferenceError
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 MISSING_CODES = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NonExistentQueue"})
 DENIED_CODES = frozenset(
@@ -69,7 +75,7 @@ THROTTLING_CODES = frozenset(
 PASSING_STATUS = frozenset({408, 421, 425, 429})
 
 
-class SqsError(Exception):
+class SqsError(InferenceError):
     """Root of everything that `sqs` raises on purpose. Survives pickling, though constructors take facts."""
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -97,7 +103,7 @@ class QueueMissingError(SqsError, OperationalError):
     def __init__(self, operation: str, queue: str) -> None:
         super().__init__(
             f"{operation}: queue {queue!r} does not exist; create it with "
-            "`celery -A tasks queues create`, or check region, account and endpoint"
+            "`celery-inference queues create`, or check region, account and endpoint"
         )
         self.operation, self.queue = operation, queue
 
@@ -129,7 +135,7 @@ class BroadcastOffError(SqsError, OperationalError):
     """A command or a look at events where both are off."""
 
     def __init__(self) -> None:
-        super().__init__("Celery's events and remote control are switched off (CELERY_BROADCAST)")
+        super().__init__("Celery's events and remote control are switched off (CELERY_INFERENCE_BROADCAST)")
 
 
 class NotAskedError(SqsError, OperationalError):
@@ -185,6 +191,8 @@ class OptionError(SqsError, ValueError):
 
 def classify(exc: Exception, operation: str, queue: str) -> SqsError:
     """The error of ours for what botocore raised; `operation` is SQS's name of the call."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     if isinstance(exc, SqsError):
         return exc
     if isinstance(exc, ClientError):
@@ -195,7 +203,7 @@ def classify(exc: Exception, operation: str, queue: str) -> SqsError:
     return UnavailableError(operation, queue, f"unreadable answer: {exc!r}")
 
 
-def _of_answer(exc: ClientError, operation: str, queue: str) -> SqsError:
+def _of_answer(exc: "ClientError", operation: str, queue: str) -> SqsError:
     code = str(exc.response.get("Error", {}).get("Code", ""))
     status = int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     text = str(exc.response.get("Error", {}).get("Message", "")) or str(exc)
@@ -223,4 +231,6 @@ def is_passing(code: str, status: int = 0) -> bool:
 
 def is_credentials(exc: BaseException) -> bool:
     """Whether a fresh look at the credentials could help."""
+    from botocore.exceptions import ClientError
+
     return isinstance(exc, ClientError) and exc.response.get("Error", {}).get("Code") in CREDENTIAL_CODES

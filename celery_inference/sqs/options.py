@@ -33,12 +33,13 @@ KOMBU_OPTIONS = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class TransportOptions:
     """The transport's options; `celery_inference.sqs.transport.connection` says what each one means."""
 
     region: str | None = None
     is_secure: bool = False
     lanes: tuple[Lane, ...] = LANES
+    queue_prefix: str = ""
     create_missing_lanes: bool = False
     lease_seconds: int = 30
     lease_cap_seconds: int = 21_600
@@ -49,7 +50,7 @@ class Options:
     call_timeout_seconds: float = 10.0
     shutdown_seconds: float = 5.0
     release_cap_seconds: float = RELEASE_CAP_SECONDS
-    version_window_seconds: float = 0.0
+    unknown_task_grace_seconds: float = 0.0
     weights: Mapping[str, float] = field(default_factory=dict)
     worker_name: str | None = None
     broadcast_prefix: str | None = None
@@ -73,7 +74,7 @@ class Options:
             )
         if self.claim_check is not None:
             store_at(self.claim_check)
-        _within("version_window_seconds", self.version_window_seconds, 0, limits.MAX_VISIBILITY_SECONDS)
+        _within("unknown_task_grace_seconds", self.unknown_task_grace_seconds, 0, limits.MAX_VISIBILITY_SECONDS)
         for queue, weight in self.weights.items():
             _within(f"weights[{queue!r}]", weight, 0.001, 1_000)
 
@@ -88,12 +89,12 @@ def _within(name: str, value: Any, least: float, most: float) -> None:
         raise OptionError(f"transport option {name} is {value!r}; allowed are {least:g} to {most:g}")
 
 
-def read_options(given: Mapping[str, Any]) -> Options:
+def read_options(given: Mapping[str, Any]) -> TransportOptions:
     """The options in a mapping; raises OptionError for unknown or impossible ones."""
-    known = {option.name for option in dataclasses.fields(Options)}
+    known = {option.name for option in dataclasses.fields(TransportOptions)}
     for name in given:
         if name not in known and name not in KOMBU_OPTIONS:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
             raise OptionError(f"unknown transport option {name!r}; {hint}")
-    return Options(**{name: value for name, value in given.items() if name in known and value is not None})
+    return TransportOptions(**{name: value for name, value in given.items() if name in known and value is not None})

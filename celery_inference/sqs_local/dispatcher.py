@@ -10,21 +10,21 @@ from typing import Any, Final
 
 from celery_inference.sqs_local.clock import Clock
 from celery_inference.sqs_local.http import json_protocol, query_protocol
-from celery_inference.sqs_local.http.errors import SqsError, unavailable, unknown_action, unknown_operation
+from celery_inference.sqs_local.http.errors import ApiError, unavailable, unknown_action, unknown_operation
 from celery_inference.sqs_local.http.server import Connection, Request
-from celery_inference.sqs_local.journal.commit_queue import Delivered, Outbox, Reply
-from celery_inference.sqs_local.journal.compaction import Cleaner
+from celery_inference.sqs_local.journal.commit_queue import CommitQueue, Delivered, Reply
+from celery_inference.sqs_local.journal.compaction import Compaction
 from celery_inference.sqs_local.journal.journal import ROOM_BYTES, Journal, JournalFull
 from celery_inference.sqs_local.journal.replay import apply, finish
-from celery_inference.sqs_local.long_polls import Poll, Polls
+from celery_inference.sqs_local.long_polls import LongPoll, LongPolls
 from celery_inference.sqs_local.operations.messages import MESSAGE_OPERATIONS
 from celery_inference.sqs_local.operations.move_tasks import MOVE_OPERATIONS
 from celery_inference.sqs_local.operations.queues import QUEUE_OPERATIONS, Answer, Call
 from celery_inference.sqs_local.operations.receive import ReceiveRequest
 from celery_inference.sqs_local.state.ids import new_message_id
-from celery_inference.sqs_local.state.message import Message
-from celery_inference.sqs_local.state.move_tasks import STEP_ROOM_BYTES, Moves
-from celery_inference.sqs_local.state.store import Store
+from celery_inference.sqs_local.state.message import StoredMessage
+from celery_inference.sqs_local.state.move_tasks import STEP_ROOM_BYTES, MoveTasks
+from celery_inference.sqs_local.state.store import QueueStore
 
 _RECEIVE: Final = "ReceiveMessage"
 _OPERATIONS: Final = {**QUEUE_OPERATIONS, **MESSAGE_OPERATIONS, **MOVE_OPERATIONS}
@@ -42,7 +42,7 @@ _REPEATABLE: Final = frozenset(
 _SWEEP_SECONDS: Final = 30.0  # how late an expired message may leave the memory where nobody asks for its queue
 
 
-class Service:
+class Dispatcher:
     """One store, its journal (None: nothing is kept), the polls that wait and the moves that run.
 
     Lives on the event loop's thread.
@@ -57,14 +57,14 @@ class Service:
         now_ms: Callable[[], int] | None = None,
     ) -> None:
         """`failed` is called when the journal cannot be written any more: the store then knows more than the disk."""
-        self.store = Store(new_message_id, region=region)
-        self.moves = Moves(self.store)
+        self.store = QueueStore(new_message_id, region=region)
+        self.moves = MoveTasks(self.store)
         self.journal = journal
         self._failed = failed
         self.now_ms = now_ms or Clock().now_ms
-        self._polls = Polls(self)
-        self._cleaner = Cleaner(self)
-        self._outbox: Outbox | None = None
+        self._polls = LongPolls(self)
+        self._cleaner = Compaction(self)
+        self._outbox: CommitQueue | None = None
         self._stepping = False
         self._request_ids = itertools.count(1)
         self._request_prefix = new_message_id()[:24]
@@ -81,7 +81,7 @@ class Service:
             finish(self.store, now_ms)
             lost = self.journal.start(self._header())
             self.store.segment = self.journal.number
-            self._outbox = Outbox(
+            self._outbox = CommitQueue(
                 self.journal,
                 send=self._send,
                 failed=self._journal_failed,
@@ -107,16 +107,16 @@ class Service:
             now_ms = self.now_ms()
             call = Call(self.store, self.moves, params, now_ms, request, new_message_id)
             if operation == _RECEIVE:
-                self._polls.take(Poll(connection, ReceiveRequest.of(call)), now_ms)
+                self._polls.take(LongPoll(connection, ReceiveRequest.of(call)), now_ms)
             else:
                 self.answer(connection, _OPERATIONS[operation](call), durable=operation not in _REPEATABLE)
-        except SqsError as error:
+        except ApiError as error:
             self.answer_error(connection, error)
         except Exception as error:
             # A mistake of ours: the caller gets an answer, the log the traceback, and the server lives.
             context = {"message": "celery_inference.sqs_local: a request failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
-            self.answer_error(connection, SqsError("InternalFailure", "An internal error occurred.", status=500))
+            self.answer_error(connection, ApiError("InternalFailure", "An internal error occurred.", status=500))
         self._wake()
         if self.moves.running and not self._stepping:
             self._plan_step()
@@ -126,10 +126,10 @@ class Service:
         self.commit()
 
     def refuse(self, connection: Connection, status: int, reason: str) -> None:
-        self.answer_error(connection, SqsError("SerializationException", reason, status=status))
+        self.answer_error(connection, ApiError("SerializationException", reason, status=status))
 
     def make_room(self, room_bytes: int, *, growing: bool = False) -> None:
-        """Raises SqsError (503) where the disk has no room for this many bytes. See Journal.make_room."""
+        """Raises ApiError (503) where the disk has no room for this many bytes. See Journal.make_room."""
         journal = self.journal
         if journal is None or journal.has_room(room_bytes, growing=growing):
             return
@@ -158,16 +158,16 @@ class Service:
     def _header(self) -> list[Any]:
         """What each segment begins with, so that older ones can be dropped. Nothing else may be uncommitted."""
         for queue in self.store.queues.values():
-            self.store.note_queue(queue)
-        self.moves.note_all()
+            self.store.record_queue(queue)
+        self.moves.record_all()
         return [["next", self.store.next_sequence], *self.store.take_events()]
 
     def commit(self) -> None:
         """What the store has decided goes to the journal."""
-        if self.store.events and not self._note_events() and self._outbox is not None:
+        if self.store.events and not self._record_events() and self._outbox is not None:
             self._outbox.plan(must_sync=False)
 
-    def _note_events(self) -> bool:
+    def _record_events(self) -> bool:
         """The same, to be written with the answer that follows. Whether it must be synced before anybody is told."""
         if not self.store.events:
             return False
@@ -178,7 +178,7 @@ class Service:
         self, connection: Connection, answer: Answer, delivered: Delivered | None = None, *, durable: bool = True
     ) -> None:
         """Answers when everything that the answer may rest on is on disk; written is enough if not `durable`."""
-        durable = self._note_events() or durable
+        durable = self._record_events() or durable
         request_id = self._request_id()
         if connection.memo:
             headers, body = query_protocol.shown(connection.memo, answer, request_id)
@@ -186,18 +186,18 @@ class Service:
             headers, body = json_protocol.shown(answer, request_id)
         self._reply(Reply(connection, 200, headers, body, delivered), durable)
 
-    def answer_receive(self, connection: Connection, request: ReceiveRequest, messages: list[Message]) -> None:
+    def answer_receive(self, connection: Connection, request: ReceiveRequest, messages: list[StoredMessage]) -> None:
         delivered = Delivered(request.queue_name, [(message.id, message.receive_count) for message in messages])
         on_disk_to = self._outbox.on_disk_to if self._outbox is not None else 0
         # Of a dead letter the disk may not know yet that it is one.
         durable = any(message.sequence >= on_disk_to or message.source_arn for message in messages)
         self.answer(connection, request.answer(messages), delivered, durable=durable)
 
-    def answer_error(self, connection: Connection, error: SqsError) -> None:
-        self._note_events()
+    def answer_error(self, connection: Connection, error: ApiError) -> None:
+        self._record_events()
         self._reply(self._refusal(connection, error), durable=True)
 
-    def _refusal(self, connection: Connection, error: SqsError) -> Reply:
+    def _refusal(self, connection: Connection, error: ApiError) -> Reply:
         show = query_protocol.shown_error if connection.memo else json_protocol.shown_error
         return Reply(connection, error.status, *show(error, self._request_id()), None)
 
@@ -221,7 +221,7 @@ class Service:
         reply.connection.reply(reply.status, reply.headers, reply.body)
 
     def _journal_failed(self, error: OSError, unsent: list[Reply]) -> None:
-        failure = SqsError("InternalFailure", str(error), status=500)
+        failure = ApiError("InternalFailure", str(error), status=500)
         self._failed(error)
         for reply in unsent:
             self._send(self._refusal(reply.connection, failure))
@@ -235,7 +235,7 @@ class Service:
         for id_ in self.moves.running:
             try:
                 self.make_room(STEP_ROOM_BYTES, growing=True)
-            except SqsError:
+            except ApiError:
                 break  # A full disk: the moves go on when there is room.
             self.moves.step(id_, self.now_ms())
             self.commit()
@@ -249,7 +249,7 @@ class Service:
             queue.dedup.drop_old(self.now_ms())
             try:
                 self.make_room(ROOM_BYTES)
-            except SqsError:
+            except ApiError:
                 break  # A full disk: they leave when there is room.
             self.store.advance(queue, self.now_ms())
             self.commit()
@@ -267,10 +267,10 @@ def _parsed(connection: Connection, request: Request) -> tuple[str, dict[str, An
     older = query_protocol.is_query(request)
     connection.memo = "Query" if older else ""
     if not request.line.startswith("POST "):
-        raise SqsError("InvalidAction", "Only POST is supported.", status=405)
+        raise ApiError("InvalidAction", "Only POST is supported.", status=405)
     if "origin" in request.headers:
         # No SDK sends it. A browser does, and any web page may make it post a form to a server on this machine.
-        raise SqsError("AccessDenied", "Requests of web pages are not answered.", status=403)
+        raise ApiError("AccessDenied", "Requests of web pages are not answered.", status=403)
     operation, params = query_protocol.parsed(request) if older else json_protocol.parsed(request)
     if older:
         connection.memo = operation

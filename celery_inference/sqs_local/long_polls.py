@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
-from celery_inference.sqs_local.http.errors import SqsError
+from celery_inference.sqs_local.http.errors import ApiError
 from celery_inference.sqs_local.http.server import Connection
 from celery_inference.sqs_local.journal.journal import ROOM_BYTES
 from celery_inference.sqs_local.operations.receive import ReceiveRequest
+from celery_inference.sqs_local.state.message import StoredMessage
+from celery_inference.sqs_local.state.store import QueueStore
 
-if TYPE_CHECKING:
-    from celery_inference.sqs_local.dispatcher import Service
+
+class Answers(Protocol):
+    """What waiting polls need of `celery_inference.sqs_local.dispatcher`, which answers requests."""
+
+    store: QueueStore
+
+    @property
+    def now_ms(self) -> Callable[[], int]: ...
+    def commit(self) -> None: ...
+    def make_room(self, room_bytes: int) -> None: ...
+    def answer(self, connection: Connection, answer: dict[str, Any]) -> None: ...
+    def answer_error(self, connection: Connection, error: ApiError) -> None: ...
+    def answer_receive(
+        self, connection: Connection, request: ReceiveRequest, messages: list[StoredMessage]
+    ) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
-class Poll:
+class LongPoll:
     """One ReceiveMessage, answered at once or when its time is over."""
 
     connection: Connection
@@ -33,20 +49,20 @@ class Poll:
 class _Waiting:
     """The polls of one queue (a dict for its order), and when to look again for what becomes due."""
 
-    polls: dict[Poll, None] = field(default_factory=dict)
+    polls: dict[LongPoll, None] = field(default_factory=dict)
     timer: asyncio.TimerHandle | None = None
     due_ms: int = 0
 
 
-class Polls:
+class LongPolls:
     """All waiting polls of a service."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Answers) -> None:
         self._service = service
         self._queues: dict[str, _Waiting] = {}
         self._stopped = False
 
-    def take(self, poll: Poll, now_ms: int) -> None:
+    def take(self, poll: LongPoll, now_ms: int) -> None:
         """Answers a new poll now, or lets it wait. There is room for its events."""
         if self._serve(poll, now_ms):
             return
@@ -58,13 +74,13 @@ class Polls:
         poll.connection.on_lost = lambda: self._drop(poll)
         poll.timer = asyncio.get_running_loop().call_later(poll.request.wait_seconds, self._time_over, poll)
 
-    def _serve(self, poll: Poll, now_ms: int) -> bool:
+    def _serve(self, poll: LongPoll, now_ms: int) -> bool:
         """Answers the poll if there is a message or an error for it. What a dead client was to get is taken back."""
         service, request = self._service, poll.request
         try:
             queue = service.store.peek(request.queue_name, now_ms)
             messages = request.receive(service.store, queue, now_ms)
-        except SqsError as error:
+        except ApiError as error:
             if error.shape == "OverLimit" and request.wait_seconds:
                 return False
             service.answer_error(poll.connection, error)
@@ -74,11 +90,11 @@ class Polls:
         service.answer_receive(poll.connection, request, messages)
         return True
 
-    def _serve_waiting(self, poll: Poll) -> bool:
+    def _serve_waiting(self, poll: LongPoll) -> bool:
         self._service.commit()  # what the polls before it took up is not counted otherwise
         try:
             self._service.make_room(ROOM_BYTES)
-        except SqsError as error:
+        except ApiError as error:
             self._service.answer_error(poll.connection, error)
             return True
         return self._serve(poll, self._service.now_ms())
@@ -120,12 +136,12 @@ class Polls:
         self.wake()
         self._service.commit()
 
-    def _time_over(self, poll: Poll) -> None:
+    def _time_over(self, poll: LongPoll) -> None:
         self._drop(poll)
         poll.forget()
         self._service.answer(poll.connection, {})
 
-    def _drop(self, poll: Poll) -> None:
+    def _drop(self, poll: LongPoll) -> None:
         name = poll.request.queue_name
         waiting = self._queues.get(name)
         if waiting is not None and waiting.polls.pop(poll, poll) is None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from celery_inference.sqs_local.dispatcher import Service
+from celery_inference.sqs_local.dispatcher import Dispatcher
 from celery_inference.sqs_local.http.server import Connection
 from celery_inference.sqs_local.journal.journal import Journal, JournalError
 
@@ -26,7 +26,7 @@ class StartError(Exception):
 
 
 @dataclass(frozen=True)
-class Options:
+class ServerOptions:
     """Where to listen and what to keep. `data` None keeps nothing."""
 
     host: str
@@ -46,7 +46,7 @@ class _UntilEnd(asyncio.Protocol):
         self._stop(0)
 
 
-def run(options: Options) -> int:
+def run(options: ServerOptions) -> int:
     """`serve` on uvloop where it is installed (the extra `local`), asyncio elsewhere.
 
     Raises StartError, and KeyboardInterrupt while the journal is still being read.
@@ -63,7 +63,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def serve(options: Options) -> int:
+async def serve(options: ServerOptions) -> int:
     """Runs until SIGTERM or SIGINT; gives the exit status. Raises StartError."""
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
@@ -79,7 +79,7 @@ async def serve(options: Options) -> int:
     _allow_many_connections()
     journal = _open(options.data)
     try:
-        service = Service(journal, region=options.region, failed=failed)
+        service = Dispatcher(journal, region=options.region, failed=failed)
         try:
             lost = service.start()
         except JournalError as error:
@@ -148,7 +148,7 @@ def _spare_the_collector() -> None:
     gc.set_threshold(20_000, 50, 1_000)
 
 
-def _announce(options: Options, port: int) -> None:
+def _announce(options: ServerOptions, port: int) -> None:
     if not options.host.startswith(_LOOPBACK):
         say(
             f"listening on {options.host} without any authentication: whoever reaches it can do anything",

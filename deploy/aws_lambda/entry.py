@@ -6,12 +6,12 @@ is begun again with the first event, in the function's own time, unless concurre
 
 import logging
 
-from deploy.aws_lambda.handler import Handler
+from deploy.aws_lambda.handler import LambdaHandler
 from tasks.celery import app
-from tasks.event_worker import EventWorker
+from tasks.worker.event_source import EventWorker
 
 for name in ("celery", "models", "celery_inference"):  # the root logger is the runtime's, and shows warnings alone
     logging.getLogger(name).setLevel(logging.INFO)
 worker = EventWorker(app, "lambda")
 worker.start()
-handle = Handler(worker, app.conf.broker_transport_options["lease_seconds"])
+handle = LambdaHandler(worker, app.conf.broker_transport_options["lease_seconds"])

@@ -6,14 +6,14 @@ from typing import Any
 from celery.utils.log import get_logger
 
 from deploy.aws_lambda.event import deliveries_of
-from tasks.event_worker import EventWorker, WorkerLost
+from tasks.worker.event_source import EventWorker, WorkerLost
 
 logger = get_logger(__name__)
 
 RETURN_SECONDS = 1.0  # of the function's time, for the answer to leave
 
 
-class Handler:
+class LambdaHandler:
     """Called by Lambda's runtime, one event at a time, in the process's main thread."""
 
     def __init__(self, worker: EventWorker, lease_seconds: float) -> None:
@@ -24,7 +24,7 @@ class Handler:
         """Work on the event's messages; which of them Lambda must not delete.
 
         docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html, "ReportBatchItemFailures": what is named
-        becomes visible when its visibility timeout ends, which was changed to the delay that its fate asks for.
+        becomes visible when its visibility timeout ends, which was changed to the delay that its error policy asks for.
 
         Raises EventError for an event of something else, and errors of `celery_inference.sqs.errors` when SQS cannot
         be asked.

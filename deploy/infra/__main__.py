@@ -3,8 +3,7 @@
 import pulumi
 
 from deploy.infra.program import declare
-from deploy.infra.settings import read
-from deploy.infra.stack_config import values
+from deploy.infra.settings import read, values
 
 for name, value in declare(read(values())).items():
     pulumi.export(name, value)

@@ -1,7 +1,8 @@
 """Least-privilege policies: what this project's own calls need, by role, and no more.
 
 Queue names are looked up by GetQueueUrl; depths and checks read GetQueueAttributes; nothing here lists, creates or
-purges a lane's queue. Broadcast queues (events and remote control, `sqs/broadcast`) are made and swept by the processes
+purges a lane's queue. Broadcast queues (events and remote control, `sqs/broadcast`) are made and deleted by the
+processes
 themselves, under one prefix; ListQueues has no per-queue permission on AWS.
 """
 
@@ -85,9 +86,9 @@ def statements(
     elif role is Role.WORKER:
         allowed = [
             ("Consume", [*_SEND, *_CONSUME], consumed),
-            # Links, callbacks, and what is swept back.
+            # Links, callbacks, and what the reconciler brings back.
             ("Send", _SEND, queues),
-            # Workers bury, and one of them sweeps what SQS itself moved there.
+            # Workers write dead letters, and one of them reconciles what SQS itself moved there.
             ("DeadLetters", [*_SEND, *_CONSUME], dead_letter_queues),
             ("Results", _STORE, table),
             ("Letters", ["dynamodb:Query"], indexes),

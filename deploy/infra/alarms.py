@@ -26,7 +26,7 @@ class LaneAlarms(pulumi.ComponentResource):
         aws.cloudwatch.MetricAlarm(
             f"{name}-dead-letters",
             aws.cloudwatch.MetricAlarmArgs(
-                alarm_description=f"Requests of lane {name} failed for good: celery -A tasks dlq list",
+                alarm_description=f"Requests of lane {name} failed for good: celery-inference dlq list",
                 namespace="AWS/SQS",
                 metric_name="ApproximateNumberOfMessagesVisible",
                 dimensions={"QueueName": lane.dead_letter_queue.name},
@@ -60,7 +60,7 @@ class LaneAlarms(pulumi.ComponentResource):
         )
 
 
-class NobodyWorks(pulumi.ComponentResource):
+class NoWorkerAlarm(pulumi.ComponentResource):
     """A backlog, and nothing in flight for ten minutes: no worker is there, or none can work."""
 
     def __init__(
@@ -71,7 +71,7 @@ class NobodyWorks(pulumi.ComponentResource):
         topics: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("celery-inference:cloudwatch:NobodyWorks", name, None, opts)
+        super().__init__("celery-inference:cloudwatch:NoWorkerAlarm", name, None, opts)
         waiting = [f"v{index}" for index, _ in enumerate(lanes)]
         flying = [f"f{index}" for index, _ in enumerate(lanes)]
         queries = [

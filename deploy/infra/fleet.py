@@ -1,7 +1,8 @@
 """GPU hosts on EC2: an Auto Scaling group from zero, one worker a host.
 
 The worker protects its host from scale-in while it works, and stops at EC2's notice that spot capacity goes
-(`tasks/hosts`, CELERY_HOST). A host that is taken all the same shuts down: systemd ends the worker by SIGTERM, which
+(`tasks/hosts`, CELERY_INFERENCE_HOST). A host that is taken all the same shuts down: systemd ends the worker by
+SIGTERM, which
 releases what has not begun and finishes what it can; the rest is delivered again when its leases end.
 """
 
@@ -18,7 +19,7 @@ from pulumi_aws.autoscaling import (
 
 from deploy.infra.queues import LaneQueues
 from deploy.infra.scaling import BacklogScaling
-from deploy.infra.settings import Fleet
+from deploy.infra.settings import FleetSettings
 from deploy.infra.user_data import user_data
 
 
@@ -28,9 +29,10 @@ class GpuFleet(pulumi.ComponentResource):
     def __init__(
         self,
         name: str,
-        fleet: Fleet,
+        fleet: FleetSettings,
         lanes: Sequence[LaneQueues],
         *,
+        queue_prefix: str,
         worker_policy_arn: pulumi.Input[str],
         result_backend: pulumi.Input[str],
         claim_check: pulumi.Input[str],
@@ -40,6 +42,7 @@ class GpuFleet(pulumi.ComponentResource):
         super().__init__("celery-inference:ec2:GpuFleet", name, None, opts)
         self._name, self._fleet, self._tags = name, fleet, tags
         self._child = pulumi.ResourceOptions(parent=self)
+        self._queue_prefix = queue_prefix
         profile = self._profile(worker_policy_arn)
         region = lanes[0].queue.arn.apply(_region)
         template = self._template(profile, pulumi.Output.all(result_backend, claim_check, region))
@@ -133,6 +136,7 @@ class GpuFleet(pulumi.ComponentResource):
                         image=self._fleet.worker_image,
                         result_backend=known[0],
                         claim_check=known[1],
+                        queue_prefix=self._queue_prefix,
                         region=known[2],
                         units=Path(__file__).parent.parent / "systemd",
                     )

@@ -22,6 +22,7 @@ class Function(pulumi.ComponentResource):
         settings: LambdaConsumer,
         lane: LaneQueues,
         *,
+        queue_prefix: str,
         policy_arn: pulumi.Input[str],
         result_backend: pulumi.Input[str],
         claim_check: pulumi.Input[str],
@@ -40,9 +41,10 @@ class Function(pulumi.ComponentResource):
         self.role = self._role(policy_arn)
         self.function = self._function(
             {
-                "CELERY_BROKER_URL": "sqs://",
-                "CELERY_RESULT_BACKEND": result_backend,
-                "CELERY_CLAIM_CHECK": claim_check,
+                "CELERY_INFERENCE_BROKER_URL": "sqs://",
+                "CELERY_INFERENCE_RESULT_BACKEND": result_backend,
+                "CELERY_INFERENCE_CLAIM_CHECK": claim_check,
+                **({"CELERY_INFERENCE_QUEUE_PREFIX": queue_prefix} if queue_prefix else {}),
             }
         )
         # ReportBatchItemFailures: without it one failed message brings all of its event back.

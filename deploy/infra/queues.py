@@ -6,13 +6,14 @@ import pulumi
 import pulumi_aws as aws
 
 from celery_inference.sqs.lanes import Lane
-from deploy.infra.settings import Settings
+from deploy.infra.settings import StackSettings
 
 
-def as_configured(lane: Lane, settings: Settings) -> Lane:
-    """The lane as `celery_inference/sqs/lanes.py` declares it, with what a stack may change."""
+def as_configured(lane: Lane, settings: StackSettings) -> Lane:
+    """The lane as its file declares it, with what a stack may change."""
     queues = settings.queues
-    visibility_timeout_seconds, max_receive_count = queues.visibility_timeout_seconds, queues.max_receive_count
+    visibility_timeout_seconds = _either(queues.visibility_timeout_seconds, lane.queue.visibility_timeout_seconds)
+    max_receive_count = _either(queues.max_receive_count, lane.max_receive_count)
     if lane.consumer == "lambda":
         function = settings.aws_lambda
         visibility_timeout_seconds = (function or lane.queue).visibility_timeout_seconds
@@ -22,10 +23,10 @@ def as_configured(lane: Lane, settings: Settings) -> Lane:
         lane,
         queue=replace(
             lane.queue,
-            delay_seconds=queues.delay_seconds,
-            max_message_bytes=queues.max_message_bytes,
-            retention_seconds=queues.retention_seconds,
-            receive_wait_seconds=queues.receive_wait_seconds,
+            delay_seconds=_either(queues.delay_seconds, lane.queue.delay_seconds),
+            max_message_bytes=_either(queues.max_message_bytes, lane.queue.max_message_bytes),
+            retention_seconds=_either(queues.retention_seconds, lane.queue.retention_seconds),
+            receive_wait_seconds=_either(queues.receive_wait_seconds, lane.queue.receive_wait_seconds),
             visibility_timeout_seconds=visibility_timeout_seconds,
             tags=tags,
         ),
@@ -34,6 +35,10 @@ def as_configured(lane: Lane, settings: Settings) -> Lane:
         ),
         max_receive_count=max_receive_count,
     )
+
+
+def _either(configured: int | None, declared: int) -> int:
+    return declared if configured is None else configured
 
 
 class LaneQueues(pulumi.ComponentResource):

@@ -29,7 +29,7 @@ from pulumi_aws.autoscaling import (
 
 from deploy.infra.metrics import QueryArgs, expression, group_metric, queue_metric
 from deploy.infra.queues import LaneQueues
-from deploy.infra.settings import Fleet
+from deploy.infra.settings import FleetSettings
 
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-quotas.html: step adjustments a policy
 MAX_STEPS = 20
@@ -52,7 +52,7 @@ class BacklogScaling(pulumi.ComponentResource):
         name: str,
         group: aws.autoscaling.Group,
         lanes: Sequence[LaneQueues],
-        fleet: Fleet,
+        fleet: FleetSettings,
         *,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:

@@ -6,13 +6,16 @@ that consumer is not declared.
 """
 
 import difflib
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Self
 
+from pulumi.runtime.config import get_config_env
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from celery_inference.sqs import limits
-from celery_inference.sqs.lanes import INFERENCE, LAMBDA
+from celery_inference.sqs.lanes import DEFAULT_PATH, LANES, Lane, LanesError, load_lanes
 
 Arn = Annotated[str, Field(pattern=r"^arn:aws[\w-]*:[\w-]+:[\w-]*:\d*:.+$")]
 EndpointName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")]
@@ -26,7 +29,10 @@ LAMBDA_VISIBILITY_FACTOR = 6
 LAMBDA_BATCH_WITHOUT_WINDOW = 10
 
 
-class SettingError(ValueError):
+_LAMBDA = next(lane for lane in LANES if lane.consumer == "lambda")
+
+
+class StackSettingError(ValueError):
     """A value of the stack's configuration cannot be; one sentence with the key, the value and what is allowed."""
 
 
@@ -35,36 +41,31 @@ class _Part(BaseModel):
 
 
 class Queues(_Part):
-    """What all lanes share. The defaults are the declared lane's own (`celery_inference/sqs/lanes.py`): a stack that
-    changes one differs
-    from the code, and `celery -A tasks queues check` says so.
+    """What all lanes share. What is not set is each lane's own, of the file `lanes` (by default
+    `celery_inference/lanes.toml`): a stack that changes one differs from that file, and `celery-inference queues check`
+    says so. `queue_prefix` begins the name of every queue, as CELERY_INFERENCE_QUEUE_PREFIX does for senders and
+    workers, so that stacks can share an account and region.
 
     `time_limit_seconds` is how long a receiver that does not renew its leases may take for one message; workers do.
     """
 
     environment: str = Field(default="Production", min_length=1, max_length=256)
-    delay_seconds: int = Field(default=INFERENCE.queue.delay_seconds, ge=0, le=limits.MAX_DELAY_SECONDS)
-    max_message_bytes: int = Field(
-        default=INFERENCE.queue.max_message_bytes,
-        ge=limits.MIN_MESSAGE_SIZE_SETTING_BYTES,
-        le=limits.MAX_MESSAGE_BYTES,
+    lanes: str | None = None
+    queue_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,40}$")
+    delay_seconds: int | None = Field(default=None, ge=0, le=limits.MAX_DELAY_SECONDS)
+    max_message_bytes: int | None = Field(
+        default=None, ge=limits.MIN_MESSAGE_SIZE_SETTING_BYTES, le=limits.MAX_MESSAGE_BYTES
     )
-    retention_seconds: int = Field(
-        default=INFERENCE.queue.retention_seconds, ge=limits.MIN_RETENTION_SECONDS, le=limits.MAX_RETENTION_SECONDS
+    retention_seconds: int | None = Field(
+        default=None, ge=limits.MIN_RETENTION_SECONDS, le=limits.MAX_RETENTION_SECONDS
     )
     dead_letter_retention_seconds: int = Field(
-        default=INFERENCE.dead_letter_queue.retention_seconds,
-        ge=limits.MIN_RETENTION_SECONDS,
-        le=limits.MAX_RETENTION_SECONDS,
+        default=limits.MAX_RETENTION_SECONDS, ge=limits.MIN_RETENTION_SECONDS, le=limits.MAX_RETENTION_SECONDS
     )
-    receive_wait_seconds: int = Field(
-        default=INFERENCE.queue.receive_wait_seconds, ge=0, le=limits.MAX_RECEIVE_WAIT_SECONDS
-    )
-    visibility_timeout_seconds: int = Field(
-        default=INFERENCE.queue.visibility_timeout_seconds, ge=0, le=limits.MAX_VISIBILITY_SECONDS
-    )
+    receive_wait_seconds: int | None = Field(default=None, ge=0, le=limits.MAX_RECEIVE_WAIT_SECONDS)
+    visibility_timeout_seconds: int | None = Field(default=None, ge=0, le=limits.MAX_VISIBILITY_SECONDS)
     time_limit_seconds: int = Field(default=20, ge=1, le=limits.MAX_VISIBILITY_SECONDS)
-    max_receive_count: int = Field(default=INFERENCE.max_receive_count, ge=1, le=limits.MAX_RECEIVE_COUNT)
+    max_receive_count: int | None = Field(default=None, ge=1, le=limits.MAX_RECEIVE_COUNT)
     kms_key_arn: Arn | None = None
     object_days: int = Field(default=30, ge=1, le=3_650)
     alarm_topic_arn: Arn | None = None
@@ -72,26 +73,39 @@ class Queues(_Part):
 
     @model_validator(mode="after")
     def _together(self) -> Self:
-        if self.visibility_timeout_seconds < self.time_limit_seconds:
+        try:
+            lanes = self.declared()
+        except LanesError as error:
+            raise ValueError(str(error)) from None
+        mains = [lane for lane in lanes if lane.consumer == "worker"]
+        visibility = self.visibility_timeout_seconds
+        shortest = min(lane.queue.visibility_timeout_seconds for lane in mains) if visibility is None else visibility
+        retention = self.retention_seconds
+        longest = max(lane.queue.retention_seconds for lane in lanes) if retention is None else retention
+        if shortest < self.time_limit_seconds:
             raise ValueError(
-                f"visibility_timeout_seconds is {self.visibility_timeout_seconds}, shorter than time_limit_seconds "
+                f"visibility_timeout_seconds is {shortest}, shorter than time_limit_seconds "
                 f"({self.time_limit_seconds}): a message would be delivered again while it is worked on"
             )
-        if self.dead_letter_retention_seconds <= self.retention_seconds:
+        if self.dead_letter_retention_seconds <= longest:
             raise ValueError(
                 f"dead_letter_retention_seconds is {self.dead_letter_retention_seconds}, not above retention_seconds "
-                f"({self.retention_seconds}): a dead letter keeps its first enqueue time, and would vanish unread"
+                f"({longest}): a dead letter keeps its first enqueue time, and would vanish unread"
             )
         # A message waits for as long as its lane keeps it, and a letter that is sent back begins anew.
-        if self.object_days * 86_400 <= self.retention_seconds + self.dead_letter_retention_seconds:
+        if self.object_days * 86_400 <= longest + self.dead_letter_retention_seconds:
             raise ValueError(
                 f"object_days is {self.object_days}, not above retention_seconds and dead_letter_retention_seconds "
                 "together: a message that is redriven late would find its payload gone"
             )
         return self
 
+    def declared(self) -> tuple[Lane, ...]:
+        """The lanes of the file, their queues named with the prefix. Raises LanesError."""
+        return load_lanes(DEFAULT_PATH if self.lanes is None else Path(self.lanes), self.queue_prefix)
 
-class Fleet(_Part):
+
+class FleetSettings(_Part):
     """The GPU hosts on EC2: one worker a host, from none to `max_workers`.
 
     `requests_per_second_per_worker` is to be measured (Flower's Inference page); with `target_wait_seconds` it says how
@@ -138,14 +152,14 @@ class LambdaConsumer(_Part):
 
     image: Image
     timeout_seconds: int = Field(
-        default=LAMBDA.queue.visibility_timeout_seconds // LAMBDA_VISIBILITY_FACTOR, ge=30, le=900
+        default=_LAMBDA.queue.visibility_timeout_seconds // LAMBDA_VISIBILITY_FACTOR, ge=30, le=900
     )
     memory_mib: int = Field(default=3_008, ge=128, le=10_240)
     concurrency: int = Field(default=10, ge=2, le=1_000)
     batch_size: int = Field(default=10, ge=1, le=100)
     batch_window_seconds: int = Field(default=1, ge=0, le=300)
     max_receive_count: int = Field(
-        default=LAMBDA.max_receive_count, ge=LAMBDA.max_receive_count, le=limits.MAX_RECEIVE_COUNT
+        default=_LAMBDA.max_receive_count, ge=_LAMBDA.max_receive_count, le=limits.MAX_RECEIVE_COUNT
     )
     log_days: int = Field(default=30, ge=1, le=3_653)
 
@@ -164,25 +178,25 @@ class LambdaConsumer(_Part):
         return LAMBDA_VISIBILITY_FACTOR * self.timeout_seconds
 
 
-class Settings(_Part):
+class StackSettings(_Part):
     """The whole configuration of a stack. `endpoints` are SageMaker's that models of the catalogue live on."""
 
     queues: Queues = Queues()
     endpoints: list[EndpointName] = []
-    fleet: Fleet | None = None
+    fleet: FleetSettings | None = None
     aws_lambda: LambdaConsumer | None = Field(default=None, alias="lambda")
 
 
-def read(values: Mapping[str, Any]) -> Settings:
+def read(values: Mapping[str, Any]) -> StackSettings:
     """The settings in a stack's configuration: its objects by their keys, without a namespace.
 
     Raises:
-        SettingError: an unknown key, a wrong type, an impossible range or combination.
+        StackSettingError: an unknown key, a wrong type, an impossible range or combination.
     """
     try:
-        return Settings.model_validate(dict(values))
+        return StackSettings.model_validate(dict(values))
     except ValidationError as error:
-        raise SettingError(_sentence(error)) from None
+        raise StackSettingError(_sentence(error)) from None
 
 
 def _sentence(error: ValidationError) -> str:
@@ -199,5 +213,26 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _known_keys() -> list[str]:
-    fields = [name for part in (Queues, Fleet, LambdaConsumer) for name in part.model_fields]
+    fields = [name for part in (Queues, FleetSettings, LambdaConsumer) for name in part.model_fields]
     return [*fields, "queues", "fleet", "lambda", "endpoints"]
+
+
+NAMESPACE = "celery-inference"
+
+
+def values() -> dict[str, Any]:
+    """What `Pulumi.STACK.yaml` sets for this program, keys without their namespace; its values are JSON objects.
+
+    Raises:
+        StackSettingError: a value is no object.
+    """
+    found = {}
+    for key, text in get_config_env().items():
+        namespace, _, name = key.partition(":")
+        if namespace != NAMESPACE:
+            continue
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            raise StackSettingError(f"{key} is {text!r}: it must be an object of keys and values.") from None
+    return found

@@ -10,7 +10,7 @@ PROGRAM_FOLDER = "/usr/local/lib/celery-inference"
 ENVIRONMENT_FILE = "/etc/celery-inference/environment"
 
 
-def user_data(*, image: str, result_backend: str, claim_check: str, region: str, units: Path) -> str:
+def user_data(*, image: str, result_backend: str, claim_check: str, queue_prefix: str, region: str, units: Path) -> str:
     """Writes the systemd units of `units`, what they run and their environment, and starts them.
 
     Expects Docker, NVIDIA's runtime and the AWS CLI.
@@ -20,10 +20,11 @@ def user_data(*, image: str, result_backend: str, claim_check: str, region: str,
     environment = {
         "IMAGE": image,
         "AWS_DEFAULT_REGION": region,
-        "CELERY_BROKER_URL": "sqs://",
-        "CELERY_RESULT_BACKEND": result_backend,
-        "CELERY_CLAIM_CHECK": claim_check,
-        "CELERY_HOST": "ec2",
+        "CELERY_INFERENCE_BROKER_URL": "sqs://",
+        "CELERY_INFERENCE_RESULT_BACKEND": result_backend,
+        "CELERY_INFERENCE_CLAIM_CHECK": claim_check,
+        "CELERY_INFERENCE_HOST": "ec2",
+        **({"CELERY_INFERENCE_QUEUE_PREFIX": queue_prefix} if queue_prefix else {}),
     }
     files = [
         {"path": f"/etc/systemd/system/{name}", "permissions": "0644", "content": (units / name).read_text()}

@@ -13,13 +13,13 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from celery_inference.specs.errors import ModelsError
+from celery_inference.specs.errors import InferenceError
 from deploy.sagemaker import wire
 from deploy.sagemaker.serving import Refusal, Serving
 from models.engine import Engine
-from tasks import engines
+from tasks.autoscale.stop_flag import StopFlag
 from tasks.celery import app
-from tasks.stop_flag import StopFlag
+from tasks.execution import engine_factory
 
 PORT = 8080  # where SageMaker asks
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -30,12 +30,12 @@ STOP_SECONDS = 20.0  # of the 30 between SIGTERM and SIGKILL
 logger = logging.getLogger("deploy.sagemaker")
 
 
-class Handler(BaseHTTPRequestHandler):
+class ContainerHandler(BaseHTTPRequestHandler):
     """One connection, in a thread of its own."""
 
     protocol_version = "HTTP/1.1"
     timeout = READ_SECONDS
-    server: "Server"
+    server: "ContainerServer"
 
     def do_GET(self) -> None:
         """`/ping`: 200 while every model is served, 503 until then and after."""
@@ -95,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
         logger.debug(format, *args)
 
 
-class Server(ThreadingHTTPServer):
+class ContainerServer(ThreadingHTTPServer):
     """Accepts while models load, so that /ping can say so."""
 
     daemon_threads = True
@@ -107,7 +107,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], serving: Serving) -> None:
         self.serving = serving
-        super().__init__(address, Handler)
+        super().__init__(address, ContainerHandler)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,14 +123,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         # Where the catalogue is a worker's, its models with an endpoint are those that are served here.
-        specs = [replace(spec, endpoint=None) for spec in engines.specs(app.conf)]
-        engine = Engine(specs, engines.devices(app.conf), on_lost=lambda _: stop.set())
+        specs = [replace(spec, endpoint=None) for spec in engine_factory.specs(app.conf)]
+        engine = Engine(specs, engine_factory.devices(app.conf), on_lost=lambda _: stop.set())
         serving = Serving(engine, specs)
-        server = Server((given.host, given.port), serving)
+        server = ContainerServer((given.host, given.port), serving)
         threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
         logger.info("listening on %s:%d", given.host, server.server_port)
         engine.start(LOAD_SECONDS)
-    except (ModelsError, OSError) as error:
+    except (InferenceError, OSError) as error:
         logger.critical("%s", error)
         return 1
     serving.begin()

@@ -75,8 +75,8 @@ class Forwarder:
         else:
             # Of the endpoint's time, which several batches share.
             seconds = (time.monotonic() - began) / self._spec.endpoint_batches
-            figures = {"rows": len(inputs), "passes": 1, "longest": 0, "seconds": seconds, "forward_seconds": seconds}
-            self._link.send({"done": number, "answers": answers, "figures": figures, "ran_out": []})
+            stats = {"rows": len(inputs), "passes": 1, "longest": 0, "seconds": seconds, "forward_seconds": seconds}
+            self._link.send({"done": number, "answers": answers, "stats": stats, "ran_out": []})
 
     def _end(self, verdict: Message) -> None:
         """Tell why, and end; the parent starts another process, and gives back what else was on its way."""

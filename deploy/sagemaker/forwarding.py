@@ -20,7 +20,7 @@ from celery_inference.specs.errors import DeviceLost, InputFailed, InvalidInput,
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.sqs.api.backoff import full_jitter
 from deploy.sagemaker import wire
-from deploy.sagemaker.runtime import Busy, Endpoint, ModelFault, RuntimeFault
+from deploy.sagemaker.runtime import Busy, ModelFault, RuntimeFault, SageMakerEndpoint
 
 # Of the batch's time limit, past which the process would be killed: for its calls, and then for the example.
 TIME_SHARE, EXAMPLE_SHARE = 0.6, 0.25
@@ -45,14 +45,14 @@ class Forwarding:
     def __init__(
         self,
         spec: ModelSpec,
-        endpoint: Endpoint,
+        endpoint: SageMakerEndpoint,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._spec, self._endpoint, self._clock, self._sleep = spec, endpoint, clock, sleep
         self.versions: dict[str, Any] = {}
-        self.example = spec.example if spec.example is not None else _EXAMPLES.get(spec.kind.media)
+        self.example = spec.example if spec.example is not None else _EXAMPLES.get(spec.pipeline_task.media)
         self.example_options = dict(spec.example_options)
 
     def probe(self) -> Any:

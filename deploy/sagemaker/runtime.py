@@ -62,7 +62,7 @@ class ModelFault(RuntimeFault):
         self.status = status
 
 
-class Endpoint(Protocol):
+class SageMakerEndpoint(Protocol):
     """An endpoint. Thread-safe."""
 
     max_body_bytes: int
@@ -72,7 +72,7 @@ class Endpoint(Protocol):
         """The answer's body; blocks for little more than `seconds`. Raises RuntimeFault."""
 
 
-def endpoint_of(name: str, objects: str | None, concurrency: int) -> Endpoint:
+def endpoint_of(name: str, objects: str | None, concurrency: int) -> SageMakerEndpoint:
     """The endpoint of this name in the account and region of AWS's usual places. Raises Refused."""
     try:
         if objects is None:

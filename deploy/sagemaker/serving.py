@@ -7,7 +7,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from celery_inference.inputs.check import check_inputs, is_many
-from celery_inference.specs.errors import DeviceLost, InvalidInput, ModelsError, UnknownModel, suggestion
+from celery_inference.specs.errors import DeviceLost, InferenceError, InvalidInput, UnknownModel, suggestion
 from celery_inference.specs.model_spec import ModelSpec
 from deploy.sagemaker import wire
 from models.engine import Engine
@@ -63,7 +63,7 @@ class Serving:
             results = self._result(self._engine.submit(spec.name, rows, checked), until)
         except InvalidInput as error:
             raise Refusal(400, str(error)) from error
-        except ModelsError as error:
+        except InferenceError as error:
             raise Refusal(503, f"{type(error).__name__}: {error}") from error
         return wire.plain(results if is_many(given) else results[0])
 
@@ -81,24 +81,24 @@ class Serving:
         """Each input as a request of its own, all at once, so that the engine's batches hold them together."""
         if not 0 < len(rows) <= MOST_INPUTS:
             raise Refusal(400, f"inputs are {len(rows)}; 1 to {MOST_INPUTS:,} are allowed")
-        asked: list[Future[list[Any]] | ModelsError] = [self._submit(spec, row, options) for row in rows]
+        asked: list[Future[list[Any]] | InferenceError] = [self._submit(spec, row, options) for row in rows]
         answers = []
         for one in asked:
             try:
-                if isinstance(one, ModelsError):
+                if isinstance(one, InferenceError):
                     raise one
                 answers.append({"ok": self._result(one, until)[0]})
-            except ModelsError as error:
+            except InferenceError as error:
                 answers.append({"error": type(error).__name__, "sentence": str(error)})
         return answers
 
-    def _submit(self, spec: ModelSpec, row: Any, options: dict[str, Any]) -> Future[list[Any]] | ModelsError:
+    def _submit(self, spec: ModelSpec, row: Any, options: dict[str, Any]) -> Future[list[Any]] | InferenceError:
         try:
             checked, given = check_inputs(spec, row, options)
             if len(checked) != 1 or is_many(row):
                 raise InvalidInput.because("inputs", "must be one input, not a list")
             return self._engine.submit(spec.name, checked, given)
-        except ModelsError as error:
+        except InferenceError as error:
             return error
 
     @staticmethod

@@ -5,10 +5,11 @@ It owns one device, loads its models once, says so, and then runs the batches th
 to stop. It ends when its parent does, whatever either is doing: by the end of the socket, and by the kernel's signal
 on the parent's death.
 
-    to it:    {"specs": …, …} once; {"run": number, "model", "inputs", "options", "ceilings", "joins"}; {"load": spec};
+    to it:    {"specs": …, …} once; {"run": number, "model", "inputs", "options", "memory_limits", "joins"}; {"load":
+    spec};
               {"stop": true}
     from it:  {"loading": model}, {"loaded": model, …} or {"load_failed": sentence, "model"}; {"ready": versions};
-              {"started": number}, {"done": number, "answers", "figures", "times", "ran_out", "memory"}, the answers
+              {"started": number}, {"done": number, "answers", "stats", "times", "ran_out", "memory"}, the answers
               as `models.ipc.vector_codec` packs them;
               {"failed": sentence, "runs"}: the device's fault; {"poisoned": sentence, "runs"}: perhaps those batches';
               {"log": …}
@@ -40,9 +41,11 @@ def main() -> None:
     threading.Thread(target=_read, args=(link, inbox), name="models.device read", daemon=True).start()
     loader = _loader(link, setup)
     link.send({"ready": loader.versions()})
-    from models.device_process.serve_loop import Steps
+    from models.device_process.serve_loop import ServeLoop
 
-    steps = Steps(link, loader.runners, overlap=setup["overlap"], load=loader.load, memory=loader.memory)
+    steps = ServeLoop(
+        link, loader.runners, loader.streams, overlap=setup["overlap"], load=loader.load, memory=loader.memory
+    )
     steps.serve(inbox)
     os._exit(0)
 

@@ -1,7 +1,8 @@
 """One model's rows that are written together in a device process: each joins when it comes, and leaves when it ends.
 
 On the process's main thread, but for the thread that listens to the loop. The loop (see
-`models.handlers.common.continuous_generation.Continuous`) ends at the first exception of a pass, whosever fault it
+`models.handlers.common.continuous_generation.ContinuousGeneration`) ends at the first exception of a pass, whosever
+fault it
 was; then the rows
 that were in it run again one by one in passes of their own, where it shows.
 """
@@ -18,9 +19,9 @@ from typing import Any
 
 from models.device_process import error_classification
 from models.device_process.error_classification import DeviceFailed
-from models.device_process.runner import Runner, Work
-from models.handlers.base import Loop, Written
-from models.scheduling.memory_limits import Ceiling
+from models.device_process.runner import BatchWork, Runner
+from models.handlers.base import GenerationLoop, LoopOutput
+from models.scheduling.memory_limits import MemoryLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class Step:
 
     number: int
     runner: Runner
-    work: Work
-    ceilings: tuple[Ceiling, ...]
+    work: BatchWork
+    memory_limits: tuple[MemoryLimit, ...]
     joins: str | None = None
 
 
@@ -39,16 +40,16 @@ class Ended:
     """Something came out of a stream's loop."""
 
     stream: Stream
-    loop: Loop
-    written: Written
+    loop: GenerationLoop
+    written: LoopOutput
 
 
 class Stream:
     """True while rows are in it; then nothing else may use the model. `start` makes a loop by its mode."""
 
-    def __init__(self, start: Callable[[str], Loop]) -> None:
+    def __init__(self, start: Callable[[str], GenerationLoop]) -> None:
         self._start = start
-        self._loop: Loop | None = None
+        self._loop: GenerationLoop | None = None
         self._source: queue.SimpleQueue[Any] | None = None
         self._open: dict[str, Step] = {}
         self._cut_off: list[str] = []
@@ -70,7 +71,7 @@ class Stream:
         """Whether a row may join now. Not beside those of another mode, nor while some wait to be run again."""
         return not self._open or (self._loop is not None and self._loop.mode == mode and not self._cut_off)
 
-    def begin(self, mode: str) -> Loop:
+    def begin(self, mode: str) -> GenerationLoop:
         """Start a loop, in the place of the one before. Raises ModelLoadError."""
         if self._loop is not None:
             self._loop.stop()
@@ -113,7 +114,7 @@ class Stream:
             step.work.outputs = [(item, ended.written.tokens)]
             now = time.perf_counter()
             # Rows run beside each other: each is given the time since the last one ended.
-            step.work.figures |= {"passes": 1, "padded_tokens": item.length, "forward_seconds": now - self._since}
+            step.work.stats |= {"passes": 1, "padded_tokens": item.length, "forward_seconds": now - self._since}
             self._since = now
             step.work.times["forward"] = (step.work.times["forward"][0], time.time())
             yield step
@@ -130,7 +131,7 @@ class Stream:
                 steps[0].work.ran_out.append((max(lengths), sum(lengths)))
             explained = True
         for step in steps:
-            step.runner.forward(step.work, step.ceilings)
+            step.runner.forward(step.work, step.memory_limits)
             explained = explained or any("error" in answer for answer in step.work.answers)
             yield step
         if failure is not None and not explained:
@@ -138,7 +139,7 @@ class Stream:
                 f"continuous batching ended, and alone its requests ran: {error_classification.one_line(failure)}"
             )
 
-    def _hear(self, loop: Loop) -> None:
+    def _hear(self, loop: GenerationLoop) -> None:
         for written in loop.written():
             if self._source is not None:
                 self._source.put(Ended(self, loop, written))

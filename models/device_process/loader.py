@@ -11,6 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from celery_inference.specs.errors import ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
+from models.device_process.continuous_batching import Stream
 from models.device_process.memory import device_bytes
 from models.device_process.runner import Runner
 from models.device_process.warmup import load
@@ -20,10 +21,14 @@ _log = logging.getLogger("models.device")
 
 
 class Loader:
-    """`runners` are the models that are loaded. Constructing one takes hold of the device; raises what that raises."""
+    """`runners` are the models that are loaded, `streams` where their rows join.
+
+    Constructing one takes hold of the device; raises what that raises.
+    """
 
     def __init__(self, link: Frames, setup: Message) -> None:
         self.runners: dict[str, Runner] = {}
+        self.streams: dict[str, Stream] = {}
         self._link = link
         self._is_cuda = setup["kind"] == "cuda"
         transformers_logging.disable_progress_bar()
@@ -39,7 +44,7 @@ class Loader:
         spec = ModelSpec.from_json(values)
         self._link.send({"loading": spec.name})
         try:
-            runner, facts = load(spec, self._device)
+            runner, stream, facts = load(spec, self._device)
         except Exception as error:
             _log.debug("loading %s failed", spec.name, exc_info=True)
             reason = str(error) if isinstance(error, ModelLoadError) else f"{type(error).__name__}: {error}"
@@ -48,6 +53,10 @@ class Loader:
             self._link.send({"load_failed": sentence, "model": spec.name})
             return False
         self.runners[spec.name] = runner
+        if stream is not None:
+            self.streams[spec.name] = stream
+        else:
+            self.streams.pop(spec.name, None)
         self._link.send({"loaded": spec.name, **facts})
         return True
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery_inference.specs.model_spec import ModelSpec
 from models.device_process import error_classification
@@ -16,19 +16,16 @@ from models.device_process.error_classification import DeviceFailed
 from models.handlers.base import Handler, Prepared
 from models.scheduling import result_size
 from models.scheduling.batching import Limits, split
-from models.scheduling.memory_limits import Ceiling
-
-if TYPE_CHECKING:
-    from models.device_process.continuous_batching import Stream
+from models.scheduling.memory_limits import MemoryLimit
 
 Answer = dict[str, Any]
 
 
 @dataclass(slots=True)
-class Work:
+class BatchWork:
     """A batch on its way through `prepare`, `forward` and `finish`, which answer its rows.
 
-    `figures` holds passes, rows, tokens and padded tokens, and the seconds of each step. `times` is when each step
+    `stats` holds passes, rows, tokens and padded tokens, and the seconds of each step. `times` is when each step
     began and ended, in seconds since the epoch. `ran_out` lists the passes that did not fit: (longest row, padded
     tokens).
     """
@@ -36,7 +33,7 @@ class Work:
     answers: list[Answer]
     items: list[Prepared]
     outputs: list[tuple[Prepared, Any]] = field(default_factory=list)
-    figures: dict[str, float] = field(default_factory=dict)
+    stats: dict[str, float] = field(default_factory=dict)
     times: dict[str, tuple[float, float]] = field(default_factory=dict)
     ran_out: list[tuple[int, int]] = field(default_factory=list)
     cleared: bool = False  # the device was asked, and is well
@@ -47,7 +44,7 @@ class Work:
         at, began = time.time(), time.perf_counter()
         yield
         seconds = time.perf_counter() - began
-        self.figures[f"{name}_seconds"] = seconds
+        self.stats[f"{name}_seconds"] = seconds
         self.times[name] = (at, at + seconds)
 
 
@@ -56,7 +53,7 @@ class Runner:
 
     `well` is an input that ran when the model was loaded, with its options: it tells a device that fails from inputs
     that do. Until it is set, inputs are to blame. `equal_lengths`: padding changes this model's results, so that only
-    equal lengths share a pass. `stream` is where rows join each other instead, for a model whose spec says so.
+    equal lengths share a pass.
     """
 
     def __init__(self, spec: ModelSpec, handler: Handler) -> None:
@@ -64,19 +61,18 @@ class Runner:
         self.handler = handler
         self.well: tuple[Any, dict[str, Any]] | None = None
         self.equal_lengths = False
-        self.stream: Stream | None = None
-        self.figures: dict[str, float] = {}
+        self.stats: dict[str, float] = {}
 
     def run(self, values: Sequence[Any], options: Sequence[dict[str, Any]]) -> list[Answer]:
-        """One answer per value, in order; `figures` are then this batch's. Raises as `forward` does."""
+        """One answer per value, in order; `stats` are then this batch's. Raises as `forward` does."""
         work = self.prepare(values, options)
         self.forward(work)
-        self.figures = work.figures
+        self.stats = work.stats
         return self.finish(work)
 
-    def prepare(self, values: Sequence[Any], options: Sequence[dict[str, Any]]) -> Work:
+    def prepare(self, values: Sequence[Any], options: Sequence[dict[str, Any]]) -> BatchWork:
         """What `forward` takes; inputs that cannot be prepared are answered already."""
-        work = Work([{} for _ in values], [])
+        work = BatchWork([{} for _ in values], [])
         with work.step("prepare"):
             for row, (value, given) in enumerate(zip(values, options, strict=True)):
                 try:
@@ -84,7 +80,7 @@ class Runner:
                 except Exception as error:
                     error_classification.raise_if_sticky(error)
                     work.answers[row] = error_classification.failure(error)
-        work.figures |= {
+        work.stats |= {
             "rows": len(values),
             "passes": 0,
             "tokens": sum(item.length for item in work.items),
@@ -93,15 +89,15 @@ class Runner:
         }
         return work
 
-    def forward(self, work: Work, ceilings: tuple[Ceiling, ...] = ()) -> None:
+    def forward(self, work: BatchWork, memory_limits: tuple[MemoryLimit, ...] = ()) -> None:
         """Run the passes. Raises DeviceFailed or Poisoned when no answer can be had from this process."""
-        limits = Limits(self.spec.batch_size, self.spec.batch_tokens, 0, ceilings)
+        limits = Limits(self.spec.batch_size, self.spec.batch_tokens, 0, memory_limits)
         with work.step("forward"):
             for group in _by_size(work.items) if self.equal_lengths else [work.items]:
                 for part in split([item.length for item in group], limits):
                     self._pass([group[i] for i in part], work)
 
-    def finish(self, work: Work) -> list[Answer]:
+    def finish(self, work: BatchWork) -> list[Answer]:
         """The answers, in the order of the inputs. Raises DeviceFailed or Poisoned, as `forward` does."""
         with work.step("finish"):
             for item, output in work.outputs:
@@ -113,18 +109,18 @@ class Runner:
                     work.answers[item.row] = error_classification.failure(error)
             work.outputs = []
         steps = ("prepare_seconds", "forward_seconds", "finish_seconds")
-        work.figures["seconds"] = sum(work.figures[step] for step in steps)
+        work.stats["seconds"] = sum(work.stats[step] for step in steps)
         return work.answers
 
     def with_defaults(self, given: dict[str, Any]) -> dict[str, Any]:
         """The options that were given, and the spec's defaults for the others."""
         return {name: option.default for name, option in self.spec.options.items()} | given
 
-    def _pass(self, items: list[Prepared], work: Work) -> None:
+    def _pass(self, items: list[Prepared], work: BatchWork) -> None:
         """One pass; when it raises, its halves, down to single rows, which fail by themselves."""
         longest = max(item.length for item in items)
-        work.figures["passes"] += 1
-        work.figures["padded_tokens"] += len(items) * longest
+        work.stats["passes"] += 1
+        work.stats["padded_tokens"] += len(items) * longest
         failure: Exception
         try:
             self.misbehave(items)

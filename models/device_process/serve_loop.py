@@ -23,7 +23,7 @@ from models.ipc.framing import Frames, Message
 from models.ipc.vector_codec import packed
 
 
-class Steps:
+class ServeLoop:
     """Serves batches on the calling thread until told to stop; answers go out by `link`.
 
     `load` is called with a `{"load": spec}` message's spec, on the same thread, between batches. `memory` tells after
@@ -34,6 +34,7 @@ class Steps:
         self,
         link: Frames,
         runners: dict[str, Runner],
+        streams: dict[str, Stream],
         *,
         overlap: bool,
         load: Callable[[Message], bool],
@@ -41,6 +42,7 @@ class Steps:
     ) -> None:
         self._link = link
         self._runners = runners
+        self._streams = streams
         self._load = load
         self._memory = memory
         self._overlap = overlap
@@ -89,7 +91,7 @@ class Steps:
             return False
         joins = thing.joins if isinstance(thing, Step) else _joins(thing)
         model = thing.runner.spec.name if isinstance(thing, Step) else thing.get("model")
-        same = joins is not None and self._runners[str(model)].stream is self._stream
+        same = joins is not None and self._streams.get(str(model)) is self._stream
         return bool(self._held) or not same or not self._stream.takes(str(joins))
 
     def _whole(self, message: Message, inbox: queue.SimpleQueue[Any], source: queue.SimpleQueue[Any]) -> None:
@@ -98,26 +100,27 @@ class Steps:
     def _prepare(self, message: Message) -> Step:
         self._link.send({"started": message["run"]})  # from here on it may be what ends this process
         runner = self._runners[message["model"]]
-        ceilings = tuple((least, tokens) for least, tokens in message["ceilings"])
+        memory_limits = tuple((least, tokens) for least, tokens in message["memory_limits"])
         work = runner.prepare(message["inputs"], message["options"])
-        return Step(message["run"], runner, work, ceilings, _joins(message))
+        return Step(message["run"], runner, work, memory_limits, _joins(message))
 
     def _prepare_for_main(self, message: Message) -> None:
         self._ready.put(self._prepare(message))
 
     def _forward_or_join(self, step: Step, inbox: queue.SimpleQueue[Any], source: queue.SimpleQueue[Any]) -> None:
-        if step.joins is None or step.runner.stream is None or not step.work.items:
-            step.runner.forward(step.work, step.ceilings)
+        stream = self._streams.get(step.runner.spec.name)
+        if step.joins is None or stream is None or not step.work.items:
+            step.runner.forward(step.work, step.memory_limits)
             self._finish_later(step, inbox)
             return
-        step.runner.stream.listen(source)
+        stream.listen(source)
         try:
-            step.runner.stream.join(step)
+            stream.join(step)
         except ModelLoadError:  # there is no room for another loop now
-            step.runner.forward(step.work, step.ceilings)
+            step.runner.forward(step.work, step.memory_limits)
             self._finish_later(step, inbox)
         else:
-            self._stream = step.runner.stream
+            self._stream = stream
 
     def _end(self, ended: Ended, inbox: queue.SimpleQueue[Any]) -> None:
         for step in ended.stream.end(ended):
@@ -129,7 +132,7 @@ class Steps:
     def _finish(self, step: Step) -> None:
         answers = [packed(answer) for answer in step.runner.finish(step.work)]
         work = step.work
-        told = {"figures": work.figures, "times": work.times, "ran_out": work.ran_out, "memory": self._memory()}
+        told = {"stats": work.stats, "times": work.times, "ran_out": work.ran_out, "memory": self._memory()}
         self._link.send({"done": step.number, "answers": answers, **told})
 
     def _guarded(self, numbers: Sequence[int], step: Callable[[], None]) -> bool:

@@ -22,12 +22,13 @@ from models.handlers.base import Handler
 _log = logging.getLogger("models.device")
 
 
-def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, dict[str, Any]]:
-    """The model's runner, warm, and facts as JSON values: seconds, bytes, and the example that it ran.
+def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, Stream | None, dict[str, Any]]:
+    """The model's runner, warm, its stream, and facts as JSON values: seconds, bytes, and the example that it ran.
 
+    The stream is where rows join each other while they are generated, for a model whose spec says so.
     Raises ModelLoadError, or what the loading raised.
     """
-    module = import_module(f"models.handlers.{spec.kind.handler}")
+    module = import_module(f"models.handlers.{spec.pipeline_task.handler}")
     folder = hub.folder_of(spec)
     began, memory = time.perf_counter(), memory_of.Growth(device)
     local = replace(spec, source=str(folder), revision=None)
@@ -47,7 +48,9 @@ def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, dict[str, Any]]
         # Reserves the memory of the largest batch now, not under a request. On the CPU there is nothing to reserve.
         _run(runner, [_longest(runner, spec, example, options)] * spec.batch_size, options, "its largest batch")
         torch.cuda.synchronize()
-    cache_tokens = _stream(runner, handler) if spec.joins else None
+    stream = Stream(handler.continuous) if spec.joins else None
+    # The loop that rows join starts before anybody waits for it.
+    cache_tokens = stream.begin("greedy").cache_tokens if stream is not None else None
     facts = {
         "load_seconds": loaded - began,
         "warm_seconds": time.perf_counter() - loaded,
@@ -61,19 +64,13 @@ def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, dict[str, Any]]
         "example": example,
         "example_options": options,
     }
-    return runner, facts
+    return runner, stream, facts
 
 
 def _run(runner: Runner, values: list[Any], options: dict[str, Any], what: str) -> None:
     answer = runner.run(values, [options] * len(values))[0]
     if "ok" not in answer:
         raise ModelLoadError(f"{what} fails: {answer['sentence']}")
-
-
-def _stream(runner: Runner, handler: Handler) -> int:
-    """Start the loop that rows join, before anybody waits for it; the tokens that its cache holds."""
-    runner.stream = Stream(handler.continuous)
-    return runner.stream.begin("greedy").cache_tokens
 
 
 def _probe(runner: Runner, handler: Handler, options: dict[str, Any]) -> float | None:
@@ -91,8 +88,8 @@ def _probe(runner: Runner, handler: Handler, options: dict[str, Any]) -> float |
 
 def _longest(runner: Runner, spec: ModelSpec, example: Any, options: dict[str, Any]) -> Any:
     """The example, repeated until it nearly fills the spec's token limit; other media than text as they are."""
-    if not isinstance(example, str) or spec.kind.media not in ("text", "chat"):
+    if not isinstance(example, str) or spec.pipeline_task.media not in ("text", "chat"):
         return example
     runner.run([example], [options])
-    once = max(1, int(runner.figures["tokens"]))
+    once = max(1, int(runner.stats["tokens"]))
     return " ".join([example] * max(1, spec.max_tokens // (once + 1)))

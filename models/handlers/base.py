@@ -62,7 +62,7 @@ class Handler(ABC):
     def finish(self, output: Any, item: Prepared) -> Any:
         """An item's output as JSON values."""
 
-    def continuous(self, mode: str) -> Loop:
+    def continuous(self, mode: str) -> GenerationLoop:
         """A loop that rows join while it runs, for kinds whose spec may have `continuous`; see
         `models.device_process.continuous_batching`."""
         raise NotImplementedError
@@ -78,7 +78,7 @@ class Handler(ABC):
             torch.cuda.empty_cache()
 
 
-class Written(Protocol):
+class LoopOutput(Protocol):
     """What became of a row; without a key the loop has ended, and with it what was left in it."""
 
     @property
@@ -89,8 +89,8 @@ class Written(Protocol):
     def error(self) -> str | None: ...
 
 
-class Loop(Protocol):
-    """See `models.handlers.common.continuous_generation.Continuous`."""
+class GenerationLoop(Protocol):
+    """See `models.handlers.common.continuous_generation.ContinuousGeneration`."""
 
     mode: str
     cache_tokens: int

@@ -22,14 +22,14 @@ from models.handlers.common.pipeline_calls import call
 from models.media import audio, images
 
 
-class General(Handler):
+class PipelineHandler(Handler):
     """Result: the pipeline's own, as JSON values; images and sound in it as base64 with their sizes."""
 
     one_thread = True  # the pipeline tokenizes in its forward pass
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         super().__init__(spec, device)
-        for package in spec.kind.needs:
+        for package in spec.pipeline_task.needs:
             if find_spec(package) is None:
                 raise ModelLoadError(f'{spec.task} needs the package "{package}", which is not installed')
         self._pipeline = from_pretrained.pipe(spec, device)
@@ -37,7 +37,7 @@ class General(Handler):
         self.example, self.example_options = examples.of(spec, self._pipeline)
 
     def prepare(self, row: int, value: Any, options: dict[str, Any]) -> Prepared:
-        words = _words(value) if self.spec.kind.media in ("text", "fields") else ""
+        words = _words(value) if self.spec.pipeline_task.media in ("text", "fields") else ""
         length = 1
         if words and self._tokenizer is not None and self.spec.task != "table-question-answering":
             encoding = tokenization.encode(self.spec, self._tokenizer, words)
@@ -56,22 +56,22 @@ class General(Handler):
     def _decoded(self, value: Any, options: dict[str, Any]) -> Any:
         """The input with every medium in it decoded."""
         spec = self.spec
-        if spec.kind.media == "image":
+        if spec.pipeline_task.media == "image":
             return images.decode("inputs", value, spec.max_pixels)
-        if spec.kind.media == "audio":
+        if spec.pipeline_task.media == "audio":
             rate = self._pipeline.feature_extractor.sampling_rate
             return audio.decode("inputs", value, rate, spec.max_seconds)
-        if spec.kind.media == "video":
+        if spec.pipeline_task.media == "video":
             from models.media import video
 
             count, every = self._pipeline.model.config.num_frames, options["frame_sampling_rate"]
             return video.decode("inputs", value, video.Wanted(count, every, spec.max_seconds, spec.max_pixels))
-        if spec.kind.media == "fields":
+        if spec.pipeline_task.media == "fields":
             return [self._message(message) for message in value] if isinstance(value, list) else self._parts(value)
         return value
 
     def _parts(self, value: dict[str, Any]) -> dict[str, Any]:
-        fields = self.spec.kind.fields
+        fields = self.spec.pipeline_task.fields
         return {
             name: images.decode(f"inputs {name}", part, self.spec.max_pixels) if fields.get(name) == "image" else part
             for name, part in value.items()
@@ -97,4 +97,4 @@ def _words(value: Any) -> str:
     return "\n".join(part if isinstance(part, str) else json.dumps(part, ensure_ascii=False) for part in texts.values())
 
 
-HANDLER = General
+HANDLER = PipelineHandler

@@ -12,7 +12,7 @@ from celery_inference.specs.errors import InvalidInput
 from celery_inference.specs.model_spec import ModelSpec
 from models.handlers.base import Handler, Prepared
 from models.handlers.common import from_pretrained, tokenization
-from models.handlers.common.continuous_generation import Continuous
+from models.handlers.common.continuous_generation import ContinuousGeneration
 
 _SAMPLING = ("temperature", "top_p", "top_k")
 
@@ -93,8 +93,8 @@ class TextGeneration(Handler):
         )
         return list(written.logits[0].float().cpu())
 
-    def continuous(self, mode: str) -> Continuous:
-        return Continuous(self.spec, self._model, self._ends, mode)
+    def continuous(self, mode: str) -> ContinuousGeneration:
+        return ContinuousGeneration(self.spec, self._model, self._ends, mode)
 
     def finish(self, output: list[int], item: Prepared) -> Any:
         return [{"generated_text": self._tokenizer.decode(output, skip_special_tokens=True)}]

@@ -15,7 +15,7 @@ class BatchReport:
     """One batch, from its sealing to its answers, or to the end of the process that ran it.
 
     `requests` tells of each request when the first of its rows began to wait. `steps` are prepare, forward and finish
-    as the device process timed them, each with its begin and end; `figures` its rows, passes, tokens and padded tokens.
+    as the device process timed them, each with its begin and end; `stats` its rows, passes, tokens and padded tokens.
     Both are empty where there are no answers: then `problem` says why.
     """
 
@@ -25,7 +25,7 @@ class BatchReport:
     sealed_at: float
     ended_at: float
     steps: Mapping[str, tuple[float, float]]
-    figures: Mapping[str, float]
+    stats: Mapping[str, float]
     problem: str = ""
 
     @classmethod
@@ -36,6 +36,4 @@ class BatchReport:
         for row in batch.rows:
             requests.setdefault(row.owner.id, row.arrived + offset)
         steps = {name: (float(began), float(ended)) for name, (began, ended) in message.get("times", {}).items()}
-        return cls(
-            batch.model, device, requests, batch.sealed_at, now, steps, dict(message.get("figures", {})), problem
-        )
+        return cls(batch.model, device, requests, batch.sealed_at, now, steps, dict(message.get("stats", {})), problem)

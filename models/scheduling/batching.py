@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.scheduling.memory_limits import Ceiling, allowed
+from models.scheduling.memory_limits import MemoryLimit, allowed
 
 PATIENCE_SECONDS = 30.0  # a row without a nearer deadline counts as due this long after it arrived
 SUSPECT_PENALTY_SECONDS = 30.0  # by how much later a row counts that was there when a device process died
@@ -22,14 +22,15 @@ SUSPECT_PENALTY_SECONDS = 30.0  # by how much later a row counts that was there 
 class Limits:
     """What bounds a batch of one model: rows, tokens with padding, and a forward pass's fixed cost in tokens.
 
-    `ceilings` lower the tokens where a pass ran out of memory. `equal`: padding changes this model's results, so that
+    `memory_limits` lower the tokens where a pass ran out of memory. `equal`: padding changes this model's results, so
+    that
     only rows of equal length share a batch.
     """
 
     rows: int
     tokens: int
     pass_tokens: int
-    ceilings: tuple[Ceiling, ...] = ()
+    memory_limits: tuple[MemoryLimit, ...] = ()
     equal: bool = False
 
     def fit(self, rows: int, longest: int) -> bool:
@@ -38,7 +39,9 @@ class Limits:
 
     def tokens_at(self, longest: int) -> int:
         """How many tokens may run at once where the longest row has so many."""
-        return min(self.tokens, allowed(self.ceilings, longest, self.tokens)) if self.ceilings else self.tokens
+        return (
+            min(self.tokens, allowed(self.memory_limits, longest, self.tokens)) if self.memory_limits else self.tokens
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Row:
 
 
 @dataclass(slots=True)
-class Waiting:
+class WaitingRows:
     """The rows that wait for a device, in the order of their arrival."""
 
     _groups: dict[tuple[str, ...], dict[int, Row]] = field(default_factory=dict)

@@ -18,8 +18,8 @@ class _Device:
     new_rows: int = 0
 
 
-class Hungry:
-    """Devices by the event that wakes them. Under the desk's lock."""
+class IdleDevices:
+    """Devices by the event that wakes them. Under the scheduler's lock."""
 
     def __init__(self) -> None:
         self._devices: dict[threading.Event, _Device] = {}

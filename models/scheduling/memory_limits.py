@@ -1,7 +1,7 @@
 """How large a batch may be by what ran out of memory before: for each model and device, by length of its rows.
 
-Memory is not the same at every length, as attention grows with the square of it: a ceiling that was met by long rows
-says nothing of short ones. Each batch that passes raises its ceiling a little, so that one crowded moment, when a
+Memory is not the same at every length, as attention grows with the square of it: a limit that was met by long rows
+says nothing of short ones. Each batch that passes raises its limit a little, so that one crowded moment, when a
 neighbour had the memory, is forgotten. What was learnt is kept in a file, so that a restarted worker does not learn
 it from its first requests again.
 """
@@ -18,20 +18,20 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-GROWTH = 1.01  # a batch: half a ceiling takes some 70 batches to be tried again
-SAVE_SECONDS = 60.0  # between writes that only raise ceilings
+GROWTH = 1.01  # a batch: half a limit takes some 70 batches to be tried again
+SAVE_SECONDS = 60.0  # between writes that only raise limits
 
-Ceiling = tuple[int, int]  # rows of at least so many tokens: at most so many tokens a pass, padding included
+MemoryLimit = tuple[int, int]  # rows of at least so many tokens: at most so many tokens a pass, padding included
 
 _log = logging.getLogger("models.engine")
 
 
-def allowed(ceilings: Iterable[Ceiling], length: int, tokens: int) -> int:
+def allowed(memory_limits: Iterable[MemoryLimit], length: int, tokens: int) -> int:
     """The padded tokens of a pass whose longest row has `length`, when the spec allows `tokens`."""
-    return min((ceiling for least, ceiling in ceilings if least <= length), default=tokens)
+    return min((memory_limit for least, memory_limit in memory_limits if least <= length), default=tokens)
 
 
-class Ceilings:
+class MemoryLimits:
     """All methods may be called from any thread. Without a path they are kept in this process alone.
 
     A file that cannot be read is said once and begun anew; one that cannot be written is said once.
@@ -45,7 +45,7 @@ class Ceilings:
         self._changed = self._complained = False
         self._known: dict[str, dict[int, float]] = self._read()
 
-    def of(self, model: str, device: str) -> tuple[Ceiling, ...]:
+    def of(self, model: str, device: str) -> tuple[MemoryLimit, ...]:
         """What bounds this model's batches on this device, besides its spec."""
         if not self._known:
             return ()
@@ -64,7 +64,8 @@ class Ceilings:
             self._save()
 
     def passed(self, model: str, device: str, length: int, limit: int) -> None:
-        """A batch whose longest row has `length` fitted. A ceiling that reaches the spec's `limit` is forgotten."""
+        """A batch whose longest row has `length` fitted. A memory limit that reaches the spec's `limit` is
+        forgotten."""
         known = self._known.get(_key(model, device))
         if not known:
             return
@@ -113,7 +114,7 @@ def _key(model: str, device: str) -> str:
 
 
 def _bucket(length: int) -> int:
-    """Lengths from one power of two to the next share a ceiling."""
+    """Lengths from one power of two to the next share a limit."""
     return 1 << max(0, length.bit_length() - 1)
 
 
@@ -122,6 +123,6 @@ def _checked(read: Any) -> dict[str, dict[int, float]]:
     for key, buckets in read.items():
         tokens = {int(bucket): float(value) for bucket, value in buckets.items()}
         if not all(bucket > 0 and 0 < value < math.inf for bucket, value in tokens.items()):
-            raise ValueError(f"{key}: ceilings are numbers above 0")
+            raise ValueError(f"{key}: memory limits are numbers above 0")
         known[str(key)] = tokens
     return known

@@ -1,4 +1,4 @@
-"""What the desk holds: requests until they are resolved, and batches of their rows on the way through a device."""
+"""What the scheduler holds: requests until they are resolved, and batches of their rows on the way through a device."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from celery_inference.specs.errors import InferenceError, InvalidInput
 from models.scheduling.batching import Row
-from models.scheduling.memory_limits import Ceiling
+from models.scheduling.memory_limits import MemoryLimit
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class PendingRequest:
     """A request that is not resolved. `missing` counts its rows without an answer.
 
-    `begun`: a batch has taken one of them. `told`: and who wanted to know of its beginning was told.
+    `begun`: a batch has taken one of them. `beginning_reported`: and who wanted to know of its beginning was told.
     """
 
     id: str
@@ -29,20 +30,20 @@ class Held:
     result_bytes: int = 0
     rows: list[Row] = field(default_factory=list)
     begun: bool = False
-    told: bool = False
+    beginning_reported: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Rows on their way through a device. `number` is unique in the desk, and so are those of its parts.
+    """Rows on their way through a device. `number` is unique in the scheduler, and so are those of its parts.
 
-    `ceilings` is what fitted into the device's memory.
+    `memory_limits` is what fitted into the device's memory.
     """
 
     number: int
     model: str
     rows: list[Row]
-    ceilings: tuple[Ceiling, ...] = ()
+    memory_limits: tuple[MemoryLimit, ...] = ()
     sealed_at: float = field(default_factory=time.time)  # since the epoch
 
     @property
@@ -67,13 +68,13 @@ class Batch:
 
     def apart(self) -> list[Batch]:
         """A batch for each row, where rows end one by one."""
-        return [Batch(self.number + i, self.model, [row], self.ceilings) for i, row in enumerate(self.rows)]
+        return [Batch(self.number + i, self.model, [row], self.memory_limits) for i, row in enumerate(self.rows)]
 
     def beginning(self) -> list[str]:
         """The ids of its requests of whose beginning nobody was told; from now on somebody was."""
-        owners = {id(row.owner): row.owner for row in self.rows if not row.owner.told}
+        owners = {id(row.owner): row.owner for row in self.rows if not row.owner.beginning_reported}
         for owner in owners.values():
-            owner.told = True
+            owner.beginning_reported = True
         return [owner.id for owner in owners.values()]
 
     def message(self) -> dict[str, Any]:
@@ -83,9 +84,18 @@ class Batch:
             "model": self.model,
             "inputs": [row.value for row in self.rows],
             "options": [row.owner.options for row in self.rows],
-            "ceilings": self.ceilings,
+            "memory_limits": self.memory_limits,
             "joins": self.joins and self.group,
         }
+
+
+def placed(row: Row, error: InferenceError) -> InferenceError:
+    """The error of one input, which from here on says which of its request's it is about."""
+    if isinstance(error, InvalidInput) and (error.field or "inputs") == "inputs":
+        many = len(row.owner.results) > 1
+        error.field = f"inputs[{row.index}]" if many else "inputs"
+        error.index = row.index if many else None
+    return error
 
 
 def named(row: Row, sentence: str) -> str:

@@ -11,7 +11,7 @@ from celery_inference.inputs.check import size_bytes
 from celery_inference.specs.model_spec import ModelSpec
 from models.devices import Device
 from models.scheduling.batching import Limits, Row
-from models.scheduling.requests import Held
+from models.scheduling.requests import PendingRequest
 
 CHARACTERS_PER_TOKEN = 4  # English with a subword vocabulary; only the order of lengths matters much
 CHARACTERS_PER_STEP = 853  # base64 of 16 kHz, 16 bits, in the 20 ms that a speech model hears as one step
@@ -34,7 +34,7 @@ def limits_of(spec: ModelSpec, device: Device) -> Limits:
     return Limits(spec.batch_size, spec.batch_tokens, pass_tokens)
 
 
-def told(limits: Limits, facts: Mapping[str, Any]) -> Limits:
+def with_facts(limits: Limits, facts: Mapping[str, Any]) -> Limits:
     """The limits with what the device process found out when it loaded the model."""
     return replace(
         limits,
@@ -43,7 +43,7 @@ def told(limits: Limits, facts: Mapping[str, Any]) -> Limits:
     )
 
 
-def rows_of(spec: ModelSpec, request: Held, values: list[Any], arrived: float, deadline: float) -> list[Row]:
+def rows_of(spec: ModelSpec, request: PendingRequest, values: list[Any], arrived: float, deadline: float) -> list[Row]:
     """One row a value."""
     group, may_join = _group(spec, request)
     written = request.options.get("max_new_tokens") or _default(spec, "max_new_tokens")
@@ -54,7 +54,7 @@ def rows_of(spec: ModelSpec, request: Held, values: list[Any], arrived: float, d
     ]
 
 
-def _group(spec: ModelSpec, request: Held) -> tuple[tuple[str, ...], bool]:
+def _group(spec: ModelSpec, request: PendingRequest) -> tuple[tuple[str, ...], bool]:
     """What rows must have in common to share a pass, and whether they join each other instead."""
     shaping = {name: value for name, value in request.options.items() if spec.options[name].shapes_batch}
     if spec.joins and (mode := joins_as({name: option.default for name, option in spec.options.items()} | shaping)):
@@ -78,9 +78,9 @@ def joins_as(options: Mapping[str, Any]) -> str | None:
 
 def _length(spec: ModelSpec, value: Any) -> int:
     """An estimate in tokens. What runs one at a time, and images, which become one size, count alike."""
-    if spec.kind.media == "audio":
+    if spec.pipeline_task.media == "audio":
         return 1 + size_bytes(value) // CHARACTERS_PER_STEP
-    if spec.kind.media in ("text", "chat"):
+    if spec.pipeline_task.media in ("text", "chat"):
         return 8 + size_bytes(value) // CHARACTERS_PER_TOKEN
     return 1
 

@@ -1,4 +1,4 @@
-"""The desk: requests come in, batches go out, answers come back, and every request is resolved.
+"""The scheduler: requests come in, batches go out, answers come back, and every request is resolved.
 
 It knows no process. All methods may be called from any thread and none blocks for long; futures are resolved
 outside the lock, because their callbacks are the callers' code.
@@ -15,20 +15,20 @@ from dataclasses import replace
 from typing import Any
 
 from celery_inference.inputs.check import size_bytes
-from celery_inference.specs.errors import DeviceCrash, DeviceLost, Expired, InvalidInput, ModelsError, rebuild
+from celery_inference.specs.errors import DeviceCrash, DeviceLost, Expired, InferenceError, InvalidInput, rebuild
 from celery_inference.specs.model_spec import ModelSpec
 from models.devices import Device
 from models.scheduling import result_size
-from models.scheduling.batching import Joinable, Limits, Row, Waiting
-from models.scheduling.idle_devices import Hungry
-from models.scheduling.memory_limits import Ceilings
-from models.scheduling.requests import Batch, Held, named
+from models.scheduling.batching import Joinable, Limits, Row, WaitingRows
+from models.scheduling.idle_devices import IdleDevices
+from models.scheduling.memory_limits import MemoryLimits
+from models.scheduling.requests import Batch, PendingRequest, named, placed
 from models.scheduling.rows import rows_of
 
 KILLS = 2  # deaths of a device process under one row alone, after which the row is to blame
 
 
-class Desk:
+class Scheduler:
     """Holds at most `max_bytes` of inputs; `submit` blocks while they are more.
 
     `on_blame` is called with each row that was to blame for a death, and why.
@@ -39,35 +39,35 @@ class Desk:
         specs: Sequence[ModelSpec],
         *,
         max_bytes: int,
-        ceilings: Ceilings | None = None,
+        memory_limits: MemoryLimits | None = None,
         on_blame: Callable[[Row, str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.ceilings = ceilings or Ceilings()
+        self.memory_limits = memory_limits or MemoryLimits()
         self._specs = {spec.name: spec for spec in specs}
         self._clock = clock
         self._on_blame = on_blame
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
-        self._waiting = Waiting()
-        self._open: dict[int, Held] = {}
+        self._waiting = WaitingRows()
+        self._open: dict[int, PendingRequest] = {}
         self._bytes = 0
         self._numbers = 0
-        self._hungry = Hungry()
-        self._closed: type[ModelsError] | None = None
+        self._idle = IdleDevices()
+        self._closed: type[InferenceError] | None = None
         self._closed_because = ""
-        self._out: dict[str, tuple[type[ModelsError], str]] = {}
+        self._out: dict[str, tuple[type[InferenceError], str]] = {}
 
     def submit(
         self, model: str, values: list[Any], options: Mapping[str, Any], deadline: float | None, request_id: str
     ) -> Future[list[Any]]:
-        """Take a request in; its future gives one result per value. `deadline` in the desk's clock.
+        """Take a request in; its future gives one result per value. `deadline` in the scheduler's clock.
 
         Raises EngineStopped or DeviceLost once closed, what `shut` said while the model is out, and Expired when
         there was no room before the deadline.
         """
-        request = Held(
+        request = PendingRequest(
             id=request_id,
             model=model,
             options=options,
@@ -89,7 +89,7 @@ class Desk:
             self._feed(len(values))
         return request.future
 
-    def cancel(self, request_id: str, error: ModelsError) -> bool:
+    def cancel(self, request_id: str, error: InferenceError) -> bool:
         """End the request of that id, if a row of it still waits; what is at a device is not interrupted."""
         with self._lock:
             waiting = {id(row.owner): row.owner for row in self._waiting if row.owner.id == request_id}
@@ -99,7 +99,7 @@ class Desk:
 
     def seal(
         self,
-        hungry: threading.Event,
+        idle: threading.Event,
         limits: Mapping[str, Limits],
         device: Device,
         *,
@@ -110,13 +110,13 @@ class Desk:
         running: Joinable | None = None,
         joining_only: bool = False,
     ) -> Batch | None:
-        """The next batch of the models in `limits`, or None; then `hungry` is set once it is worth asking again.
+        """The next batch of the models in `limits`, or None; then `idle` is set once it is worth asking again.
 
         What has expired or was cancelled is ended here and goes to no device. A row under which the process of this
         `place` died is left to others for the models that are served `elsewhere`: it may be the device's fault. For
-        the rest see `models.scheduling.batching.Waiting.seal`.
+        the rest see `models.scheduling.batching.WaitingRows.seal`.
         """
-        late: list[Held] = []
+        late: list[PendingRequest] = []
         batch: Batch | None = None
         bounded = {model: self._bounded(limit, model, device) for model, limit in limits.items()}
 
@@ -135,41 +135,43 @@ class Desk:
                     joining_only=joining_only,
                 )
                 if not rows:
-                    self._hungry.add(hungry, frozenset(limits), busy=full_only and running is None)
+                    self._idle.add(idle, frozenset(limits), busy=full_only and running is None)
                     break
                 late += [row.owner for row in rows if row.deadline <= now]
                 rows = [row for row in rows if row.deadline > now and self._begin(row)]
                 if rows:
                     model = rows[0].model
-                    batch = Batch(self._numbers + 1, model, rows, bounded[model].ceilings)
+                    batch = Batch(self._numbers + 1, model, rows, bounded[model].memory_limits)
                     self._numbers += len(rows)
             if batch is not None:
-                self._hungry.remove(hungry)
+                self._idle.remove(idle)
                 self._feed(0)
         for request in late:
             self._fail(request, Expired("the deadline passed before a device could take the request"))
         return batch
 
-    def leave(self, hungry: threading.Event) -> None:
+    def leave(self, idle: threading.Event) -> None:
         """A device takes no work for now. What it was woken for is passed on to another."""
         with self._lock:
-            self._hungry.remove(hungry)
+            self._idle.remove(idle)
             self._feed(0)
 
     def answer(self, batch: Batch, answers: Sequence[Mapping[str, Any]]) -> None:
         """Settle a batch by the device's answers.
 
-        Each is `{"ok": result, "bytes": at most so many as JSON}` or `{"error": class, "sentence": text}`.
+        Each is `{"ok": result, "bytes": at most so many as JSON}` or `{"error": class, "sentence": text}`,
+        with an error's `facts` where it has any.
         """
         for row, answer in zip(batch.rows, answers, strict=True):
             if "ok" in answer:
                 self._succeed(row, answer["ok"], answer.get("bytes", 0))
             else:
-                self._fail(row.owner, rebuild(answer["error"], named(row, answer["sentence"])))
+                error = rebuild(answer["error"], named(row, answer["sentence"]), answer.get("facts"))
+                self._fail(row.owner, placed(row, error))
 
     def give_back(self, batches: Iterable[Batch], but: Sequence[Row] = ()) -> None:
         """Put the rows of batches that had not started back, as they were."""
-        refused: list[tuple[Held, ModelsError]] = []
+        refused: list[tuple[PendingRequest, InferenceError]] = []
         with self._lock:
             for row in (row for batch in batches for row in batch.rows if id(row.owner) in self._open):
                 if row in but:
@@ -205,7 +207,7 @@ class Desk:
             sentence = f"inputs ended the device process {KILLS} times when run alone: {reason}"
             if self._on_blame is not None:
                 self._on_blame(row, sentence)
-            self._fail(row.owner, DeviceCrash(named(row, sentence)))
+            self._fail(row.owner, placed(row, DeviceCrash(named(row, sentence))))
         self.give_back(batches, but=blamed)
         return explained
 
@@ -221,7 +223,7 @@ class Desk:
         for request in owners.values():
             self._fail(request, Expired("the deadline passed before a device could take the request"))
 
-    def shut(self, model: str, error: type[ModelsError], because: str) -> None:
+    def shut(self, model: str, error: type[InferenceError], because: str) -> None:
         """Refuse this model's requests from now on, and end those of which a row still waits."""
         with self._lock:
             self._out[model] = (error, because)
@@ -234,7 +236,7 @@ class Desk:
         with self._lock:
             self._out.pop(model, None)
 
-    def close(self, error: type[ModelsError], because: str, *, all_of_them: bool) -> None:
+    def close(self, error: type[InferenceError], because: str, *, all_of_them: bool) -> None:
         """Refuse new requests and end those of which a row still waits with `error`; or `all_of_them`."""
         with self._lock:
             if self._closed is None:
@@ -248,7 +250,7 @@ class Desk:
             self._fail(request, error(because))
 
     @property
-    def held(self) -> int:
+    def pending(self) -> int:
         """Requests that are not resolved."""
         with self._lock:
             return len(self._open)
@@ -260,8 +262,8 @@ class Desk:
             return {"requests": len(self._open), "waiting_rows": len(self._waiting), "bytes": self._bytes}
 
     def _bounded(self, limits: Limits, model: str, device: Device) -> Limits:
-        ceilings = self.ceilings.of(model, device.description)
-        return replace(limits, ceilings=ceilings) if ceilings else limits
+        memory_limits = self.memory_limits.of(model, device.description)
+        return replace(limits, memory_limits=memory_limits) if memory_limits else limits
 
     def _wait_for_room(self, size_bytes: int, due: float) -> None:
         while self._closed is None and self._bytes and self._bytes + size_bytes > self._max_bytes:
@@ -274,12 +276,12 @@ class Desk:
 
     def _feed(self, new_rows: int) -> None:
         """When rows wait, wake one device that wants them; when it has taken a batch it wakes the next."""
-        if self._hungry and self._waiting:
-            self._hungry.wake(self._waiting.models(), new_rows)
+        if self._idle and self._waiting:
+            self._idle.wake(self._waiting.models(), new_rows)
 
     def _begin(self, row: Row) -> bool:
         """Whether the row is still wanted; marks its request as running: its future cannot be cancelled any more."""
-        request: Held = row.owner
+        request: PendingRequest = row.owner
         if id(request) not in self._open:
             return False
         if not request.begun:
@@ -289,7 +291,7 @@ class Desk:
             request.begun = True
         return True
 
-    def _forget(self, request: Held) -> bool:
+    def _forget(self, request: PendingRequest) -> bool:
         """Drop a request from the books, under the lock; False when it was resolved before."""
         if self._open.pop(id(request), None) is None:
             return False
@@ -300,7 +302,7 @@ class Desk:
         return True
 
     def _succeed(self, row: Row, result: Any, size_bytes: int) -> None:
-        request: Held = row.owner
+        request: PendingRequest = row.owner
         limit = self._specs[request.model].max_result_bytes
         with self._lock:
             if id(request) not in self._open:
@@ -317,7 +319,7 @@ class Desk:
         else:
             request.future.set_result(request.results)
 
-    def _fail(self, request: Held, error: ModelsError) -> None:
+    def _fail(self, request: PendingRequest, error: InferenceError) -> None:
         with self._lock:
             if not self._forget(request):
                 return

@@ -10,7 +10,7 @@ LEAST_SECONDS = 30.0
 
 
 @dataclass(slots=True)
-class Pace:
+class BatchTimeout:
     """Of one model in one device process. Lengths are the parent's estimates, in tokens."""
 
     batches: int = 0

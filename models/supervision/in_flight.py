@@ -10,7 +10,7 @@ from models.scheduling.batching import Joinable
 from models.scheduling.requests import Batch
 
 
-class AtDevice:
+class InFlight:
     """Filled by the thread that feeds the device, emptied by the one that reads its answers."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

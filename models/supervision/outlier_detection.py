@@ -1,4 +1,5 @@
-"""What the keeper of a device knows of the other devices of its engine, and whether its own is worse than they are."""
+"""What the supervisor of a device knows of the other devices of its engine, and whether its own is worse than they
+are."""
 
 from __future__ import annotations
 
@@ -6,10 +7,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from models.supervision.supervisor import Keeper
+from models.placement import Placement
 
 WINDOW_SECONDS = 600.0
 MOST_BATCHES = 200  # of a device; what was before says little of now
@@ -26,37 +26,48 @@ def far_worse(own: tuple[int, int], peers: tuple[int, int], *, least: int) -> bo
     return failed / ended > TIMES * peers_failed / peers_ended
 
 
-class Peers:
-    """The keepers of one engine. Thread-safe."""
+class Peer(Protocol):
+    """What is compared of a device: its `models.supervision.supervisor`'s view of it."""
+
+    place: Placement
+    models: frozenset[str]
+
+    @property
+    def state(self) -> str: ...
+    def serves(self, model: str) -> bool: ...
+
+
+class OutlierDetection:
+    """The supervisors of one engine. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._keepers: Collection[Keeper] = ()
+        self._supervisors: Collection[Peer] = ()
         self._batches: dict[str, deque[tuple[float, bool]]] = {}
 
-    def use(self, keepers: Collection[Keeper]) -> None:
+    def use(self, supervisors: Collection[Peer]) -> None:
         """These are they; before any of them starts."""
-        self._keepers = keepers
+        self._supervisors = supervisors
 
-    def are_ready(self, keeper: Keeper) -> bool:
+    def are_ready(self, supervisor: Peer) -> bool:
         """Whether this device may run what has ended a device process before: not while another is still starting
         again, or one bad input could take out all."""
-        return all(other.state in ("ready", "lost") for other in self._others(keeper))
+        return all(other.state in ("ready", "lost") for other in self._others(supervisor))
 
-    def serving(self, keeper: Keeper) -> set[str]:
+    def serving(self, supervisor: Peer) -> set[str]:
         """Those of its models that others serve."""
-        ready = [other for other in self._others(keeper) if other.state == "ready"]
-        return {model for model in keeper.models if any(other.serves(model) for other in ready)}
+        ready = [other for other in self._others(supervisor) if other.state == "ready"]
+        return {model for model in supervisor.models if any(other.serves(model) for other in ready)}
 
-    def note(self, keeper: Keeper, *, failed: bool) -> str:
+    def note(self, supervisor: Peer, *, failed: bool) -> str:
         """A batch has ended there, or failed with its device process. Why the device should take nothing more, if so.
 
         Devices are compared with those of the same models. A death that its input explains counts as well: such an
         input ends the processes of two devices, where there are two.
         """
-        own = keeper.place.name
-        peers = [other.place.name for other in self._others(keeper) if other.models & keeper.models]
+        own = supervisor.place.name
+        peers = [other.place.name for other in self._others(supervisor) if other.models & supervisor.models]
         with self._lock:
             self._batches.setdefault(own, deque(maxlen=MOST_BATCHES)).append((self._clock(), failed))
             if not failed:
@@ -67,8 +78,8 @@ class Peers:
             return ""
         return f"{here[0]} of its last {here[1]} batches failed, and only {there[0]} of {there[1]} on other devices"
 
-    def _others(self, keeper: Keeper) -> list[Keeper]:
-        return [other for other in self._keepers if other is not keeper]
+    def _others(self, supervisor: Peer) -> list[Peer]:
+        return [other for other in self._supervisors if other is not supervisor]
 
     def _count(self, places: Collection[str]) -> tuple[int, int]:
         since = self._clock() - WINDOW_SECONDS

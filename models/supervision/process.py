@@ -19,7 +19,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-class Child:
+class DeviceProcess:
     """`python -m PROGRAM`. Construct it on a thread that lives longer: when that ends, the kernel kills it.
 
     `send`, `kill` and `end` may be called from any thread, `receive` from one. Raises OSError when no process can

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from celery_inference.specs.model_spec import ModelSpec
 from models.devices import Device
 from models.ipc.framing import Message
-from models.placement import Place
+from models.placement import Placement
 from models.scheduling.batch_report import BatchReport
 from models.supervision.process import PROGRAM
 
@@ -20,10 +20,11 @@ _log = logging.getLogger("models.engine")
 
 
 @dataclass(frozen=True, slots=True)
-class Care:
+class ProcessConfig:
     """A process that has more than `recycle_bytes` in memory is replaced when it has finished what it has, one at a
     time. `overlap`: prepare and finish beside the forward pass; None: on a GPU. `on_begin`: see models.engine.Engine.
-    `on_batch` is called with what became of a batch before its requests are resolved, in a keeper's thread. `program`
+    `on_batch` is called with what became of a batch before its requests are resolved, in a supervisor's thread.
+    `program`
     is the module that is run, `endpoint_program` the one that sends batches to endpoints, where there is one.
     """
 
@@ -52,7 +53,7 @@ class Care:
         """Whether that device's process prepares and finishes beside the forward pass."""
         return device.kind == "cuda" if self.overlap is None else self.overlap
 
-    def setup(self, place: Place, specs: Sequence[ModelSpec], *, first: bool) -> Message:
+    def setup(self, place: Placement, specs: Sequence[ModelSpec], *, first: bool) -> Message:
         """The first message to a process: `specs` are to be loaded now; at the `first` start all of them or none."""
         device = place.device
         return {

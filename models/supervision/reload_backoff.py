@@ -17,7 +17,7 @@ class _Absence:
     pause_seconds: float
 
 
-class Absent:
+class ReloadBackoff:
     """Of one device. Pure policy, but for its clock."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -10,8 +10,8 @@ from models.ipc.framing import Message
 _NOT_SUMMED = ("longest",)
 
 
-class Record:
-    """Written by the threads of one keeper, read by any.
+class DeviceStats:
+    """Written by the threads of one supervisor, read by any.
 
     `loads` counts over all processes of the device, `process_loads` those of the present one. `loaded` is what was
     told of each model when it was loaded last, `totals` what batches of each model add up to. `memory` is what the
@@ -43,4 +43,4 @@ class Record:
         total = self.totals[model]
         total["batches"] += 1
         total["out_of_memory"] += len(message["ran_out"])
-        total.update({name: figure for name, figure in message["figures"].items() if name not in _NOT_SUMMED})
+        total.update({name: figure for name, figure in message["stats"].items() if name not in _NOT_SUMMED})

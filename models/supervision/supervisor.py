@@ -1,7 +1,7 @@
 """Keeps one device process: starts it, feeds it batches, reads its answers, starts it again when it dies.
 
 Two threads a process. `_keep` owns the process from before its first start to after its last end (the kernel ties the
-process to the thread that started it) and feeds it; `_read` exists once a process and hands answers to the desk.
+process to the thread that started it) and feeds it; `_read` exists once a process and hands answers to the scheduler.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Literal
 
 from models.ipc.framing import Message
 from models.ipc.vector_codec import unpacked
-from models.placement import Place
+from models.placement import Placement
 from models.scheduling.batch_report import BatchReport
 from models.scheduling.requests import Batch
-from models.scheduling.rows import limits_of, told
-from models.scheduling.scheduler import Desk
-from models.supervision.batch_timeout import Pace
-from models.supervision.in_flight import AtDevice, turns_of
-from models.supervision.memory_recycling import SizeWatch
-from models.supervision.outlier_detection import Peers
-from models.supervision.process import Child
-from models.supervision.process_config import Care
-from models.supervision.reload_backoff import Absent
-from models.supervision.stats import Record
+from models.scheduling.rows import limits_of, with_facts
+from models.scheduling.scheduler import Scheduler
+from models.supervision.batch_timeout import BatchTimeout
+from models.supervision.in_flight import InFlight, turns_of
+from models.supervision.memory_recycling import MemoryRecycling
+from models.supervision.outlier_detection import OutlierDetection
+from models.supervision.process import DeviceProcess
+from models.supervision.process_config import ProcessConfig
+from models.supervision.reload_backoff import ReloadBackoff
+from models.supervision.stats import DeviceStats
 
 FAILURES_TO_GIVE_UP = 5  # starts or devices that fail in a row, with no batch done in between
 _FIRST_PAUSE_SECONDS = 0.2
@@ -38,21 +38,22 @@ State = Literal["starting", "ready", "down", "lost", "stopped"]
 _log = logging.getLogger("models.engine")
 
 
-class Keeper:
-    """One device process's keeper.
+class Supervisor:
+    """One device process's supervisor.
 
-    `changed` is called whenever `state` or `absent` has changed, from its threads. `peers` knows the other keepers.
-    `turn` is held by the one keeper whose process is being replaced for its size.
+    `changed` is called whenever `state` or `absent` has changed, from its threads. `outliers` knows the other
+    supervisors.
+    `turn` is held by the one supervisor whose process is being replaced for its size.
     """
 
     def __init__(
         self,
-        place: Place,
-        desk: Desk,
-        care: Care,
+        place: Placement,
+        scheduler: Scheduler,
+        config: ProcessConfig,
         *,
         changed: Callable[[], None],
-        peers: Peers,
+        outliers: OutlierDetection,
         turn: threading.Lock,
     ) -> None:
         self.place = place
@@ -60,21 +61,21 @@ class Keeper:
         self.state: State = "starting"
         self.problem = ""
         self.pid: int | None = None
-        self.absent = Absent()
-        self.record = Record([spec.name for spec in place.specs])
-        self.at_device = AtDevice()
+        self.absent = ReloadBackoff()
+        self.record = DeviceStats([spec.name for spec in place.specs])
+        self.in_flight = InFlight()
         self.models = frozenset(spec.name for spec in place.specs)
         self._specs = {spec.name: spec for spec in place.specs}
         self._limits = {spec.name: limits_of(spec, place.device) for spec in place.specs}
-        self._pace = {spec.name: Pace() for spec in place.specs}
-        self._desk = desk
-        self._care = care
-        self._at_once, self._most = care.batches_at(place.device)
+        self._timeouts = {spec.name: BatchTimeout() for spec in place.specs}
+        self._scheduler = scheduler
+        self._config = config
+        self._at_once, self._most = config.batches_at(place.device)
         # What is elsewhere may come back at any time, and is asked for until it does.
         self._elsewhere = place.device.kind == "endpoint"
         self._changed = changed
-        self._peers = peers
-        self._size = SizeWatch(place.name, care.recycle_bytes, turn)
+        self._outliers = outliers
+        self._size = MemoryRecycling(place.name, config.recycle_bytes, turn)
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._loading: tuple[str, float] | None = None  # a model, and since when
@@ -82,7 +83,7 @@ class Keeper:
         self._first = True
         self._gone = False
         self._verdict: Message | None = None  # the process's own word on why it ends
-        self._child: Child | None = None
+        self._process: DeviceProcess | None = None
         self._thread = threading.Thread(
             target=self._keep, name=f"models.supervision.supervisor {place.name}", daemon=True
         )
@@ -96,16 +97,16 @@ class Keeper:
         self._stopping.set()
         self._wake.set()
 
-    def look_again(self) -> None:
+    def wake(self) -> None:
         """Something has changed elsewhere: what was refused before may be taken now."""
         self._wake.set()
 
     def kill(self) -> None:
         """End the process now."""
         self._stopping.set()
-        child = self._child
-        if child is not None:
-            child.kill("the engine was stopped")
+        process = self._process
+        if process is not None:
+            process.kill("the engine was stopped")
         self._wake.set()
 
     def join(self, timeout_seconds: float) -> bool:
@@ -124,9 +125,9 @@ class Keeper:
 
     def memory(self) -> dict[str, int]:
         """Bytes: of the process, of its tensors on a GPU as they were after the last batch, and all of the device."""
-        child = self._child
-        told = {"process": child.memory_bytes() if child is not None else 0, **self.record.memory}
-        return told if self.device.memory_bytes is None else {**told, "device": self.device.memory_bytes}
+        process = self._process
+        with_facts = {"process": process.memory_bytes() if process is not None else 0, **self.record.memory}
+        return with_facts if self.device.memory_bytes is None else {**with_facts, "device": self.device.memory_bytes}
 
     def why_not(self, model: str) -> str:
         """Why it does not."""
@@ -148,28 +149,28 @@ class Keeper:
     def _live(self) -> None:
         """One process's life."""
         try:
-            child = Child(self._care.program_of(self.device))
+            process = DeviceProcess(self._config.program_of(self.device))
         except OSError as error:
-            self._bury(f"it cannot be started: {error}")
+            self._settle_ended(f"it cannot be started: {error}")
             return
-        self._child, self.pid, self._gone = child, child.pid, False
+        self._process, self.pid, self._gone = process, process.pid, False
         self.problem, self._verdict, self._loading = "", None, None
         self.record.process_loads = Counter()
         name = f"models.read {self.place.name}"
-        reader = threading.Thread(target=self._read, args=(child,), name=name, daemon=True)
+        reader = threading.Thread(target=self._read, args=(process,), name=name, daemon=True)
         reader.start()
         try:
             present = [spec for spec in self.place.specs if spec.name not in self.absent]
-            child.send(self._care.setup(self.place, present or self.place.specs, first=self._first))
-            self._feed(child)
+            process.send(self._config.setup(self.place, present or self.place.specs, first=self._first))
+            self._feed(process)
         except Exception:
-            _log.exception("device %s: its keeper failed; its process is started again", self.place.name)
-            child.kill("its keeper failed")
+            _log.exception("device %s: its supervisor failed; its process is started again", self.place.name)
+            process.kill("its supervisor failed")
         reader.join()
-        self.pid = self._child = None
-        self._bury(child.reap())
+        self.pid = self._process = None
+        self._settle_ended(process.reap())
 
-    def _feed(self, child: Child) -> None:
+    def _feed(self, process: DeviceProcess) -> None:
         """Send batches while the process lives; end it when stopping, or when it runs past a limit."""
         started = time.monotonic()
         while True:
@@ -177,34 +178,34 @@ class Keeper:
             if self._gone:
                 return
             ready = self.state == "ready"
-            ending = self._stopping.is_set() or (ready and self._size.look(child))
-            if ending and not self.at_device:
+            ending = self._stopping.is_set() or (ready and self._size.look(process))
+            if ending and not self.in_flight:
                 # One that still loads has nothing to lose.
-                child.end() if ready else child.kill("the engine was stopped")
+                process.end() if ready else process.kill("the engine was stopped")
                 return
-            if ready and not ending and self._give(child):
+            if ready and not ending and self._give(process):
                 continue
-            self._wake.wait(self._patience(child, started))
+            self._wake.wait(self._patience(process, started))
 
-    def _give(self, child: Child) -> bool:
+    def _give(self, process: DeviceProcess) -> bool:
         """Give the process a batch, or a model that it lacks; whether there was one to give."""
-        busy, running = self.at_device.turns, self.at_device.joinable()
+        busy, running = self.in_flight.turns, self.in_flight.joinable()
         full = busy >= self._most
-        if self._loading is not None or (full and running is None) or self.at_device.alone():
+        if self._loading is not None or (full and running is None) or self.in_flight.alone():
             return False
         if not busy and (lacking := self.absent.due()):
             self._loading = (lacking, time.monotonic())
-            child.send({"load": self._specs[lacking].as_json()})
+            process.send({"load": self._specs[lacking].as_json()})
             return False
         present = {name: limits for name, limits in self._limits.items() if name not in self.absent}
-        batch = self._desk.seal(
+        batch = self._scheduler.seal(
             self._wake,
             present,
             self.device,
             full_only=busy >= self._at_once,
-            suspects=self._peers.are_ready(self),
+            suspects=self._outliers.are_ready(self),
             place=self.place.name,
-            elsewhere=self._peers.serving(self),
+            elsewhere=self._outliers.serving(self),
             running=running,
             joining_only=full,
         )
@@ -212,33 +213,33 @@ class Keeper:
             return False
         joins_now = batch.joins and busy == 1 and running is not None and running.group == batch.group
         if not busy or joins_now:
-            self._tell_beginning(batch, before=True)
+            self._report_beginning(batch, before=True)
         for part in batch.apart() if batch.joins else [batch]:
-            self._send(child, part)
+            self._send(process, part)
         return True
 
-    def _send(self, child: Child, batch: Batch) -> None:
-        self.at_device.add(batch)
+    def _send(self, process: DeviceProcess, batch: Batch) -> None:
+        self.in_flight.add(batch)
         try:
-            child.send(batch.message())
+            process.send(batch.message())
         except (TypeError, ValueError) as error:  # values that `celery_inference.inputs.check.check_inputs` never saw
-            self.at_device.remove(batch.number)
+            self.in_flight.remove(batch.number)
             sentence = f"inputs cannot be written as JSON: {error}"
-            self._desk.answer(batch, [{"error": "InvalidInput", "sentence": sentence}] * len(batch.rows))
+            self._scheduler.answer(batch, [{"error": "InvalidInput", "sentence": sentence}] * len(batch.rows))
 
-    def _tell_beginning(self, batch: Batch, *, before: bool) -> None:
+    def _report_beginning(self, batch: Batch, *, before: bool) -> None:
         """A batch that is sent behind another may never begin; the process's own word says that it does."""
-        if self._care.on_begin is not None and (ids := batch.beginning()):
+        if self._config.on_begin is not None and (ids := batch.beginning()):
             try:
-                self._care.on_begin(ids, before)
+                self._config.on_begin(ids, before)
             except Exception:
                 # The batch is in no book yet: it would be lost with the process that this thread keeps.
                 _log.exception("device %s: nobody could be told that a batch begins", self.place.name)
 
-    def _patience(self, child: Child, started: float) -> float | None:
+    def _patience(self, process: DeviceProcess, started: float) -> float | None:
         """Kill what has run too long; seconds until the next look, None for no need."""
-        loading, first = self._loading, self.at_device.first()
-        load_seconds = self._care.load_seconds
+        loading, first = self._loading, self.in_flight.first()
+        load_seconds = self._config.load_seconds
         reason = f"it did not load in {load_seconds:g} s"
         if self.state != "ready":
             left = started + load_seconds - time.monotonic()
@@ -248,31 +249,31 @@ class Keeper:
             batch = first[0]
             alone = any(row.alone for row in batch.rows)
             most = self._specs[batch.model].time_limit_seconds
-            limit = self._pace[batch.model].limit_seconds(batch.tokens, most, alone=alone)
+            limit = self._timeouts[batch.model].limit_seconds(batch.tokens, most, alone=alone)
             left, reason = limit - first[1], f"it ran past the time limit of {limit:g} s"
         else:
             waits = (self._size.look_seconds, self.absent.wait_seconds())
             return min((wait for wait in waits if wait is not None), default=None)
         if left <= 0:
-            child.kill(reason)
+            process.kill(reason)
         return max(0.05, left)
 
-    def _read(self, child: Child) -> None:
-        while (message := child.receive()) is not None:
+    def _read(self, process: DeviceProcess) -> None:
+        while (message := process.receive()) is not None:
             try:
-                self._receive(message, child)
+                self._receive(message, process)
             except Exception:
                 _log.exception("device %s: an answer could not be handled", self.place.name)
         self._gone = True
         self._wake.set()
 
-    def _receive(self, message: Message, child: Child) -> None:
+    def _receive(self, message: Message, process: DeviceProcess) -> None:
         if "done" in message:
             self._done(message)
         elif "started" in message:
-            begun = self.at_device.begin(message["started"])
+            begun = self.in_flight.begin(message["started"])
             if begun is not None:
-                self._tell_beginning(begun, before=False)
+                self._report_beginning(begun, before=False)
         elif "log" in message:
             level, name, text = message["log"]
             logging.getLogger(name).log(level, "%s: %s", self.place.name, text)
@@ -283,14 +284,14 @@ class Keeper:
         elif "load_failed" in message:
             self._load_failed(message)
         elif "ready" in message:
-            self._ready(message["ready"], child)
+            self._ready(message["ready"], process)
         else:
             self._verdict = message
 
-    def _ready(self, versions: Message, child: Child) -> None:
+    def _ready(self, versions: Message, process: DeviceProcess) -> None:
         self.record.versions = versions
         self._loading, self._first = None, False
-        self._size.loaded(child)
+        self._size.loaded(process)
         self._size.done()
         self._become("ready")
 
@@ -298,7 +299,7 @@ class Keeper:
         name = message["loaded"]
         self._loading = None
         self.record.load(message)
-        self._limits[name] = told(self._limits[name], message)
+        self._limits[name] = with_facts(self._limits[name], message)
         seconds = message["load_seconds"], message["warm_seconds"]
         _log.info("device %s: loaded %s in %.1f s, warm after %.1f s more", self.place.name, name, *seconds)
         if self.absent.back(name):
@@ -317,44 +318,44 @@ class Keeper:
         self._wake.set()
 
     def _done(self, message: Message) -> None:
-        batch = self.at_device.remove(message["done"])
+        batch = self.in_flight.remove(message["done"])
         self._failures = 0
-        self._peers.note(self, failed=False)
+        self._outliers.note(self, failed=False)
         self._wake.set()  # the device is fed first: settling takes longer
-        figures, ceilings = message["figures"], self._desk.ceilings
+        stats, memory_limits = message["stats"], self._scheduler.memory_limits
         self.record.batch(batch.model, message)
-        self._pace[batch.model].note(batch.tokens, figures["seconds"])
+        self._timeouts[batch.model].note(batch.tokens, stats["seconds"])
         for longest, tokens in message["ran_out"]:
-            ceilings.ran_out(batch.model, self.device.description, longest, tokens)
+            memory_limits.ran_out(batch.model, self.device.description, longest, tokens)
         if not message["ran_out"]:
             limit = self._limits[batch.model].tokens
-            ceilings.passed(batch.model, self.device.description, figures["longest"], limit)
+            memory_limits.passed(batch.model, self.device.description, stats["longest"], limit)
         self._report(batch, message)
         try:
-            self._desk.answer(batch, [unpacked(answer) for answer in message["answers"]])
+            self._scheduler.answer(batch, [unpacked(answer) for answer in message["answers"]])
         except Exception:
-            self._desk.release(batch, "the device process gave an answer that cannot be read")
+            self._scheduler.release(batch, "the device process gave an answer that cannot be read")
             raise
 
     def _report(self, batch: Batch, message: Message, problem: str = "") -> None:
         """Tell who follows batches; what it raises must cost no request its answer."""
-        if self._care.on_batch is None:
+        if self._config.on_batch is None:
             return
         try:
-            self._care.on_batch(BatchReport.of(batch, self.place.name, message, problem))
+            self._config.on_batch(BatchReport.of(batch, self.place.name, message, problem))
         except Exception:
             _log.exception("device %s: what became of a batch could not be told", self.place.name)
 
-    def _bury(self, ended: str) -> None:
+    def _settle_ended(self, ended: str) -> None:
         """Settle what was at the device when its process ended, and decide whether it is started again."""
-        self._desk.leave(self._wake)
-        begun, others = self.at_device.clear()
+        self._scheduler.leave(self._wake)
+        begun, others = self.in_flight.clear()
         was_ready, loading, verdict = self.state == "ready", self._loading, self._verdict or {}
         if self._stopping.is_set():
-            self._desk.give_back([*begun, *others])
+            self._scheduler.give_back([*begun, *others])
             return
         if was_ready and self._size.replacing and not begun:
-            self._desk.give_back(others)
+            self._scheduler.give_back(others)
             self.record.recycled += 1
             self._become("down")
             return
@@ -364,10 +365,10 @@ class Keeper:
             self.problem = reason
         elif not self.problem:
             self.problem = f"the device process ended while it loaded: {reason}"
-        self._desk.give_back(others)
+        self._scheduler.give_back(others)
         explained = self._settle(begun, reason, verdict)
         turns = turns_of(begun)
-        blamed = [why for _ in range(turns) if (why := self._peers.note(self, failed=True))]
+        blamed = [why for _ in range(turns) if (why := self._outliers.note(self, failed=True))]
         self.record.failed += turns
         if loading is not None and not self._first and len(self._specs) > 1:
             # The next process begins without it, so that its neighbours are served.
@@ -391,11 +392,11 @@ class Keeper:
         for batch in begun:
             self._report(batch, {}, reason)
         guilty = [batch for batch in begun if not verdict or batch.number in verdict["runs"]]
-        self._desk.give_back([batch for batch in begun if batch not in guilty])
+        self._scheduler.give_back([batch for batch in begun if batch not in guilty])
         if "failed" not in verdict:
-            return bool(guilty) and self._desk.suspect(guilty, reason, self.place.name)
+            return bool(guilty) and self._scheduler.suspect(guilty, reason, self.place.name)
         for batch in guilty:
-            self._desk.release(batch, f"the device failed: {reason}")
+            self._scheduler.release(batch, f"the device failed: {reason}")
         return False
 
     def _become(self, state: State) -> None:

@@ -1,7 +1,6 @@
 """The fleets that a scaler drives, behind one small interface. Each blocks on its API; each raises FleetError."""
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from urllib.parse import quote
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tasks.kubernetes_api import ACCOUNT, KubernetesApi, KubernetesError
+from celery_inference.settings import kubernetes_address
+from tasks.hosts.kubernetes_api import ACCOUNT, KubernetesApi, KubernetesError
 
 CALL_SECONDS = 10.0
 
@@ -117,7 +117,7 @@ class KubernetesDeployment:
             raise FleetError(str(error)) from None
 
 
-KINDS: dict[str, Callable[[str], Fleet]] = {
+FLEETS: dict[str, Callable[[str], Fleet]] = {
     "asg": AutoScalingGroup,
     "ecs": EcsService,
     "kubernetes": KubernetesDeployment,
@@ -131,10 +131,10 @@ def fleet_of(text: str) -> Fleet:
         FleetError: it is none of these.
     """
     kind, _, name = text.partition(":")
-    if kind not in KINDS or not name:
+    if kind not in FLEETS or not name:
         raise FleetError(f"a fleet is asg:NAME, ecs:CLUSTER/SERVICE or kubernetes:NAMESPACE/DEPLOYMENT, not {text!r}")
     try:
-        return KINDS[kind](name)
+        return FLEETS[kind](name)
     except BotoCoreError as error:
         raise FleetError(f"{kind}: {error}") from None
 
@@ -154,7 +154,7 @@ def _call(operation: Any, **arguments: Any) -> Any:
 
 
 def _kubernetes_server() -> str:
-    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-    if not host:
+    address = kubernetes_address()
+    if not address:
         raise FleetError("this process does not run in a Kubernetes cluster")
-    return f"https://{f'[{host}]' if ':' in host else host}:{port}"
+    return address

@@ -38,7 +38,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FleetReading:
     """What was there at a moment; `at` in monotonic seconds.
 
     `ordered` counts workers that run or were asked for, `running` those that take deliveries, `busy` those that hold
@@ -64,11 +64,11 @@ class Policy:
 
     def __init__(self, goal: Goal) -> None:
         self.goal = goal
-        self._readings: deque[Reading] = deque()
+        self._readings: deque[FleetReading] = deque()
         self._active_at = -math.inf
         self._needs: deque[tuple[float, int]] = deque()
 
-    def desired(self, reading: Reading) -> int:
+    def desired(self, reading: FleetReading) -> int:
         """The number of workers to ask for now. Never fewer than are busy."""
         before = self._readings[-1] if self._readings else None
         if reading.backlog or (before is not None and before.finished != reading.finished):
@@ -85,7 +85,7 @@ class Policy:
         most = max(need for _, need in self._needs)
         return min(self.goal.maximum, max(self.goal.minimum, most, reading.busy))
 
-    def _need(self, reading: Reading) -> int:
+    def _need(self, reading: FleetReading) -> int:
         goal = self.goal
         by_rate = self.arrivals_per_second() * goal.headroom / goal.requests_per_second
         work_seconds = reading.backlog / goal.requests_per_second

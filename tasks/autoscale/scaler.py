@@ -1,4 +1,4 @@
-"""The loop of `celery -A tasks autoscale`: look, decide, ask the fleet; one holder of the lease acts."""
+"""The loop of `celery-inference autoscale`: look, decide, ask the fleet; one holder of the lease acts."""
 
 import os
 import socket
@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from celery_inference.results.protocol import Store, StoreUnavailable
+from celery_inference.results.protocol import ResultStore, StoreUnavailable
 from celery_inference.sqs.errors import QueueMissingError, SqsError
 from celery_inference.sqs.lanes import Lane
 from celery_inference.sqs.queues.depths import read_depths
 from tasks.autoscale.fleets import Fleet, FleetError
-from tasks.autoscale.policy import Policy, Reading
-from tasks.stop_flag import StopFlag
+from tasks.autoscale.policy import FleetReading, Policy
+from tasks.autoscale.stop_flag import StopFlag
 
 LEASE = "autoscale"
 
@@ -31,7 +31,7 @@ class Workers(Protocol):
 class Decision:
     """One look: what was there, and what is wanted. `why_not` says why nothing was asked of the fleet."""
 
-    reading: Reading
+    reading: FleetReading
     wanted: int
     why_not: str | None = None
 
@@ -48,7 +48,14 @@ class Scaler:
     """Not thread-safe. `store` keeps the lease of one holder; None where this is the only scaler."""
 
     def __init__(
-        self, policy: Policy, fleet: Fleet, workers: Workers, *, sqs: Any, lanes: Sequence[Lane], store: Store | None
+        self,
+        policy: Policy,
+        fleet: Fleet,
+        workers: Workers,
+        *,
+        sqs: Any,
+        lanes: Sequence[Lane],
+        store: ResultStore | None,
     ) -> None:
         self._policy, self._fleet, self._workers = policy, fleet, workers
         self._sqs, self._lanes, self._store = sqs, lanes, store
@@ -68,7 +75,7 @@ class Scaler:
         size = self._fleet.size()
         in_flight = sum(depth.in_flight for depth in depths)
         busy, finished = self._workers.ask()
-        reading = Reading(
+        reading = FleetReading(
             at=time.monotonic(),
             visible=sum(depth.visible for depth in depths),
             in_flight=in_flight,

@@ -1,4 +1,4 @@
-"""`celery -A tasks autoscale`: as many workers as the lanes need."""
+"""`celery-inference autoscale`: as many workers as the lanes need."""
 
 import signal
 import time
@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
+from celery_inference.commands.sqs_client import client_of
 from celery_inference.results.access import store_of
 from celery_inference.results.dead_letter_queues import lanes_of
 from tasks.autoscale.fleets import FleetError, fleet_of
 from tasks.autoscale.policy import Goal, Policy
 from tasks.autoscale.scaler import Scaler
+from tasks.autoscale.stop_flag import StopFlag
 from tasks.autoscale.workers import InspectedWorkers
-from tasks.commands.client import client_of
-from tasks.stop_flag import StopFlag
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`celery -A tasks dlq replay ID`: does it still fail? Tried here, without the queue hearing of it."""
+"""`celery-inference dlq replay ID`: does it still fail? Tried here, without the queue hearing of it."""
 
 import json
 import traceback
@@ -6,18 +6,18 @@ from typing import Any
 
 import click
 
+from celery_inference.client.task import InferenceTask
+from celery_inference.commands.dlq.selection import as_json_option, lane_option, queue_of, the_letter, troubles
 from celery_inference.inputs.check import check_inputs, is_many
-from celery_inference.specs.errors import ModelsError
+from celery_inference.specs.errors import InferenceError
 from celery_inference.sqs.claim_check.stores import redeemed
 from celery_inference.sqs.dead_letters.letter import DeadLetter
 from celery_inference.sqs.errors import ClaimStoreError, UndecodableError
 from celery_inference.sqs.messages import envelope
 from celery_inference.sqs.messages.validation import check_payload
 from models.engine import Engine
-from tasks.claimed import redeemed_now
-from tasks.commands.dlq_selection import as_json_option, lane_option, queue_of, the_letter, troubles
-from tasks.engines import devices
-from tasks.task import InferenceTask
+from tasks.execution.claimed_inputs import redeemed_now
+from tasks.execution.engine_factory import devices
 
 LOAD_SECONDS = 1_800.0  # a cold host fetches weights first
 STOP_SECONDS = 10.0
@@ -49,7 +49,7 @@ def replay(context: Any, id: str, lane: str | None, as_json: bool) -> None:
             report = {"id": entry.id, "ok": False, "error_type": type(error).__name__, "error": str(error)}
             click.echo(json.dumps(report))
         else:
-            if not isinstance(error, ModelsError):
+            if not isinstance(error, InferenceError):
                 click.echo("".join(traceback.format_exception(error)), err=True)
             click.echo(f"it fails here, too: {type(error).__name__}: {error}", err=True)
         context.exit(1)

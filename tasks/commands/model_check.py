@@ -10,7 +10,7 @@ from celery_inference.specs.errors import ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
 from models.devices import Device
 from models.engine import Engine
-from tasks import engines
+from tasks.execution import engine_factory
 
 LOAD_SECONDS = 1_800.0  # a cold host fetches weights first
 RUNS = 5  # of the example, one after another; the median is told
@@ -26,9 +26,9 @@ def check(spec: ModelSpec, conf: Any, *, allow_unsafe: bool = False) -> dict[str
     Raises:
         celery_inference.specs.errors.ModelLoadError: it cannot be loaded, its example fails, or it takes more than
         `memory_bytes`.
-        celery_inference.specs.errors.ModelsError: there is no such device, or running failed.
+        celery_inference.specs.errors.InferenceError: there is no such device, or running failed.
     """
-    device = engines.devices(conf)[0]
+    device = engine_factory.devices(conf)[0]
     if allow_unsafe:
         spec = replace(spec, allow_unsafe=True)
     engine = Engine([spec], [device], endpoint_program=conf.inference_endpoint_program)

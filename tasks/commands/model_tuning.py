@@ -7,13 +7,13 @@ from typing import Any
 from celery_inference.specs.model_spec import ModelSpec
 from models import tuning
 from models.tuning_file import TuningFile
-from tasks import engines
+from tasks.execution import engine_factory
 
 
 def tune(spec: ModelSpec, conf: Any, *, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
     """What was measured and is remembered now, as JSON values. Blocks; raises
-    celery_inference.specs.errors.ModelsError and OSError."""
-    device = engines.devices(conf)[0]
+    celery_inference.specs.errors.InferenceError and OSError."""
+    device = engine_factory.devices(conf)[0]
     measured = tuning.tune(spec, device, seconds=seconds, say=lambda line: say(f"{spec.name}: {line}"))
     TuningFile(Path(conf.inference_state)).note(spec, device.description, measured.tuning)
     return {

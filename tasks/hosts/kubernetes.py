@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tasks.hosts.host import HostError
-from tasks.kubernetes_api import ACCOUNT, KubernetesApi, KubernetesError
+from tasks.hosts.kubernetes_api import ACCOUNT, KubernetesApi, KubernetesError
 
 ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 BUSY_COST = "1000"

@@ -8,13 +8,13 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, StatusCode, Tracer
 
+from celery_inference.client.tracing import semantic_names as v
+from celery_inference.client.tracing.tracer import tracer
 from models.scheduling.batch_report import BatchReport
-from tasks.tracing import vocabulary as v
-from tasks.tracing.access import tracer
-from tasks.tracing.deliveries import context_of, nanoseconds
+from tasks.tracing.process import context_of, nanoseconds
 
 
-def tell(report: BatchReport) -> None:
+def record_batch(report: BatchReport) -> None:
     """Make the spans of a batch that has ended; in a thread of the engine, before the requests go on."""
     found = tracer()
     contexts = {request: context for request in report.requests if (context := context_of(request)) is not None}
@@ -58,6 +58,6 @@ def _steps(found: Tracer, batch: Span, report: BatchReport) -> None:
 
 def _attributes(report: BatchReport) -> dict[str, str | int]:
     counts = {v.ROWS: "rows", v.PASSES: "passes", v.TOKENS: "tokens", v.PADDED_TOKENS: "padded_tokens"}
-    told = {name: int(report.figures[figure]) for name, figure in counts.items() if figure in report.figures}
+    told = {name: int(report.stats[figure]) for name, figure in counts.items() if figure in report.stats}
     error = {v.ERROR_TYPE: "DeviceProcessEnded"} if report.problem else {}
     return {v.MODEL: report.model, v.DEVICE: report.device, **told, **error}

@@ -7,8 +7,8 @@ from typing import Any
 from celery.signals import worker_init, worker_shutdown
 from celery.utils.log import get_logger
 
+from celery_inference.client.tracing.tracer import NAME, tracer
 from models.scheduling.batch_report import BatchReport
-from tasks.tracing.access import NAME, tracer
 
 logger = get_logger(__name__)
 
@@ -19,7 +19,7 @@ FLUSH_SECONDS = 3.0  # for the last spans at the worker's end; a collector that 
 def begin(sender: Any = None, **_: Any) -> None:
     """Trace this worker's deliveries, if that is wanted and can be."""
     if tracer() is not None or (sender.app.conf.inference_traces and _set_up(str(sender.hostname))):
-        from tasks.tracing.deliveries import follow
+        from tasks.tracing.process import follow
 
         follow()
 
@@ -28,9 +28,9 @@ def follower() -> Callable[[BatchReport], None] | None:
     """What is to be told of batches in this process, None where nobody traces."""
     if tracer() is None:
         return None
-    from tasks.tracing.batches import tell
+    from tasks.tracing.batches import record_batch
 
-    return tell
+    return record_batch
 
 
 def _set_up(worker: str) -> bool:

@@ -20,12 +20,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from celery_inference.sqs.api.client_factory import make_client
-from celery_inference.sqs.lanes import INFERENCE, LANES
+from celery_inference.sqs.lanes import LANES
 from celery_inference.sqs.messages.reason import REASON_ATTRIBUTE, Cause, Reason
 from celery_inference.sqs.queues.provisioning import create
 from demo.stack import Stack
 from tests.browser.chromium import chromium, keep_screenshot
 from tests.support.client import client_of
+from tests.support.lanes import INFERENCE
 from tests.support.letters import body_of, reason
 
 if not (shutil.which("chromium") and shutil.which("chromedriver")) and not os.environ.get("CI"):

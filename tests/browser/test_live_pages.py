@@ -14,11 +14,11 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from celery_inference.specs.errors import ModelsError
+from celery_inference import feature_extraction
+from celery_inference.client.app import app
+from celery_inference.specs.errors import InferenceError
 from demo.__main__ import write_catalogue
 from demo.stack import Stack
-from tasks import feature_extraction
-from tasks.celery import app
 from tests.browser.chromium import chromium, keep_screenshot
 from tests.support.client import client_of
 
@@ -68,7 +68,7 @@ def test_an_open_page_counts_what_workers_do(stack: Stack, browser: webdriver.Ch
 
 def test_a_failure_appears_among_the_tasks(stack: Stack, browser: webdriver.Chrome) -> None:
     crash = feature_extraction.delay("please divide by zero")
-    with pytest.raises(ModelsError):
+    with pytest.raises(InferenceError):
         crash.get(timeout=SECONDS)
 
     def failed() -> bool:
@@ -112,10 +112,10 @@ def test_a_model_s_figures_appear(stack: Stack, browser: webdriver.Chrome) -> No
 def test_an_open_page_says_how_old_it_is_while_sqs_is_away(stack: Stack, browser: webdriver.Chrome) -> None:
     browser.get(f"{stack.flower_url}/workers")
     until(browser, lambda: text(browser, "#workers-online") == "1", "the worker is online")
-    assert not browser.find_element(By.ID, "hearing").is_displayed()
+    assert not browser.find_element(By.ID, "freshness").is_displayed()
     stack.server.kill()
-    until(browser, lambda: "SQS cannot be read: what is shown is" in text(browser, "#hearing"), "the fault is told")
+    until(browser, lambda: "SQS cannot be read: what is shown is" in text(browser, "#freshness"), "the fault is told")
     assert text(browser, "#workers-online") == "1"
     keep_screenshot(browser, "workers-stale")
     stack.start_server()
-    until(browser, lambda: not browser.find_element(By.ID, "hearing").is_displayed(), "and that it is over")
+    until(browser, lambda: not browser.find_element(By.ID, "freshness").is_displayed(), "and that it is over")

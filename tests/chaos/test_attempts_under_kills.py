@@ -10,11 +10,11 @@ import pytest
 from celery import chord
 from celery.result import AsyncResult
 
+from celery_inference import app, feature_extraction
 from celery_inference.results.access import store_of
 from celery_inference.results.dead_letter_queues import dead_letter_queue
 from demo.stack import Stack
-from tasks import app, feature_extraction
-from tasks.sweep import Sweep
+from tasks.dead_letters.reconciler import LaneReconciler
 from tests.support import fake_engine
 from tests.support import outcome_app as program
 from tests.support.client import client_of
@@ -69,7 +69,7 @@ def test_three_requests_and_one_slot_outlive_a_worker_that_is_killed_every_few_s
         time.sleep(2.2)  # the lease ends, so that the next one is delivered them all
         if all(result.ready() for result in results):
             break
-    sweep = Sweep(program.app, dead_letter_queue(program.app, program.LANE))
+    sweep = LaneReconciler(program.app, dead_letter_queue(program.app, program.LANE))
     rig.worker()
     until = time.monotonic() + SECONDS
     while not all(result.ready() for result in results):
@@ -89,7 +89,7 @@ def test_an_input_that_takes_its_worker_along_ends_after_its_attempts_and_alone(
     """It is told apart by attempts that were written before their work began."""
     innocent = [program.add.delay(number, 1) for number in range(3)]
     guilty = program.app.send_task(program.deadly.name, task_id="guilty")
-    sweep = Sweep(program.app, dead_letter_queue(program.app, program.LANE))
+    sweep = LaneReconciler(program.app, dead_letter_queue(program.app, program.LANE))
     until = time.monotonic() + 2 * SECONDS
     worker = rig.worker()
     while guilty.state not in ("FAILURE", "SUCCESS"):
@@ -114,7 +114,11 @@ def test_an_input_that_takes_its_worker_along_ends_after_its_attempts_and_alone(
 def test_a_batch_that_waits_behind_another_at_its_device_has_not_begun(tmp_path: Path) -> None:
     """Killed with one batch of two running and one waiting, and again when a second one has had its turn."""
     catalogue = fake_engine.write_catalogue(tmp_path, seconds=8.0, batch_size=2)
-    settings = {"CELERY_LEASE_SECONDS": "5", "CELERY_DEVICES": "cpu", "CELERY_STATE": str(tmp_path / "state")}
+    settings = {
+        "CELERY_INFERENCE_LEASE_SECONDS": "5",
+        "CELERY_INFERENCE_DEVICES": "cpu",
+        "CELERY_INFERENCE_STATE": str(tmp_path / "state"),
+    }
     include = ("--include", "tests.support.fake_engine")
     with Stack(tmp_path / "stack", catalogue=catalogue, **settings) as stack, client_of(stack):
         stack.start_server()

@@ -15,7 +15,7 @@ from celery_inference.sqs.dead_letters import scan
 from celery_inference.sqs.dead_letters.index import Selection
 from celery_inference.sqs.messages.reason import mark_of
 from celery_inference.sqs_local.child_process import LocalServer
-from tests.support.letters import body_of, office, reason
+from tests.support.letters import body_of, dead_letter_rig, reason
 
 ROOT = Path(__file__).resolve().parents[2]
 LETTERS = 60
@@ -32,10 +32,10 @@ def test_a_redrive_that_is_killed_loses_nothing_and_opens_one_generation(
     server: LocalServer, tmp_path: Path, lane: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan, "END_WAIT_SECONDS", 0)
-    desk = office(server.endpoint_url, tmp_path, lane)
+    rig = dead_letter_rig(server.endpoint_url, tmp_path, lane)
     for number in range(LETTERS):
-        desk.send(body_of(f"r{number}"), reason(group="g"))
-        desk.backend.store_result(f"r{number}", ValueError("old"), "FAILURE")
+        rig.send(body_of(f"r{number}"), reason(group="g"))
+        rig.backend.store_result(f"r{number}", ValueError("old"), "FAILURE")
     command = [sys.executable, "-m", "tests.support.redriver", server.endpoint_url, str(tmp_path), lane]
     kills: Counter[str] = Counter()
     for seed in itertools.count():
@@ -46,7 +46,7 @@ def test_a_redrive_that_is_killed_loses_nothing_and_opens_one_generation(
         assert process.returncode == -signal.SIGKILL, process.stderr
         kills[said] += 1
     assert kills["after send"], "it was not killed where it hurts most"
-    sent = desk.take()
+    sent = rig.take()
     copies = Counter(json.loads(message["Body"])["headers"]["id"] for message in sent)
     print(f"{LETTERS} letters, killed {dict(kills)}, {len(sent) - LETTERS} copies twice")
     assert set(copies) == {f"r{number}" for number in range(LETTERS)}
@@ -57,7 +57,7 @@ def test_a_redrive_that_is_killed_loses_nothing_and_opens_one_generation(
         assert len(sent) == LETTERS
     else:
         assert LETTERS < len(sent) <= LETTERS + 10 * kills["after send"]
-    assert desk.dead() == 0
-    assert desk.index.count(Selection()) == 0
-    assert set(desk.backend.store.generations(list(copies)).values()) == {1}
-    assert {desk.backend.get_state(task_id) for task_id in copies} == {"PENDING"}
+    assert rig.dead() == 0
+    assert rig.index.count(Selection()) == 0
+    assert set(rig.backend.store.generations(list(copies)).values()) == {1}
+    assert {rig.backend.get_state(task_id) for task_id in copies} == {"PENDING"}

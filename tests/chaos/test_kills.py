@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from celery.result import AsyncResult
 
+from celery_inference import feature_extraction
 from celery_inference.sqs.api.client_factory import make_client
-from celery_inference.sqs.lanes import INFERENCE
 from celery_inference.sqs.queues.depths import read_depths
 from demo.processes import Process
 from demo.stack import Stack
-from tasks import feature_extraction
 from tests.support.client import client_of
 from tests.support.device_processes import device_processes
+from tests.support.lanes import INFERENCE
 
 SECONDS = 120
 LEASE_SECONDS = 5
@@ -27,7 +27,7 @@ LONG = "so long a text that a batch of them takes its time, " * 12
 
 @pytest.fixture
 def stack(tmp_path: Path, catalogue_of_one: Path) -> Iterator[Stack]:
-    settings = {"CELERY_LEASE_SECONDS": str(LEASE_SECONDS)}
+    settings = {"CELERY_INFERENCE_LEASE_SECONDS": str(LEASE_SECONDS)}
     with Stack(tmp_path / "stack", catalogue=catalogue_of_one, **settings) as stack, client_of(stack):
         stack.start_server()
         yield stack

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from celery_inference.sqs_local.child_process import LocalServer
-from celery_inference.sqs_local.server import Options, run
+from celery_inference.sqs_local.server import ServerOptions, run
 
 KILLS = int(os.environ.get("SQS_LOCAL_KILLS", "200"))
 EARLY_KILLS = 0.1  # of all: the server may not be listening yet
@@ -34,7 +34,7 @@ _forkserver.set_forkserver_preload(["celery_inference.sqs_local.server"])
 
 
 def run_server(port: int, data: Path) -> None:
-    run(Options("127.0.0.1", port, data, "us-east-1", stop_with_stdin=False))
+    run(ServerOptions("127.0.0.1", port, data, "us-east-1", stop_with_stdin=False))
 
 
 class KilledServer:

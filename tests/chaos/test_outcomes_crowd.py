@@ -21,21 +21,21 @@ import pytest
 from celery.result import AsyncResult
 from celery.states import READY_STATES
 
+from celery_inference import app, feature_extraction
 from celery_inference.results.access import index_of
 from celery_inference.results.protocol import StoreUnavailable
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.dead_letters.entry import Entry, requested
 from celery_inference.sqs.dead_letters.index import Selection
 from celery_inference.sqs.dead_letters.letter import peek
-from celery_inference.sqs.lanes import GENERAL, INFERENCE
 from celery_inference.sqs.messages.reason import Cause
 from celery_inference.sqs.queues.depths import read_depths
 from demo.processes import Process
 from demo.stack import Stack
-from tasks import app, feature_extraction
 from tests.support.client import client_of
 from tests.support.device_processes import device_processes
 from tests.support.fake_engine import write_catalogue
+from tests.support.lanes import GENERAL, INFERENCE
 
 REQUESTS = int(os.environ.get("CROWD_REQUESTS", "2000"))
 SEED = int(os.environ.get("CROWD_SEED", "6"))
@@ -80,7 +80,7 @@ def send(kind: str, number: int) -> AsyncResult[Any]:
 
     match kind:
         case "misfit":  # from a sender that does not check
-            return app.send_task("tasks.feature_extraction", args=[{"not": "a text"}])
+            return app.send_task("celery_inference.feature_extraction", args=[{"not": "a text"}])
         case "network":
             return outcome_tasks.broken_until.delay(3)
         case "late":
@@ -160,7 +160,7 @@ class Crowd:
 
     @property
     def store(self) -> Path:
-        return Path(self.stack.environment["CELERY_RESULT_BACKEND"].removeprefix("sqlite:///"))
+        return Path(self.stack.environment["CELERY_INFERENCE_RESULT_BACKEND"].removeprefix("sqlite:///"))
 
     @contextmanager
     def without_store(self) -> Iterator[None]:
@@ -204,12 +204,12 @@ def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crowd]:
     catalogue = write_catalogue(tmp_path, time_limit_seconds=TIME_LIMIT_SECONDS)
     monkeypatch.setenv("OUTCOME_DIR", str(tmp_path))
     settings = {
-        "CELERY_DEVICES": "cpu:2",
-        "CELERY_LEASE_SECONDS": "5",
-        "CELERY_RETRY_BASE_SECONDS": "0.1",
-        "CELERY_RETRY_CAP_SECONDS": "0.5",
-        "CELERY_SWEEP_SECONDS": "1",
-        "CELERY_STATE": str(tmp_path / "state"),
+        "CELERY_INFERENCE_DEVICES": "cpu:2",
+        "CELERY_INFERENCE_LEASE_SECONDS": "5",
+        "CELERY_INFERENCE_RETRY_BASE_SECONDS": "0.1",
+        "CELERY_INFERENCE_RETRY_CAP_SECONDS": "0.5",
+        "CELERY_INFERENCE_RECONCILE_SECONDS": "1",
+        "CELERY_INFERENCE_STATE": str(tmp_path / "state"),
     }
     with Stack(tmp_path / "stack", catalogue=catalogue, **settings) as stack, client_of(stack):
         stack.start_server()

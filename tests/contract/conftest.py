@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
-from sqs_calls import PREFIX
+from sqs_calls import PREFIX, SDK_SPEAKS
 
 from celery_inference.sqs_local.child_process import LocalServer
 
@@ -99,6 +99,16 @@ MOTO_IS_WRONG = {
         for case in BAD_ATTRIBUTES_THAT_MOTO_TAKES
     },
 }
+# What a client of before SQS spoke JSON (botocore 1.31.81) cannot ask or see: the codes of both protocols side by side,
+# empty lists, both names of system attributes.
+BEYOND_THE_QUERY_PROTOCOL = (
+    "test_move_tasks_that_cannot_be",
+    "test_sources_of_a_dead_letter_queue_are_listed",
+    "test_system_attributes_by_both_spellings",
+    "test_tags_are_added_listed_and_removed",
+    "test_the_shapes_of_the_commonest_errors_are_those_of_the_framework",
+    "test_what_does_not_exist_is_named_so",
+)
 
 
 @pytest.fixture(scope="session")
@@ -181,6 +191,8 @@ def queue(make_queue: Callable[..., str]) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if SDK_SPEAKS == "query" and getattr(item, "originalname", "") in BEYOND_THE_QUERY_PROTOCOL:
+            item.add_marker(pytest.mark.skip(reason="this botocore speaks SQS's older protocol"))
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         reason = MOTO_IS_WRONG.get(item.name) or MOTO_IS_WRONG.get(getattr(item, "originalname", ""))
         if parameters.get("target") == "moto" and reason:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 PREFIX = os.environ.get("AWS_CONTRACT_QUEUE_PREFIX", "")
+# What the client at hand knows: botocore before 1.34.101 asks for system attributes by their older name alone.
+_SERVICE = botocore.session.get_session().get_service_model("sqs")
+SDK_SPEAKS = _SERVICE.metadata["protocol"]
+_NAMES = _SERVICE.operation_model("ReceiveMessage").input_shape.members
+SYSTEM_ATTRIBUTES = next(name for name in ("MessageSystemAttributeNames", "AttributeNames") if name in _NAMES)
 PATIENCE_SECONDS = 60  # AWS shows things late
 
 
@@ -24,7 +30,7 @@ def send(sqs: SQSClient, url: str, body: str = "hello", **fields: Any) -> dict[s
 
 def receive(sqs: SQSClient, url: str, **fields: Any) -> list[dict[str, Any]]:
     """One ReceiveMessage for up to ten, with all system attributes."""
-    asked = {"MaxNumberOfMessages": 10, "MessageSystemAttributeNames": ["All"], **fields}
+    asked = {"MaxNumberOfMessages": 10, SYSTEM_ATTRIBUTES: ["All"], **fields}
     return list(sqs.receive_message(QueueUrl=url, **asked).get("Messages", []))  # type: ignore[arg-type]
 
 

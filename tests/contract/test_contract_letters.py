@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from celery_inference.sqs.dead_letters.entry import Entry, State
-from celery_inference.sqs.dead_letters.index import LetterIndex, Marking, Selection, Stop
+from celery_inference.sqs.dead_letters.index import DeadLetterIndex, LanePause, Marking, Selection
 from celery_inference.sqs.dead_letters.letter import DeadLetter
 from celery_inference.sqs.lanes import Lane
 from celery_inference.sqs.messages.reason import Cause
@@ -26,7 +26,7 @@ def letter(task_id: str, *, ago: float = 0.0, lived: float = 0.0, lane: Lane = L
 def test_a_letter_is_named_after_its_request_and_what_it_says() -> None:
     entry = letter("one")
     assert entry.id.startswith("one.")
-    assert (entry.task_id, entry.task, entry.model) == ("one", "tasks.feature_extraction", "small")
+    assert (entry.task_id, entry.task, entry.model) == ("one", "celery_inference.feature_extraction", "small")
     noise = Entry.of(DeadLetter("m", "noise", {}, None, 1, time.time()), LANE)
     assert (noise.id, noise.task_id, noise.cause) == ("m", None, Cause.UNREADABLE)
     silent = Entry.of(DeadLetter("m", body_of("one"), {}, None, 1, time.time()), LANE)
@@ -42,7 +42,7 @@ def test_copies_of_a_letter_are_one_and_strangers_with_its_task_id_are_not() -> 
     assert len({first.id, stranger.id, later.id}) == 3
 
 
-def test_letters_are_grouped_with_counts_and_ages(index: LetterIndex) -> None:
+def test_letters_are_grouped_with_counts_and_ages(index: DeadLetterIndex) -> None:
     index.add([letter(f"a{number}", ago=100 - number, message=f"text {number}") for number in range(3)])
     index.add([letter("b", error_type="KeyError", cause=Cause.CRASH), letter("c", model=None)])
     groups = index.groups()
@@ -54,7 +54,7 @@ def test_letters_are_grouped_with_counts_and_ages(index: LetterIndex) -> None:
     assert index.groups("nowhere") == []
 
 
-def test_pages_give_each_letter_once_newest_first(index: LetterIndex) -> None:
+def test_pages_give_each_letter_once_newest_first(index: DeadLetterIndex) -> None:
     index.add([letter(f"r{number}", ago=number // 3) for number in range(25)])
     seen: list[Entry] = []
     after = None
@@ -68,7 +68,7 @@ def test_pages_give_each_letter_once_newest_first(index: LetterIndex) -> None:
     assert [entry.failed_at for entry in seen] == sorted((entry.failed_at for entry in seen), reverse=True)
 
 
-def test_what_is_gone_is_remembered_but_not_listed(index: LetterIndex) -> None:
+def test_what_is_gone_is_remembered_but_not_listed(index: DeadLetterIndex) -> None:
     index.add([letter("one"), letter("two")])
     gone = letter("one")
     index.mark("work", [Marking(gone.id, State.REDRIVEN)])
@@ -80,7 +80,7 @@ def test_what_is_gone_is_remembered_but_not_listed(index: LetterIndex) -> None:
     assert index.count(Selection()) == 2
 
 
-def test_a_letter_that_sqs_has_dropped_leaves_the_index(index: LetterIndex) -> None:
+def test_a_letter_that_sqs_has_dropped_leaves_the_index(index: DeadLetterIndex) -> None:
     retention = LANE.dead_letter_queue.retention_seconds
     index.add([letter("old", lived=retention + 1), letter("new", lived=retention - 60)])
     assert [entry.task_id for entry in index.page(Selection()).entries] == ["new"]
@@ -88,14 +88,14 @@ def test_a_letter_that_sqs_has_dropped_leaves_the_index(index: LetterIndex) -> N
 
 
 @pytest.mark.parametrize("name", ["one", "m-one", None])
-def test_a_letter_is_found_by_each_of_its_names(index: LetterIndex, name: str | None) -> None:
+def test_a_letter_is_found_by_each_of_its_names(index: DeadLetterIndex, name: str | None) -> None:
     entry = letter("one")
     index.add([replace(entry, message_id="m-one")])
     assert [found.id for found in index.find(name or entry.id)] == [entry.id]
     assert index.find("'; DROP TABLE letters; --") == []
 
 
-def test_selections_fit_alike_in_the_index_and_in_memory(index: LetterIndex) -> None:
+def test_selections_fit_alike_in_the_index_and_in_memory(index: DeadLetterIndex) -> None:
     entries = [
         letter("one"),
         letter("two", error_type="KeyError"),
@@ -116,21 +116,21 @@ def test_selections_fit_alike_in_the_index_and_in_memory(index: LetterIndex) -> 
         assert index.count(selection) == len(expected)
 
 
-def test_a_stopped_lane_stays_so_until_it_is_resumed(index: LetterIndex) -> None:
-    index.stop(Stop("work", 100.0, "w1", "too much"))
-    index.stop(Stop("work", 90.0, "w2", "an older one"))
-    assert index.stops() == [Stop("work", 100.0, "w1", "too much")]
+def test_a_stopped_lane_stays_so_until_it_is_resumed(index: DeadLetterIndex) -> None:
+    index.stop(LanePause("work", 100.0, "w1", "too much"))
+    index.stop(LanePause("work", 90.0, "w2", "an older one"))
+    assert index.stops() == [LanePause("work", 100.0, "w1", "too much")]
     assert index.resume("work")
     assert not index.resume("work")
     assert index.stops() == []
 
 
-def test_the_caller_s_faults_are_no_failures(index: LetterIndex) -> None:
+def test_the_caller_s_faults_are_no_failures(index: DeadLetterIndex) -> None:
     index.add([letter("one"), letter("two", cause=Cause.INVALID_INPUT), letter("three", ago=4_000)])
     assert index.failures_since("work", time.time() - 3_600) == 1
 
 
-def test_lanes_are_listed_together_newest_first_and_each_by_itself(index: LetterIndex) -> None:
+def test_lanes_are_listed_together_newest_first_and_each_by_itself(index: DeadLetterIndex) -> None:
     index.add([letter(f"w{number}", ago=2 * number) for number in range(5)])
     index.add([letter(f"o{number}", ago=2 * number + 1, lane=OTHER) for number in range(5)])
     index.add([letter("oldest", ago=100, lane=OTHER)])
@@ -145,7 +145,7 @@ def test_lanes_are_listed_together_newest_first_and_each_by_itself(index: Letter
     assert (index.count(Selection()), index.count(Selection(lane="work"))) == (11, 5)
 
 
-def test_states_and_targets_are_set_and_counted(index: LetterIndex) -> None:
+def test_states_and_targets_are_set_and_counted(index: DeadLetterIndex) -> None:
     one, two = letter("one"), letter("two")
     index.add([one, two])
     index.mark("work", [Marking(one.id, State.SENDING, "elsewhere", "tasks.other"), Marking("unknown", State.SENT)])
@@ -158,13 +158,13 @@ def test_states_and_targets_are_set_and_counted(index: LetterIndex) -> None:
     assert [entry.id for entry in index.page(Selection()).entries] == [two.id]
 
 
-def test_a_page_that_nobody_gave_is_refused(index: LetterIndex) -> None:
+def test_a_page_that_nobody_gave_is_refused(index: DeadLetterIndex) -> None:
     index.add([letter("one")])
     with pytest.raises(ValueError, match=r"."):
         index.page(Selection(), after="nonsense")
 
 
-def test_more_letters_than_one_call_takes(index: LetterIndex) -> None:
+def test_more_letters_than_one_call_takes(index: DeadLetterIndex) -> None:
     index.add([letter(f"r{number}", ago=number % 7) for number in range(60)], again=True)
     ids = [entry.id for entry in index.page(Selection(), limit=1_000).entries]
     assert len(set(ids)) == 60

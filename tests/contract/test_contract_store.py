@@ -8,7 +8,7 @@ from celery import Celery
 from celery.app.task import Context
 
 from celery_inference.results.access import index_of, store_of
-from celery_inference.results.protocol import Chord, Start, Store, Submission
+from celery_inference.results.protocol import Chord, ResultStore, Start, Submission
 from tests.support.stores import Make, backend, make, moto, store
 
 __all__ = ["backend", "make", "moto", "store"]
@@ -22,7 +22,7 @@ def of_generation(generation: int) -> Context:
     return Context({"inference_generation": generation})
 
 
-def test_attempts_are_counted_once_a_delivery_and_by_generation(store: Store) -> None:
+def test_attempts_are_counted_once_a_delivery_and_by_generation(store: ResultStore) -> None:
     assert store.begin_attempts([start("a", "m.1"), start("b", "n.1")]) == [1, 1]
     assert store.begin_attempts([start("a", "m.1")]) == [1], "told twice"
     assert store.begin_attempts([start("a", "m.2", host="two"), start("a", "m.2", generation=1)]) == [2, 1]
@@ -33,7 +33,7 @@ def test_attempts_are_counted_once_a_delivery_and_by_generation(store: Store) ->
     assert store.hosts(2e10) == set()
 
 
-def test_an_attempt_that_was_cut_off_is_uncounted_once(store: Store) -> None:
+def test_an_attempt_that_was_cut_off_is_uncounted_once(store: ResultStore) -> None:
     store.begin_attempts([start("a", "m.1"), start("b", "n.1")])
     store.begin_attempts([start("a", "m.2", host="two")])
     store.take_back_attempts([start("a", "m.1"), start("never", "x")])
@@ -44,7 +44,7 @@ def test_an_attempt_that_was_cut_off_is_uncounted_once(store: Store) -> None:
     assert store.begin_attempts([start("a", "m.2")]) == [2]
 
 
-def test_a_final_state_ends_the_account_of_attempts(store: Store, backend: Any) -> None:
+def test_a_final_state_ends_the_account_of_attempts(store: ResultStore, backend: Any) -> None:
     store.begin_attempts([start("a", "m.1")])
     backend.store_result("a", ValueError("busy"), "RETRY", request=of_generation(0))
     assert store.attempts([("a", 0)])
@@ -52,13 +52,13 @@ def test_a_final_state_ends_the_account_of_attempts(store: Store, backend: Any) 
     assert not store.attempts([("a", 0)])
 
 
-def test_many_threads_count_one_request_without_a_gap(store: Store) -> None:
+def test_many_threads_count_one_request_without_a_gap(store: ResultStore) -> None:
     with ThreadPoolExecutor(8) as pool:
         numbers = list(pool.map(lambda n: store.begin_attempts([start("a", f"m.{n}")])[0], range(24)))
     assert sorted(numbers) == list(range(1, 25))
 
 
-def test_a_new_generation_begins_pending_and_keeps_the_old_outcome(store: Store, backend: Any) -> None:
+def test_a_new_generation_begins_pending_and_keeps_the_old_outcome(store: ResultStore, backend: Any) -> None:
     backend.store_result("a", ValueError("bad"), "FAILURE", request=of_generation(0))
     store.open_generations([("a", 1), ("unknown", 3)])
     backend._cache.clear()
@@ -70,7 +70,7 @@ def test_a_new_generation_begins_pending_and_keeps_the_old_outcome(store: Store,
     assert store.generations(["a"]) == {"a": 1}
 
 
-def test_what_comes_late_from_an_old_generation_changes_nothing(store: Store, backend: Any) -> None:
+def test_what_comes_late_from_an_old_generation_changes_nothing(store: ResultStore, backend: Any) -> None:
     backend.store_result("a", ValueError("bad"), "FAILURE", request=of_generation(0))
     store.open_generations([("a", 1)])
     backend.store_result("a", "late", "SUCCESS", request=of_generation(0))
@@ -81,7 +81,7 @@ def test_what_comes_late_from_an_old_generation_changes_nothing(store: Store, ba
     assert backend.get_result("a") == "new"
 
 
-def test_a_generation_that_nobody_opened_begins_with_its_first_state(store: Store, backend: Any) -> None:
+def test_a_generation_that_nobody_opened_begins_with_its_first_state(store: ResultStore, backend: Any) -> None:
     """As when SQS moved the letter by itself."""
     backend.store_result("a", ValueError("bad"), "FAILURE", request=of_generation(0))
     backend.store_result("a", 5, "SUCCESS", request=of_generation(1))
@@ -89,7 +89,7 @@ def test_a_generation_that_nobody_opened_begins_with_its_first_state(store: Stor
     assert list(store.past_outcomes("a")) == [0]
 
 
-def test_who_knows_no_generation_means_the_present_one(store: Store, backend: Any) -> None:
+def test_who_knows_no_generation_means_the_present_one(store: ResultStore, backend: Any) -> None:
     store.open_generations([("a", 2)])
     backend.store_result("a", 1, "SUCCESS")
     backend.store_result("a", 2, "SUCCESS")
@@ -97,14 +97,14 @@ def test_who_knows_no_generation_means_the_present_one(store: Store, backend: An
     assert store.generations(["a"]) == {"a": 2}
 
 
-def test_a_tombstone_stays_until_its_time_is_over(store: Store) -> None:
+def test_a_tombstone_stays_until_its_time_is_over(store: ResultStore) -> None:
     store.cancel(["a", "b"], 60)
     store.cancel(["over"], -1)
     assert store.cancelled(["a", "b", "c", "over"]) == {"a", "b"}
     assert store.cancelled([]) == set()
 
 
-def test_a_lease_is_one_holders_until_it_ends(store: Store) -> None:
+def test_a_lease_is_one_holders_until_it_ends(store: ResultStore) -> None:
     assert store.hold("sweep", "first", 60)
     assert not store.hold("sweep", "second", 60)
     assert store.hold("sweep", "first", 60)
@@ -115,18 +115,18 @@ def test_a_lease_is_one_holders_until_it_ends(store: Store) -> None:
     assert store.hold("sweep", "third", 60), "the second's has ended"
 
 
-def test_of_many_that_want_a_lease_one_gets_it(store: Store) -> None:
+def test_of_many_that_want_a_lease_one_gets_it(store: ResultStore) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(lambda n: store.hold("sweep", str(n), 60), range(24))) == 1
 
 
-def test_killers_are_known_by_their_digest(store: Store) -> None:
-    store.note_killer("d1", "it ended the device process", 60)
-    store.note_killer("d2", "long ago", -1)
-    assert store.killers(["d1", "d2", "d3"]) == {"d1": "it ended the device process"}
+def test_killers_are_known_by_their_digest(store: ResultStore) -> None:
+    store.record_poison_input("d1", "it ended the device process", 60)
+    store.record_poison_input("d2", "long ago", -1)
+    assert store.poison_inputs(["d1", "d2", "d3"]) == {"d1": "it ended the device process"}
 
 
-def test_a_chords_parts_are_a_set(store: Store) -> None:
+def test_a_chords_parts_are_a_set(store: ResultStore) -> None:
     assert store.end_part("g", "a", 2) is Chord.RUNNING
     assert store.end_part("g", "a", 2) is Chord.RUNNING, "told twice"
     assert store.end_part("other", "b", 2) is Chord.RUNNING
@@ -137,7 +137,7 @@ def test_a_chords_parts_are_a_set(store: Store) -> None:
     assert store.end_part("g", "b", 2) is Chord.CLOSED
 
 
-def test_of_parts_that_end_at_once_the_last_one_sees_it(store: Store) -> None:
+def test_of_parts_that_end_at_once_the_last_one_sees_it(store: ResultStore) -> None:
     names = [str(number) for number in range(24)]
     with ThreadPoolExecutor(8) as pool:
         seen = list(pool.map(lambda name: store.end_part("g", name, len(names)), names))
@@ -145,7 +145,7 @@ def test_of_parts_that_end_at_once_the_last_one_sees_it(store: Store) -> None:
     assert store.end_part("h", "0", 1) is Chord.ENDED
 
 
-def test_one_submitter_sends_and_a_dead_one_blocks_nobody(store: Store) -> None:
+def test_one_submitter_sends_and_a_dead_one_blocks_nobody(store: ResultStore) -> None:
     assert store.claim_submission("a", "first", 60) is Submission.OURS
     assert store.claim_submission("a", "second", 60) is Submission.ANOTHERS
     store.confirm_submission("a", 60)
@@ -154,7 +154,7 @@ def test_one_submitter_sends_and_a_dead_one_blocks_nobody(store: Store) -> None:
     assert store.claim_submission("b", "second", 60) is Submission.OURS
 
 
-def test_more_keys_than_one_call_takes_are_asked_for_at_once(store: Store, backend: Any) -> None:
+def test_more_keys_than_one_call_takes_are_asked_for_at_once(store: ResultStore, backend: Any) -> None:
     many = 1_200 if backend.as_uri().startswith("sqlite") else 230
     store.begin_attempts([start(f"t{number}", "m") for number in range(many)])
     assert len(store.attempts([(f"t{number}", 0) for number in range(many)])) == many
@@ -173,13 +173,13 @@ def test_what_one_process_writes_the_others_read(make: Make) -> None:
     assert there.get_result("a") == 1
 
 
-def test_figures_of_hosts_are_by_minutes(store: Store) -> None:
+def test_figures_of_hosts_are_by_minutes(store: ResultStore) -> None:
     store.begin_attempts([start(str(number), "m", host="one") for number in range(5)])
-    store.note_failures("one", 2)
-    store.note_failures("two", 1)
-    figures = store.host_figures(0)
+    store.record_failures("one", 2)
+    store.record_failures("two", 1)
+    figures = store.host_counts(0)
     assert {host: (each.started, each.failed) for host, each in figures.items()} == {"one": (5, 2), "two": (0, 1)}
-    assert store.host_figures(2e10) == {}
+    assert store.host_counts(2e10) == {}
     assert store.hosts(0) == {"one"}
 
 
@@ -193,7 +193,7 @@ def test_attempts_of_what_has_expired_do_not_count_for_its_id_s_next_life(make: 
         assert backend.store.attempts([("a", 0)]) == {}
 
 
-def test_ids_may_hold_anything(store: Store, backend: Any) -> None:
+def test_ids_may_hold_anything(store: ResultStore, backend: Any) -> None:
     names = ["o'brien", 'quo"te', "a#b#c", "ünïcode ☃", "-", "x" * 500, "y" * 5_000, "new\nline", "a b"]
     assert store.begin_attempts([start(name, "m.1", host=name[:99]) for name in names]) == [1] * len(names)
     assert set(store.attempts([(name, 0) for name in names])) == {(name, 0) for name in names}
@@ -209,10 +209,10 @@ def test_ids_may_hold_anything(store: Store, backend: Any) -> None:
         assert store.claim_submission(name, "me", 60) is Submission.OURS
 
 
-def test_the_application_reaches_its_store_and_index(store: Store, backend: Any) -> None:
+def test_the_application_reaches_its_store_and_index(store: ResultStore, backend: Any) -> None:
     app = Celery("reach", backend="cache+memory://", set_as_current=False)
     assert store_of(app) is None
     assert index_of(app) is None
     app._backend_cache = backend
     assert store_of(app) is store
-    assert index_of(app) is backend.letters
+    assert index_of(app) is backend.dead_letters

@@ -13,19 +13,19 @@ import pytest
 from click.testing import CliRunner
 from moto import mock_aws
 
+from celery_inference import app
 from celery_inference.results.sqlite.backend import SQLiteBackend
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.errors import QueueMissingError
 from celery_inference.sqs.lanes import LANES
 from celery_inference.sqs.queues.provisioning import create
 from celery_inference.sqs_local.child_process import LocalServer
-from tasks import app
 from tasks.autoscale.fleets import AutoScalingGroup, EcsService, FleetError, KubernetesDeployment, Size, fleet_of
 from tasks.autoscale.policy import Goal, Policy
 from tasks.autoscale.scaler import Scaler
+from tasks.autoscale.stop_flag import StopFlag
 from tasks.autoscale.workers import InspectedWorkers
 from tasks.commands.autoscale import autoscale
-from tasks.stop_flag import StopFlag
 
 GOAL = Goal(requests_per_second=1.0, target_wait_seconds=10.0, start_seconds=0.0, settle_seconds=0.0, maximum=5)
 

@@ -182,8 +182,8 @@ def test_a_shutdown_by_command_ends_a_worker_cleanly(fresh: Rig) -> None:
 def celery_command(rig: Rig, *arguments: str, prefix: str = PREFIX) -> subprocess.Popen[str]:
     environment = {
         "PATH": "/usr/bin:/bin",
-        "CELERY_BROKER_URL": rig.broker_url,
-        "CELERY_BROADCAST": prefix,
+        "CELERY_INFERENCE_BROKER_URL": rig.broker_url,
+        "CELERY_INFERENCE_BROADCAST": prefix,
         "PYTHONUNBUFFERED": "1",
     }
     command = [sys.executable, "-m", "celery", "-A", "tasks", *arguments]
@@ -210,7 +210,7 @@ def test_switched_off_nothing_is_listed_or_made(fresh: Rig) -> None:
     fresh.worker()
     with client(fresh, None) as app:
         assert program.add.delay(1, 2).get(timeout=30) == 3
-        with pytest.raises(BroadcastOffError, match="CELERY_BROADCAST"):
+        with pytest.raises(BroadcastOffError, match="CELERY_INFERENCE_BROADCAST"):
             app.control.inspect(timeout=1).ping()
     assert calls(fresh)["ListQueues"] == 0
     assert calls(fresh)["CreateQueue"] == 2 * len(fresh.lanes), "the lanes and no others"

@@ -1,6 +1,7 @@
 """SQS failing under events and remote control: work goes on, nobody waits, and all comes back by itself."""
 
 import os
+import queue as queues
 import signal
 import threading
 import time
@@ -12,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from celery_inference.sqs.api.clients import Account, Endpoint
+from celery_inference.sqs.api.clients import SqsClients, SqsEndpoint
 from celery_inference.sqs.broadcast import queue_names
 from celery_inference.sqs.broadcast.inbox import Inbox
-from celery_inference.sqs.broadcast.node import Member, leave_all
+from celery_inference.sqs.broadcast.node import Node, leave_all
 from celery_inference.sqs.broadcast.queue_gc import Timing
-from celery_inference.sqs.broadcast.queue_names import Kind
+from celery_inference.sqs.broadcast.queue_names import QueueKind
 from celery_inference.sqs.errors import UnavailableError
 from celery_inference.sqs.queues import provisioning
 from celery_inference.sqs_local.child_process import LocalServer
@@ -49,16 +50,15 @@ def own_queues(client: Any, kind: str = "") -> list[str]:
     ]
 
 
-def member(endpoint: str, ending: ExitStack, timing: Timing = QUICK) -> Member:
-    account = Account(Endpoint(endpoint, "us-east-1", "key", "secret", call_timeout_seconds=5))
-    joined = Member(account, PREFIX, timing)
+def node(endpoint: str, ending: ExitStack, timing: Timing = QUICK) -> Node:
+    clients = SqsClients(SqsEndpoint(endpoint, "us-east-1", "key", "secret", call_timeout_seconds=5))
+    joined = Node(clients, PREFIX, timing)
     ending.callback(joined.close)
     return joined
 
 
 def inbox_of(queue: str) -> tuple[Inbox, Any]:
-
-    ready: Any = provisioning.SimpleQueue()
+    ready: Any = queues.SimpleQueue()
     return Inbox(queue, None, ready), ready
 
 
@@ -111,7 +111,7 @@ def test_a_worker_takes_commands_again_when_sqs_is_back(rig: Rig) -> None:
 def test_answers_and_events_that_hang_hold_up_no_task(rig: Rig) -> None:
     with FaultProxy(rig.port) as proxy, ExitStack() as ending:
         rig.worker(port=proxy.port, broadcast_prefix=PREFIX, call_timeout_seconds=2)
-        watcher = member(rig.server.endpoint_url, ending, Timing())
+        watcher = node(rig.server.endpoint_url, ending, Timing())
         inbox, ready = inbox_of("celeryev.test")
         watcher.open_events(inbox)
         watcher.announce(_wait_for_control(rig, watcher))
@@ -126,10 +126,10 @@ def test_answers_and_events_that_hang_hold_up_no_task(rig: Rig) -> None:
         ready.get(timeout=60)  # what was held back arrives
 
 
-def _wait_for_control(rig: Rig, watcher: Member) -> list[str]:
+def _wait_for_control(rig: Rig, watcher: Node) -> list[str]:
     rig.until(lambda: own_queues(rig.client, "control"))
-    watcher.roster.refresh()
-    return list(watcher.roster.of(Kind.CONTROL))
+    watcher.membership.refresh()
+    return list(watcher.membership.of(QueueKind.CONTROL))
 
 
 def test_rubbish_on_the_broadcast_s_queues_is_dropped(rig: Rig) -> None:
@@ -157,20 +157,20 @@ def test_rubbish_on_the_broadcast_s_queues_is_dropped(rig: Rig) -> None:
 
 def test_queues_of_processes_that_are_gone_are_swept_by_those_that_live(endpoint: str) -> None:
     with ExitStack() as ending:
-        dead = [member(endpoint, ending) for _ in range(3)]
+        dead = [node(endpoint, ending) for _ in range(3)]
         dead[0].open_control("a@gone", inbox_of("a@gone.celery.pidbox")[0])
         dead[1].open_events(inbox_of("celeryev.gone")[0])
         dead[2].replies.prepare("oid")
-        living = [member(endpoint, ending) for _ in range(2)]
+        living = [node(endpoint, ending) for _ in range(2)]
         for number, alive in enumerate(living):
             alive.open_control(f"{number}@alive", inbox_of(f"{number}@alive.celery.pidbox")[0])
-        client = living[0]._account.client
+        client = living[0]._clients.client
         wait_until(lambda: len(own_queues(client)) == 5, "all have joined")
-        lost = {mailbox.name for gone in dead for mailbox in gone.mailboxes()}
+        lost = {receive_queue.name for gone in dead for receive_queue in gone.receive_queues()}
         for gone in dead:
-            gone.upkeep.close()  # as kill -9 would: nothing is renewed, nothing is deleted
-            for mailbox in gone.mailboxes():
-                mailbox._closed = True
+            gone.queue_gc.close()  # as kill -9 would: nothing is renewed, nothing is deleted
+            for receive_queue in gone.receive_queues():
+                receive_queue._closed = True
         wait_until(lambda: not lost & set(own_queues(client)), "the dead ones' queues are swept")
         until = time.monotonic() + 1.5 * (QUICK.renew + QUICK.slack)
         while time.monotonic() < until:
@@ -180,10 +180,10 @@ def test_queues_of_processes_that_are_gone_are_swept_by_those_that_live(endpoint
 
 def test_a_member_alone_with_the_dead_sweeps_them_all(endpoint: str) -> None:
     with ExitStack() as ending:
-        alone = member(endpoint, ending)
-        client = alone._account.client
+        alone = node(endpoint, ending)
+        client = alone._clients.client
         for _ in range(12):
-            for kind in Kind:
+            for kind in QueueKind:
                 client.create_queue(QueueName=queue_names.new_name(PREFIX, kind))
         client.create_queue(QueueName=f"{PREFIX}-control-not-ours")
         alone.open_control("w@alive", inbox_of("w@alive.celery.pidbox")[0])
@@ -202,21 +202,21 @@ def test_a_killed_worker_s_queue_is_known_to_be_silent_and_does_not_stop_others(
 
 def test_who_watches_meets_a_worker_that_missed_its_announcement(endpoint: str) -> None:
     with ExitStack() as ending:
-        watcher, worker = member(endpoint, ending), member(endpoint, ending)
+        watcher, worker = node(endpoint, ending), node(endpoint, ending)
         watcher.open_events(inbox_of("celeryev.test")[0])
         inbox, ready = inbox_of("w@late.celery.pidbox")
         worker.open_control("w@late", inbox)
         source, message = ready.get(timeout=60)
         assert source is inbox
         assert message.payload["method"] == "heartbeat"
-        assert worker.roster.watched
+        assert worker.membership.watched
 
 
 def test_a_worker_that_could_not_be_told_is_told_at_the_next_look(
     endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ExitStack() as ending:
-        watcher, worker = member(endpoint, ending), member(endpoint, ending)
+        watcher, worker = node(endpoint, ending), node(endpoint, ending)
         send, tried = watcher._send_all, threading.Event()
 
         def away_at_first(names: list[str], message: dict[str, Any]) -> int:
@@ -234,12 +234,12 @@ def test_a_worker_that_could_not_be_told_is_told_at_the_next_look(
 
 def test_a_worker_is_met_whoever_asked_for_the_list_that_names_it(endpoint: str) -> None:
     with ExitStack() as ending:
-        watcher, worker = member(endpoint, ending, replace(QUICK, watch=5.0)), member(endpoint, ending)
+        watcher, worker = node(endpoint, ending, replace(QUICK, watch=5.0)), node(endpoint, ending)
         watcher.open_events(inbox_of("celeryev.test")[0])
-        wait_until(lambda: watcher.roster.listed, "the watcher has looked")
+        wait_until(lambda: watcher.membership.listed, "the watcher has looked")
         inbox, ready = inbox_of("w@late.celery.pidbox")
-        mailbox = worker.open_control("w@late", inbox)
-        wait_until(lambda: mailbox.name, "it has joined")
-        watcher.roster.refresh()  # as a command to another worker does, and a sweep
-        assert mailbox.name in watcher.roster.of(Kind.CONTROL)
+        receive_queue = worker.open_control("w@late", inbox)
+        wait_until(lambda: receive_queue.name, "it has joined")
+        watcher.membership.refresh()  # as a command to another worker does, and a sweep
+        assert receive_queue.name in watcher.membership.of(QueueKind.CONTROL)
         assert ready.get(timeout=60)[1].payload["method"] == "heartbeat"

@@ -12,7 +12,7 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from celery_inference.sqs.claim_check import claim_check, stores
-from celery_inference.sqs.claim_check.memory_budget import Room
+from celery_inference.sqs.claim_check.memory_budget import MemoryBudget
 from celery_inference.sqs.dead_letters import letter as dead_letters_letter
 from celery_inference.sqs.errors import ClaimStoreError, MessageTooLargeError, OptionError
 from celery_inference.sqs.queues import provisioning
@@ -237,7 +237,7 @@ def test_a_store_that_is_none_is_refused(url: str) -> None:
 
 
 def test_payloads_wait_for_room_and_a_large_one_comes_in_alone() -> None:
-    room = Room(100)
+    room = MemoryBudget(100)
     assert room.take(1_000, given_up=lambda: False)
     assert not room.take(1, given_up=lambda: True, look_seconds=0.0)
     room.leave(1_000)

@@ -11,26 +11,26 @@ from typing import Any
 
 import pytest
 
+from celery_inference import app, image_classification, text_classification, upload
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.dead_letters.letter import DeadLetter, peek
-from celery_inference.sqs.lanes import BULK, INFERENCE, LAMBDA
 from celery_inference.sqs.messages.reason import Cause
 from celery_inference.sqs.queues.depths import read_depths
 from demo.processes import free_port
 from demo.stack import Stack
-from tasks import app, image_classification, keep, text_classification
 from tests.support import samples, tiny_models
 from tests.support.client import client_of
 from tests.support.lambda_service import LambdaService
+from tests.support.lanes import BULK, INFERENCE, LAMBDA
 from tests.support.sagemaker_runtime import SageMakerRuntime
 
 SECONDS = 200
 CONSUMERS = {"worker": INFERENCE, "function": LAMBDA, "endpoint": BULK}
 SETTINGS = {
-    "CELERY_LEASE_SECONDS": "30",
-    "CELERY_RETRY_BASE_SECONDS": "0.1",
-    "CELERY_RETRY_CAP_SECONDS": "0.5",
-    "CELERY_VERSION_WINDOW_SECONDS": "0",
+    "CELERY_INFERENCE_LEASE_SECONDS": "30",
+    "CELERY_INFERENCE_RETRY_BASE_SECONDS": "0.1",
+    "CELERY_INFERENCE_RETRY_CAP_SECONDS": "0.5",
+    "CELERY_INFERENCE_UNKNOWN_TASK_GRACE_SECONDS": "0",
 }
 # The fault's words are those of a failing GPU, which is nobody's input's fault, and costs all of a batch an attempt.
 CATALOGUE = """
@@ -71,7 +71,7 @@ class Case:
     ending: Ending
     inputs: Any
     options: dict[str, Any] | None = None
-    task: str = "tasks.text_classification"
+    task: str = "celery_inference.text_classification"
     expires: float | None = None
 
 
@@ -82,9 +82,14 @@ EYE = {"model": "eye"}
 CASES = {
     "good": Case(Ending("SUCCESS"), "the cat sleeps under the tree", {"top_k": 3}),
     "several": Case(Ending("SUCCESS"), ["the cat", "a dog runs over the river", "rain"], {"top_k": 3}),
-    "claimed": Case(Ending("SUCCESS"), lambda: keep(PICTURE), {"top_k": 3, **EYE}, task="tasks.image_classification"),
+    "claimed": Case(
+        Ending("SUCCESS"), lambda: upload(PICTURE), {"top_k": 3, **EYE}, task="celery_inference.image_classification"
+    ),
     "claim of nothing": Case(
-        Ending("FAILURE", "InvalidInput", ("InvalidInput", INVALID), 0), NOTHING, EYE, task="tasks.image_classification"
+        Ending("FAILURE", "InvalidInput", ("InvalidInput", INVALID), 0),
+        NOTHING,
+        EYE,
+        task="celery_inference.image_classification",
     ),
     "wrong type": Case(Ending("FAILURE", "InvalidInput", ("InvalidInput", INVALID), 0), {"not": "a text"}),
     "one of several": Case(Ending("FAILURE", "InvalidInput", ("InvalidInput", INVALID), 0), ["a cat", ""]),
@@ -118,10 +123,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     here, there = folder / "here.toml", folder / "there.toml"
     here.write_text(CATALOGUE.format(folder=model, picture=picture, endpoint=""))
     there.write_text(CATALOGUE.format(folder=model, picture=picture, endpoint='endpoint = "tiny-endpoint"'))
-    settings = SETTINGS | {"CELERY_STATE": str(folder / "state")}
+    settings = SETTINGS | {"CELERY_INFERENCE_STATE": str(folder / "state")}
     with Stack(folder / "stack", catalogue=here, **settings) as stack, client_of(stack):
         stack.start_server()
-        assert stack.start("create", "celery", "-A", "tasks", "queues", "create").wait(60) == 0
+        assert stack.start("create", "celery_inference", "queues", "create").wait(60) == 0
         port = free_port()
         container = stack.start("container", "deploy.sagemaker.container", "--port", str(port))
         with (
@@ -132,7 +137,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             function.map(LAMBDA.name)
             stack.start_worker("worker", "-Q", INFERENCE.name)
             container.wait_until(lambda text: "serving" in text and "tiny" in text and "eye" in text, 120)
-            stack.environment |= {"CELERY_CATALOGUE": str(there), **runtime.environment()}
+            stack.environment |= {"CELERY_INFERENCE_CATALOGUE": str(there), **runtime.environment()}
             stack.start_worker("endpoint", "-Q", BULK.name)
             yield stack
             assert runtime.bodies, "the endpoint was asked"

@@ -28,8 +28,8 @@ BUCKET = "objects-of-the-test"
 BATCHED = {"sqs:SendMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"}
 PRODUCER = """
 from celery.exceptions import TimeoutError
-from tasks import forget, infer, keep
-forget(keep(b"a picture"))
+from celery_inference import delete_upload, infer, upload
+delete_upload(upload(b"a picture"))
 good = infer.delay("fragile", "A parcel is late.")
 bad = infer.delay("fragile", "please divide by zero")
 # Four bytes a character, and one token each run of them.
@@ -65,8 +65,8 @@ class Account:
         secret = quote(key["SecretAccessKey"], safe="")
         place = f"{key['AccessKeyId']}:{secret}@{self.endpoint.removeprefix('http://')}"
         return {
-            "CELERY_BROKER_URL": f"sqs://{place}//",
-            "CELERY_RESULT_BACKEND": f"dynamodb://{place}/ml-inference-results",
+            "CELERY_INFERENCE_BROKER_URL": f"sqs://{place}//",
+            "CELERY_INFERENCE_RESULT_BACKEND": f"dynamodb://{place}/ml-inference-results",
         }
 
     def enforce(self, after_calls: str = "0") -> None:
@@ -105,18 +105,18 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
 
 def s3_environment(user: dict[str, str], endpoint: str) -> dict[str, str]:
     """What finds the claim check's bucket, as that user."""
-    key, secret = user["CELERY_BROKER_URL"].removeprefix("sqs://").partition("@")[0].split(":")
+    key, secret = user["CELERY_INFERENCE_BROKER_URL"].removeprefix("sqs://").partition("@")[0].split(":")
     return {
         "AWS_ENDPOINT_URL_S3": endpoint,
         "AWS_ACCESS_KEY_ID": key,
         "AWS_SECRET_ACCESS_KEY": unquote(secret),
-        "CELERY_CLAIM_CHECK": f"s3://{BUCKET}/{CLAIMS_PREFIX}",
+        "CELERY_INFERENCE_CLAIM_CHECK": f"s3://{BUCKET}/{CLAIMS_PREFIX}",
     }
 
 
 @pytest.fixture
 def stack(tmp_path: Path, catalogue_of_one: Path) -> Iterator[Stack]:
-    with Stack(tmp_path / "stack", catalogue=catalogue_of_one, CELERY_LEASE_SECONDS="5") as stack:
+    with Stack(tmp_path / "stack", catalogue=catalogue_of_one, CELERY_INFERENCE_LEASE_SECONDS="5") as stack:
         yield stack
 
 
@@ -139,7 +139,7 @@ def test_producer_and_worker_need_no_more_than_their_policies_and_a_poison_messa
     everything = account.user("everything", anything)
     poison = account.bridge.client("sqs").get_queue_url(QueueName="inference")["QueueUrl"]
     account.bridge.client("sqs").send_message(QueueUrl=poison, MessageBody="\u2603 no message of Celery's")
-    key, secret = everything["CELERY_BROKER_URL"].removeprefix("sqs://").partition("@")[0].split(":")
+    key, secret = everything["CELERY_INFERENCE_BROKER_URL"].removeprefix("sqs://").partition("@")[0].split(":")
     account.bridge.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     account.enforce()
     account.bridge = Bridge(account.endpoint, aws_access_key_id=key, aws_secret_access_key=unquote(secret))
@@ -168,7 +168,7 @@ def test_producer_and_worker_need_no_more_than_their_policies_and_a_poison_messa
     listed: list[dict[str, Any]] = []
     while len(listed) < 2:  # the worker notes its letters a moment after it has sent them
         assert time.monotonic() < until, process.text()
-        asked = [sys.executable, "-m", "celery", "-A", "tasks", "dlq", "list", "--json"]
+        asked = [sys.executable, "-m", "celery_inference", "dlq", "list", "--json"]
         environment = os.environ | stack.environment | operator
         answer = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=SECONDS)
         assert answer.returncode == 0, answer.stderr

@@ -1,4 +1,4 @@
-"""`celery -A tasks dlq …` against the embedded server: what people on call type."""
+"""`celery-inference dlq …` against the embedded server: what people on call type."""
 
 import json
 import time
@@ -11,13 +11,13 @@ import pytest
 from celery import Celery
 from click.testing import CliRunner, Result
 
+from celery_inference.commands.dlq.group import dlq
+from celery_inference.commands.lanes import lanes
 from celery_inference.sqs.dead_letters import scan
-from celery_inference.sqs.dead_letters.index import Selection, Stop
+from celery_inference.sqs.dead_letters.index import LanePause, Selection
 from celery_inference.sqs.messages.reason import REASON_ATTRIBUTE, Cause
 from celery_inference.sqs_local.child_process import LocalServer
-from tasks.commands.dlq import dlq
-from tasks.commands.lanes import lanes
-from tests.support.letters import Office, body_of, office, reason
+from tests.support.letters import DeadLetterRig, body_of, dead_letter_rig, reason
 
 ALL = Selection()
 Command = Callable[..., Result]
@@ -35,23 +35,23 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def desk(server: LocalServer, tmp_path: Path) -> Office:
-    return office(server.endpoint_url, tmp_path)
+def rig(server: LocalServer, tmp_path: Path) -> DeadLetterRig:
+    return dead_letter_rig(server.endpoint_url, tmp_path)
 
 
 @pytest.fixture
-def command(desk: Office, server: LocalServer) -> Command:
-    elsewhere = desk.queue.lanes[1]
+def command(rig: DeadLetterRig, server: LocalServer) -> Command:
+    elsewhere = rig.queue.lanes[1]
     app = Celery("people", set_as_current=False)
     app.conf.update(
         broker_url=f"sqs://k:s@127.0.0.1:{server.port}//",
         broker_transport="celery_inference.sqs.transport.connection:Transport",
-        broker_transport_options={"lanes": (desk.lane, elsewhere), "create_missing_lanes": True},
+        broker_transport_options={"lanes": (rig.lane, elsewhere), "create_missing_lanes": True},
         result_backend_thread_safe=True,
     )
-    app._backend_cache = desk.backend
-    desk.account.client.create_queue(QueueName=elsewhere.name)
-    desk.account.client.create_queue(QueueName=elsewhere.dead_letter_queue.name)
+    app._backend_cache = rig.backend
+    rig.clients.client.create_queue(QueueName=elsewhere.name)
+    rig.clients.client.create_queue(QueueName=elsewhere.dead_letter_queue.name)
 
     def run(*arguments: Any, **options: Any) -> Result:
         return CliRunner().invoke(dlq, [str(each) for each in arguments], obj=SimpleNamespace(app=app), **options)
@@ -71,11 +71,11 @@ def one_sentence(result: Result, text: str, status: int = 1) -> None:
     assert "Traceback" not in result.output
 
 
-def test_list_shows_groups_with_counts_ages_and_causes(desk: Office, command: Command) -> None:
+def test_list_shows_groups_with_counts_ages_and_causes(rig: DeadLetterRig, command: Command) -> None:
     for number in range(4):
-        desk.send(body_of(f"r{number}"), reason(failed_at=time.time() - 7_300))
-    desk.send(body_of("k"), reason("no such key", error_type="KeyError", cause=Cause.CRASH))
-    list(desk.queue.letters(ALL))
+        rig.send(body_of(f"r{number}"), reason(failed_at=time.time() - 7_300))
+    rig.send(body_of("k"), reason("no such key", error_type="KeyError", cause=Cause.CRASH))
+    list(rig.queue.letters(ALL))
     said = command("list").stdout
     lines = said.splitlines()
     assert "attempts-used-up" in lines[1]
@@ -86,14 +86,14 @@ def test_list_shows_groups_with_counts_ages_and_causes(desk: Office, command: Co
     assert "private words" not in said
     found = read(command("list", "--json"))
     assert {group["error_type"]: group["count"] for group in found["groups"]} == {"ValueError": 4, "KeyError": 1}
-    assert found["lanes"][0] == {"lane": desk.lane.name, "in_queue": 5, "in_index": 5}
+    assert found["lanes"][0] == {"lane": rig.lane.name, "in_queue": 5, "in_index": 5}
 
 
-def test_list_pages_through_letters(desk: Office, command: Command) -> None:
+def test_list_pages_through_letters(rig: DeadLetterRig, command: Command) -> None:
     now = time.time()
     for number in range(5):
-        desk.send(body_of(f"r{number}"), reason(failed_at=now - number))
-    list(desk.queue.letters(ALL))
+        rig.send(body_of(f"r{number}"), reason(failed_at=now - number))
+    list(rig.queue.letters(ALL))
     first = read(command("list", "--letters", "--limit", 3, "--json"))
     second = read(command("list", "--letters", "--limit", 3, "--after", first["after"], "--json"))
     tasks = [entry["task_id"] for entry in first["letters"] + second["letters"]]
@@ -103,74 +103,81 @@ def test_list_pages_through_letters(desk: Office, command: Command) -> None:
     one_sentence(command("list", "--letters", "--after", "x"), "is not what a page ended with", 2)
 
 
-def test_list_says_when_the_index_lacks_letters_and_sweep_takes_them_up(desk: Office, command: Command) -> None:
-    desk.send(body_of("one"), reason())
-    assert "1 more in the queue; `celery -A tasks dlq sweep`" in command("list").stderr
-    assert read(command("sweep", "--json"))[desk.lane.name] == {"taken_up": 1, "brought_back": 0, "deleted": 0}
+def test_list_says_when_the_index_lacks_letters_and_sweep_takes_them_up(rig: DeadLetterRig, command: Command) -> None:
+    rig.send(body_of("one"), reason())
+    assert "1 more in the queue; `celery-inference dlq reconcile`" in command("list").stderr
+    assert read(command("reconcile", "--json"))[rig.lane.name] == {"taken_up": 1, "brought_back": 0, "deleted": 0}
     assert read(command("list", "--json"))["groups"][0]["count"] == 1
-    assert command("sweep").exit_code == 0
+    assert command("reconcile").exit_code == 0
 
 
-def test_list_shows_the_groups_that_were_asked_for(desk: Office, command: Command) -> None:
-    desk.send(body_of("one"), reason())
-    desk.send(body_of("two"), reason(error_type="KeyError", cause=Cause.CRASH))
-    list(desk.queue.letters(ALL))
+def test_list_shows_the_groups_that_were_asked_for(rig: DeadLetterRig, command: Command) -> None:
+    rig.send(body_of("one"), reason())
+    rig.send(body_of("two"), reason(error_type="KeyError", cause=Cause.CRASH))
+    list(rig.queue.letters(ALL))
     found = read(command("list", "--json", "--cause", "crash"))
     assert [group["error_type"] for group in found["groups"]] == ["KeyError"]
     assert "ValueError" not in command("list", "--error", "KeyError").stdout
     assert command("list", "--model", "no-such-model").stdout == "no dead letters\n"
-    one_sentence(command("list", "--task", "tasks.infer"), "add --letters", 2)
+    one_sentence(command("list", "--task", "celery_inference.infer"), "add --letters", 2)
 
 
-def test_show_tells_why_with_its_traceback_and_keeps_inputs_to_itself(desk: Office, command: Command) -> None:
+def test_show_tells_why_with_its_traceback_and_keeps_inputs_to_itself(rig: DeadLetterRig, command: Command) -> None:
     try:
         raise ValueError("it is broken")
     except ValueError as error:
-        desk.backend.store_result("one", error, "FAILURE", traceback="Traceback: the line that broke")
-    desk.send(body_of("one", argsrepr="('private words',)"), reason(attempts=4, worker="w1@host"), tenant="shop")
+        rig.backend.store_result("one", error, "FAILURE", traceback="Traceback: the line that broke")
+    rig.send(body_of("one", argsrepr="('private words',)"), reason(attempts=4, worker="w1@host"), tenant="shop")
     shown = command("show", "one")
     assert shown.exit_code == 0, shown.output
-    for text in ("the line that broke", "attempts-used-up", "w1@host", "tenant", "shop", "tasks.feature_extraction"):
+    for text in (
+        "the line that broke",
+        "attempts-used-up",
+        "w1@host",
+        "tenant",
+        "shop",
+        "celery_inference.feature_extraction",
+    ):
         assert text in shown.stdout
     assert "private words" not in shown.stdout
     command.app.conf["inference_keep_inputs"] = 1_000  # type: ignore[attr-defined]
     facts = read(command("show", "one", "--json"))
     assert "private words of one" in facts["inputs"]
     assert facts["in_queue"]
-    assert desk.queue.count().visible == 1
+    assert rig.queue.count().visible == 1
 
 
-def test_show_still_tells_of_what_was_redriven(desk: Office, command: Command) -> None:
-    desk.backend.store_result("one", ValueError("broken"), "FAILURE", traceback="the old traceback")
-    desk.send(body_of("one"), reason())
-    desk.queue.redrive(ALL)
+def test_show_still_tells_of_what_was_redriven(rig: DeadLetterRig, command: Command) -> None:
+    rig.backend.store_result("one", ValueError("broken"), "FAILURE", traceback="the old traceback")
+    rig.send(body_of("one"), reason())
+    rig.queue.redrive(ALL)
     facts = read(command("show", "one", "--json"))
     assert (facts["state"], facts["in_queue"], facts["traceback"]) == ("redriven", False, "the old traceback")
 
 
 @pytest.mark.parametrize("name", ["show", "replay", "redrive", "drop"])
-def test_an_id_that_does_not_exist_is_one_sentence(desk: Office, command: Command, name: str) -> None:
-    desk.send("noise")
+def test_an_id_that_does_not_exist_is_one_sentence(rig: DeadLetterRig, command: Command, name: str) -> None:
+    rig.send("noise")
     arguments = [name, "no-such-id", *(["--yes"] if name == "drop" else [])]
     one_sentence(command(*arguments), "no dead letter")
-    assert desk.queue.count().visible == 1
+    assert rig.queue.count().visible == 1
 
 
-def test_redrive_by_id_by_group_and_all(desk: Office, command: Command) -> None:
+def test_redrive_by_id_by_group_and_all(rig: DeadLetterRig, command: Command) -> None:
     for number in range(9):
-        desk.send(body_of(f"r{number}"), reason(error_type="KeyError" if number < 3 else "ValueError"))
-    list(desk.queue.letters(ALL))
+        rig.send(body_of(f"r{number}"), reason(error_type="KeyError" if number < 3 else "ValueError"))
+    list(rig.queue.letters(ALL))
     assert read(command("redrive", "r8", "--json")) == {"sent": 1, "skipped": {}}
     dry = read(command("redrive", "--error", "KeyError", "--dry-run", "--json"))
-    assert dry["would_send"][desk.lane.name] == 3
+    assert dry["would_send"][rig.lane.name] == 3
     assert "3 letters would be sent" in command("redrive", "--error", "KeyError", "--dry-run").stdout
-    assert desk.queue.count().visible == 8
+    assert rig.queue.count().visible == 8
     assert "3 letters sent" in command("redrive", "--error", "KeyError").stdout
     started = time.monotonic()
     assert read(command("redrive", "--all", "--rate", 10, "--json"))["sent"] == 5
     assert time.monotonic() - started >= 0.4
-    assert (desk.dead(), len(desk.take())) == (0, 9)
-    desk.send(body_of("known"), reason())
+    assert (rig.dead(), len(rig.take())) == (0, 9)
+    rig.send(body_of("known"), reason())
     mixed = command("redrive", "known", "unknown")
     assert "1 letter sent" in mixed.stdout
     one_sentence(mixed, "no dead letter has the id 'unknown'")
@@ -181,96 +188,96 @@ def test_redrive_by_id_by_group_and_all(desk: Office, command: Command) -> None:
     one_sentence(command("redrive", "--all", "--cause", "nonsense"), "invalid-input", 2)
 
 
-def test_redrive_says_what_could_not_go(desk: Office, command: Command) -> None:
-    desk.send("x" * 400_000, reason())
-    desk.send(body_of("one"), reason())
-    result = command("redrive", "--all", "--to-task", "tasks.infer", "--to-lane", "elsewhere")
+def test_redrive_says_what_could_not_go(rig: DeadLetterRig, command: Command) -> None:
+    rig.send("x" * 400_000, reason())
+    rig.send(body_of("one"), reason())
+    result = command("redrive", "--all", "--to-task", "celery_inference.infer", "--to-lane", "elsewhere")
     one_sentence(result, "cannot be read, and so cannot be given another task")
     assert "1 letter sent" in result.stdout
 
 
-def test_redrive_names_the_task_that_was_meant(desk: Office, command: Command) -> None:
+def test_redrive_names_the_task_that_was_meant(rig: DeadLetterRig, command: Command) -> None:
     app: Celery = command.app  # type: ignore[attr-defined]
 
     @app.task(name="ours.known")
     def known() -> None:
         """Nobody runs it."""
 
-    desk.send(body_of("one"), reason())
+    rig.send(body_of("one"), reason())
     said = command("redrive", "--all", "--to-task", "ours.knwon", "--dry-run").stderr
     assert said == "warning: no task 'ours.knwon' is known here. Did you mean ours.known?\n"
     assert "warning" not in command("redrive", "--all", "--to-task", "ours.known").stderr
 
 
-def test_drop_asks_first(desk: Office, command: Command) -> None:
-    desk.send(body_of("one"), reason())
-    desk.send(body_of("two"), reason())
-    list(desk.queue.letters(ALL))
+def test_drop_asks_first(rig: DeadLetterRig, command: Command) -> None:
+    rig.send(body_of("one"), reason())
+    rig.send(body_of("two"), reason())
+    list(rig.queue.letters(ALL))
     assert command("drop", "--all", input="n\n").exit_code == 1
-    assert desk.queue.count().visible == 2
+    assert rig.queue.count().visible == 2
     assert read(command("drop", "one", "--yes", "--json")) == {"dropped": 1, "skipped": {}}
     assert command("drop", "--all", input="y\n").exit_code == 0
-    assert desk.dead() == 0
+    assert rig.dead() == 0
 
 
-def test_what_the_index_lacks_is_named_before_it_goes(desk: Office, command: Command) -> None:
+def test_what_the_index_lacks_is_named_before_it_goes(rig: DeadLetterRig, command: Command) -> None:
     """Letters that SQS itself moved: nothing has looked at them yet."""
     for number in range(3):
-        desk.send(body_of(f"r{number}"))
+        rig.send(body_of(f"r{number}"))
     dry = command("redrive", "--all", "--dry-run")
-    assert f"{desk.lane.name}: 0 letters would be sent, and what fits of 3 more" in dry.stdout
-    assert read(command("redrive", "--all", "--dry-run", "--json"))["not_indexed"][desk.lane.name] == 3
+    assert f"{rig.lane.name}: 0 letters would be sent, and what fits of 3 more" in dry.stdout
+    assert read(command("redrive", "--all", "--dry-run", "--json"))["not_indexed"][rig.lane.name] == 3
     asked = command("drop", "--all", input="n\n")
-    assert "Delete 0 letters, and what fits of 3 more that no sweep has taken up yet, for good?" in asked.stderr
-    assert desk.queue.count().visible == 3
-    command("sweep")
-    left = desk.queue.index.count(ALL)
+    assert "Delete 0 letters, and what fits of 3 more that no reconciling has taken up yet, for good?" in asked.stderr
+    assert rig.queue.count().visible == 3
+    command("reconcile")
+    left = rig.queue.index.count(ALL)
     assert f"Delete {left} letters for good?" in command("drop", "--all", input="n\n").stderr
 
 
-def test_a_dry_run_of_named_letters_speaks_of_no_others(desk: Office, command: Command) -> None:
-    desk.send(body_of("known"), reason())
-    list(desk.queue.letters(ALL))
-    desk.send(body_of("other"))
-    assert f"{desk.lane.name}: 1 letter would be sent\n" in command("redrive", "known", "--dry-run").stdout
+def test_a_dry_run_of_named_letters_speaks_of_no_others(rig: DeadLetterRig, command: Command) -> None:
+    rig.send(body_of("known"), reason())
+    list(rig.queue.letters(ALL))
+    rig.send(body_of("other"))
+    assert f"{rig.lane.name}: 1 letter would be sent\n" in command("redrive", "known", "--dry-run").stdout
     assert "what fits of 1 more" in command("redrive", "known", "none", "--dry-run").stdout
 
 
-def test_export_and_import_round_trip_byte_for_byte(desk: Office, command: Command, tmp_path: Path) -> None:
+def test_export_and_import_round_trip_byte_for_byte(rig: DeadLetterRig, command: Command, tmp_path: Path) -> None:
     bodies = [body_of("one"), "noise \u00e9\u4e2d\U0001f600\n\t{", "\u00e9" * 500_000, body_of("lost")]
-    desk.send(bodies[0], reason("why"), tenant="shop")
-    desk.account.client.send_message(
-        QueueUrl=desk.account.queue_url(desk.lane.dead_letter_queue.name),
+    rig.send(bodies[0], reason("why"), tenant="shop")
+    rig.clients.client.send_message(
+        QueueUrl=rig.clients.queue_url(rig.lane.dead_letter_queue.name),
         MessageBody=bodies[1],
         MessageAttributes={"raw": {"DataType": "Binary.png", "BinaryValue": b"\x00\xff"}},
     )
-    desk.send(bodies[2])
-    desk.send(bodies[3])
+    rig.send(bodies[2])
+    rig.send(bodies[3])
     file = tmp_path / "letters.jsonl"
     assert read(command("export", file, "--json"))["exported"] == 4
-    assert desk.queue.count().visible == 4
+    assert rig.queue.count().visible == 4
     one_sentence(command("export", file), "exists already")
-    before = {letter.body: letter.attributes for _, letter in desk.queue.letters(ALL)}
+    before = {letter.body: letter.attributes for _, letter in rig.queue.letters(ALL)}
     command("drop", "--all", "--yes")
-    assert desk.dead() == 0
+    assert rig.dead() == 0
     assert read(command("import", file, "--json")) == {"imported": 4, "there_already": 0}
-    after = {letter.body: letter.attributes for _, letter in desk.queue.letters(ALL)}
+    after = {letter.body: letter.attributes for _, letter in rig.queue.letters(ALL)}
     assert before == after
     assert set(after) == set(bodies)
-    assert desk.index.find("one")[0].error == "why"
+    assert rig.index.find("one")[0].error == "why"
     assert read(command("import", file, "--json")) == {"imported": 0, "there_already": 4}
-    assert desk.dead() == 4
+    assert rig.dead() == 4
 
 
-def test_import_goes_to_another_lane_or_any_queue(desk: Office, command: Command, tmp_path: Path) -> None:
+def test_import_goes_to_another_lane_or_any_queue(rig: DeadLetterRig, command: Command, tmp_path: Path) -> None:
     for number in range(12):
-        desk.send(body_of(f"r{number}"), reason(), tenant="shop")
+        rig.send(body_of(f"r{number}"), reason(), tenant="shop")
     file = tmp_path / "letters.jsonl"
     command("export", file)
     assert "12 letters imported" in command("import", file, "--lane", "elsewhere").stdout
-    assert len(desk.take("elsewhere-dlq")) == 12
-    assert read(command("import", file, "--queue", desk.lane.name, "--json"))["imported"] == 12
-    sent = desk.take()
+    assert len(rig.take("elsewhere-dlq")) == 12
+    assert read(command("import", file, "--queue", rig.lane.name, "--json"))["imported"] == 12
+    sent = rig.take()
     assert {message["Body"] for message in sent} == {body_of(f"r{number}") for number in range(12)}
     assert all(REASON_ATTRIBUTE in message["MessageAttributes"] for message in sent)
     one_sentence(command("import", file, "--queue", "nowhere"), "does not exist")
@@ -278,10 +285,10 @@ def test_import_goes_to_another_lane_or_any_queue(desk: Office, command: Command
 
 
 def test_an_interrupted_export_and_import_go_on_where_they_stopped(
-    desk: Office, command: Command, tmp_path: Path
+    rig: DeadLetterRig, command: Command, tmp_path: Path
 ) -> None:
     for number in range(25):
-        desk.send(body_of(f"r{number}"), reason())
+        rig.send(body_of(f"r{number}"), reason())
     file = tmp_path / "letters.jsonl"
     command("export", file)
     lines = file.read_bytes().splitlines(keepends=True)
@@ -290,9 +297,9 @@ def test_an_interrupted_export_and_import_go_on_where_they_stopped(
     assert read(command("export", file, "--json"))["exported"] == 25
     assert len({json.loads(line)["entry"]["id"] for line in file.read_bytes().splitlines()}) == 25
     place = sum(len(line) for line in file.read_bytes().splitlines(keepends=True)[:20])
-    journal = {"target": f"queue {desk.lane.name}", "size": file.stat().st_size, "done": place}
+    journal = {"target": f"queue {rig.lane.name}", "size": file.stat().st_size, "done": place}
     file.with_name("letters.jsonl.imported").write_text(json.dumps(journal))
-    assert read(command("import", file, "--queue", desk.lane.name, "--json"))["imported"] == 5
+    assert read(command("import", file, "--queue", rig.lane.name, "--json"))["imported"] == 5
     assert not file.with_name("letters.jsonl.imported").exists()
 
 
@@ -304,7 +311,7 @@ def test_a_file_of_something_else_is_one_sentence(command: Command, tmp_path: Pa
     one_sentence(command("import", tmp_path / "missing"), "missing")
 
 
-def test_replay_runs_a_task_here_and_touches_nothing(desk: Office, command: Command) -> None:
+def test_replay_runs_a_task_here_and_touches_nothing(rig: DeadLetterRig, command: Command) -> None:
     app: Celery = command.app  # type: ignore[attr-defined]
 
     @app.task(name="add")
@@ -314,22 +321,22 @@ def test_replay_runs_a_task_here_and_touches_nothing(desk: Office, command: Comm
     body = json.loads(body_of("sum", task="add"))
     for task_id, arguments in (("sum", [2, 3]), ("broken", [2, "x"])):
         body["headers"]["id"], body["body"] = task_id, json.dumps([arguments, {}, {}])
-        desk.send(json.dumps(body), reason())
-    desk.send(body_of("stranger", task="who.knows"), reason())
-    noise = desk.send("noise")
+        rig.send(json.dumps(body), reason())
+    rig.send(body_of("stranger", task="who.knows"), reason())
+    noise = rig.send("noise")
     assert read(command("replay", "sum", "--json"))["result"] == 5
     assert command("replay", "sum").stdout == "5\n"
     failed = read(command("replay", "broken", "--json"), 1)
     assert (failed["ok"], failed["error_type"]) == (False, "TypeError")
     one_sentence(command("replay", "stranger"), "no task 'who.knows' is known here")
     one_sentence(command("replay", noise), "it cannot be read")
-    assert desk.queue.count().visible == 4
-    assert desk.backend.get_state("sum") == "PENDING"
+    assert rig.queue.count().visible == 4
+    assert rig.backend.get_state("sum") == "PENDING"
 
 
-def test_a_server_or_store_that_is_away_is_one_sentence(desk: Office, command: Command) -> None:
+def test_a_server_or_store_that_is_away_is_one_sentence(rig: DeadLetterRig, command: Command) -> None:
     app: Celery = command.app  # type: ignore[attr-defined]
-    desk.backend.database.path = Path("/dev/null/no/such.sqlite")
+    rig.backend.database.path = Path("/dev/null/no/such.sqlite")
     one_sentence(command("list"), "no/such.sqlite")
     other = Celery("elsewhere", set_as_current=False)
     other.conf.result_backend = "cache+memory://"
@@ -337,15 +344,15 @@ def test_a_server_or_store_that_is_away_is_one_sentence(desk: Office, command: C
     one_sentence(command("list"), "keeps no index of dead letters")
 
 
-def test_lanes_tells_what_is_stopped_and_resumes_it(desk: Office, command: Command) -> None:
+def test_lanes_tells_what_is_stopped_and_resumes_it(rig: DeadLetterRig, command: Command) -> None:
     app = command.app  # type: ignore[attr-defined]
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(lanes, arguments, obj=SimpleNamespace(app=app))
 
-    desk.send(body_of("one"))
+    rig.send(body_of("one"))
     assert "consumed" in run("list").stdout
-    desk.index.stop(Stop(desk.lane.name, time.time() - 3_700, "w1@host", "61 of the last 100 requests failed"))
+    rig.index.stop(LanePause(rig.lane.name, time.time() - 3_700, "w1@host", "61 of the last 100 requests failed"))
     said = run("list")
     assert said.exit_code == 1
     assert "STOPPED 1 h ago by w1@host: 61 of the last 100 requests failed" in said.stdout
@@ -353,11 +360,11 @@ def test_lanes_tells_what_is_stopped_and_resumes_it(desk: Office, command: Comma
     row = read(run("list", "--json"), 1)[0]
     assert (row["dead_letters"], row["stopped"]["by"]) == (1, "w1@host")
     one_sentence(run("resume", "nowhere"), "no lane 'nowhere' is declared", 2)
-    assert "take it up again" in run("resume", desk.lane.name).stdout
-    assert read(run("resume", desk.lane.name, "--json")) == {"lane": desk.lane.name, "resumed": False}
+    assert "take it up again" in run("resume", rig.lane.name).stdout
+    assert read(run("resume", rig.lane.name, "--json")) == {"lane": rig.lane.name, "resumed": False}
     assert run("list").exit_code == 0
-    desk.account.client.delete_queue(QueueUrl=desk.account.queue_url(desk.lane.name))
+    rig.clients.client.delete_queue(QueueUrl=rig.clients.queue_url(rig.lane.name))
     said = run("list")
     assert said.exit_code == 1
-    assert f"queue {desk.lane.name} is MISSING" in said.stdout
-    assert read(run("list", "--json"), 1)[0]["missing"] == desk.lane.name
+    assert f"queue {rig.lane.name} is MISSING" in said.stdout
+    assert read(run("list", "--json"), 1)[0]["missing"] == rig.lane.name

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from celery_inference.client.app import app
+from celery_inference.commands.dlq.group import dlq
+from celery_inference.commands.lanes import lanes
 from celery_inference.results.dead_letter_queues import dead_letter_queue
 from celery_inference.sqs.dead_letters import scan
 from celery_inference.sqs.dead_letters.index import Selection
 from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
-from celery_inference.sqs.lanes import GENERAL
 from demo.__main__ import write_catalogue
 from demo.stack import Stack
-from tasks.celery import app
-from tasks.commands.dlq import dlq
-from tasks.commands.lanes import lanes
 from tests.support.client import client_of
 from tests.support.failing_tasks import fragile
+from tests.support.lanes import GENERAL
 
 SECONDS = 60.0
 REQUESTS = 300
@@ -45,7 +45,11 @@ def stack(mended: Path) -> Iterator[Stack]:
     text = write_catalogue(mended.parent).read_text(encoding="utf-8")
     catalogue = mended.parent / "one.toml"
     catalogue.write_text(text[text.index("[fragile]") :], encoding="utf-8")
-    settings = {"CELERY_SWEEP_SECONDS": "1", "LETTERS_MENDED": str(mended), "CELERY_LEASE_SECONDS": "5"}
+    settings = {
+        "CELERY_INFERENCE_RECONCILE_SECONDS": "1",
+        "LETTERS_MENDED": str(mended),
+        "CELERY_INFERENCE_LEASE_SECONDS": "5",
+    }
     with Stack(mended.parent / "stack", catalogue=catalogue, **settings) as stack, client_of(stack):
         stack.start_server()
         stack.start_worker("worker", "-I", "tests.support.failing_tasks")
@@ -60,9 +64,9 @@ def queue(stack: Stack, mended: Path, monkeypatch: pytest.MonkeyPatch) -> DeadLe
 
 
 def counts() -> tuple[int, int]:
-    account = app.connection_for_read().transport.account
+    clients = app.connection_for_read().transport.clients
     names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    answer = account.client.get_queue_attributes(QueueUrl=account.queue_url(GENERAL.name), AttributeNames=names)
+    answer = clients.client.get_queue_attributes(QueueUrl=clients.queue_url(GENERAL.name), AttributeNames=names)
     return int(answer["Attributes"][names[0]]), int(answer["Attributes"][names[1]])
 
 
@@ -89,7 +93,7 @@ def test_a_letter_is_noted_redriven_and_answers_its_caller(queue: DeadLetterQueu
 
 def test_what_sqs_moved_unstarted_is_brought_back_and_done(queue: DeadLetterQueue, mended: Path) -> None:
     mended.touch()
-    account = queue.account
+    clients = queue.clients
     with app.connection_for_write() as connection:
         message = app.amqp.as_task_v2("moved", "tests.fragile", args=(9,))
         producer = app.amqp.Producer(connection)
@@ -103,16 +107,16 @@ def test_what_sqs_moved_unstarted_is_brought_back_and_done(queue: DeadLetterQueu
                 "properties": {**message.properties, "delivery_info": {}, "body_encoding": "utf-8"},
             }
         )
-    account.client.send_message(QueueUrl=account.queue_url(GENERAL.dead_letter_queue.name), MessageBody=text)
+    clients.client.send_message(QueueUrl=clients.queue_url(GENERAL.dead_letter_queue.name), MessageBody=text)
     assert app.AsyncResult("moved").get(timeout=SECONDS) == 9
     until(lambda: queue.count().total == 0, "the message is still there")
 
 
 def test_what_cannot_carry_its_reason_is_noted_with_it(queue: DeadLetterQueue) -> None:
-    account = queue.account
+    clients = queue.clients
     full: Any = {f"a{number}": {"DataType": "String", "StringValue": "x"} for number in range(10)}
-    sent = account.client.send_message(
-        QueueUrl=account.queue_url(GENERAL.name), MessageBody="ten attributes", MessageAttributes=full
+    sent = clients.client.send_message(
+        QueueUrl=clients.queue_url(GENERAL.name), MessageBody="ten attributes", MessageAttributes=full
     )
     (entry,) = until(lambda: queue.index.find(sent["MessageId"]), "the worker notes no letter")
     assert (entry.cause, entry.error_type) == ("unreadable", "UndecodableMessage")
@@ -131,7 +135,7 @@ def test_a_bad_deploy_does_not_empty_the_lane_into_its_dead_letter_queue(
     results = [fragile.delay(number) for number in range(REQUESTS)]
     (stop,) = until(queue.index.stops, "nobody stops the lane")
     assert stop.lane == GENERAL.name
-    until(lambda: "is stopped" in (stack.folder / "worker.log").read_text(), "nobody says so")
+    until(lambda: "is paused" in (stack.folder / "worker.log").read_text(), "nobody says so")
     listed = CliRunner().invoke(lanes, ["list"], obj=SimpleNamespace(app=app))
     assert listed.exit_code == 1
     assert "STOPPED" in listed.stdout

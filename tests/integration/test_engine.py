@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from celery_inference.specs.catalogue import load
+from celery_inference.catalogue.catalogue import load
 from celery_inference.specs.errors import (
     DeviceCrash,
     DeviceLost,

@@ -23,7 +23,7 @@ from celery_inference.specs.errors import (
 )
 from celery_inference.specs.model_spec import ModelSpec
 from models.engine import Engine
-from models.poison_inputs import KillersHere
+from models.poison_inputs import LocalPoisonInputs
 from models.supervision import outlier_detection
 from tests.support.engines import SECONDS, pids, running, wait_for
 
@@ -144,10 +144,10 @@ def test_an_assertion_in_the_device_is_a_crash_of_whoever_caused_it(tmp_path: Pa
 
 
 def test_a_known_killer_is_refused_by_other_engines_before_it_kills(tmp_path: Path) -> None:
-    known = KillersHere()
-    with running(spec(tmp_path), program=FAKE, killers=known) as engine, pytest.raises(DeviceCrash):
+    known = LocalPoisonInputs()
+    with running(spec(tmp_path), program=FAKE, poison_inputs=known) as engine, pytest.raises(DeviceCrash):
         ask(engine, "deadly")
-    with running(spec(tmp_path), program=FAKE, killers=known) as engine:
+    with running(spec(tmp_path), program=FAKE, poison_inputs=known) as engine:
         with pytest.raises(DeviceCrash, match=r"inputs\[1\] is known: .*2 times when run alone"):
             engine.submit("one", ["fine", "deadly"])
         assert ask(engine, "fine") == "FINE"
@@ -156,13 +156,13 @@ def test_a_known_killer_is_refused_by_other_engines_before_it_kills(tmp_path: Pa
 
 def test_a_memory_of_killers_that_fails_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
-        def killers(self, digests: Any) -> Any:
+        def poison_inputs(self, digests: Any) -> Any:
             raise OSError("the store is away")
 
-        def note_killer(self, digest: str, sentence: str, keep_seconds: float) -> None:
+        def record_poison_input(self, digest: str, sentence: str, keep_seconds: float) -> None:
             raise OSError("the store is away")
 
-    with running(spec(tmp_path), program=FAKE, killers=Broken()) as engine:
+    with running(spec(tmp_path), program=FAKE, poison_inputs=Broken()) as engine:
         with pytest.raises(DeviceCrash, match="ended the device process"):
             ask(engine, "deadly")
         assert ask(engine, "fine") == "FINE"
@@ -191,8 +191,8 @@ def test_what_ran_out_of_memory_is_known_after_a_restart_of_the_worker(tmp_path:
     with running(spec(tmp_path), program=FAKE, state=state) as engine:
         ask(engine, "cramped")
         assert engine.stats()["models"]["one"]["out_of_memory"] == 1
-    (ceilings,) = json.loads((state / "memory-ceilings.json").read_text()).values()
-    assert ceilings == {"64": 64.0}
+    (memory_limits,) = json.loads((state / "memory-ceilings.json").read_text()).values()
+    assert memory_limits == {"64": 64.0}
     with running(spec(tmp_path), program=FAKE, state=state) as engine:
         ask(engine, "fine")
         assert engine.stats()["models"]["one"]["size"] == 1, "the process was told of the ceiling with its batch"

@@ -18,7 +18,7 @@ from celery_inference.specs.errors import ModelLoadError
 from models.device_process.runner import Runner
 from models.device_process.warmup import load
 from models.handlers.base import Handler
-from models.handlers.common.continuous_generation import Continuous
+from models.handlers.common.continuous_generation import ContinuousGeneration
 from tests.support import samples, tiny_models
 from tests.support.engines import spec
 from tests.support.equality import ask, oracle, same
@@ -68,7 +68,7 @@ class Models:
             self._made[key] = tiny_models.make(task, self._folders.mktemp(task), **(made or {}))
         whole = (key, *sorted(values.items()))
         if whole not in self._loaded:
-            self._loaded[whole] = load(spec(task, self._made[key], **values), CPU)
+            self._loaded[whole] = load(spec(task, self._made[key], **values), CPU)[::2]
         return self._loaded[whole]
 
     def __call__(self, task: str, made: Options | None = None, **values: Any) -> Runner:
@@ -182,7 +182,7 @@ def test_a_model_that_padding_changes_is_found_when_it_is_loaded(
     models: Models, made: Options, equal_lengths: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = Path(models(SPEECH, made).spec.source)
-    runner, facts = load(spec(SPEECH, folder), CPU)
+    runner, _, facts = load(spec(SPEECH, folder), CPU)
     assert runner.equal_lengths is facts["equal_lengths"] is equal_lengths
     assert (facts["padding_changes_by"] > 0.1) is equal_lengths
     assert ("padding changes its results" in caplog.text) is equal_lengths
@@ -193,10 +193,10 @@ def test_equal_lengths_still_share_a_pass_where_padding_matters(models: Models) 
     short, other, long = (samples.recording(seed) for seed in (0, 0, 1))
     assert short != long
     runner.run([short, long, other], [{}] * 3)
-    assert (runner.figures["passes"], runner.figures["rows"]) == (2, 3)
+    assert (runner.stats["passes"], runner.stats["rows"]) == (2, 3)
     runner = models(SPEECH)
     runner.run([short, long, other], [{}] * 3)
-    assert runner.figures["passes"] == 1
+    assert runner.stats["passes"] == 1
 
 
 @pytest.mark.parametrize(
@@ -264,13 +264,15 @@ def test_the_cache_is_sized_by_the_budget_and_one_that_is_too_small_is_refused(m
     handler: Any = models("text-generation").handler
     tokens = {}
     for budget in (40_000_000, 30_000_000):
-        loop = Continuous(replace(handler.spec, memory_bytes=budget, batch_size=200), handler._model, [3], "greedy")
+        loop = ContinuousGeneration(
+            replace(handler.spec, memory_bytes=budget, batch_size=200), handler._model, [3], "greedy"
+        )
         tokens[budget] = loop.cache_tokens
         loop.stop()
     assert 1_000 < tokens[30_000_000] < tokens[40_000_000] < 200 * 768
     for budget, sentence in ((1, "the weights alone take"), (1_000_000, "leaves no room for a cache")):
         with pytest.raises(ModelLoadError, match=sentence):
-            Continuous(replace(handler.spec, memory_bytes=budget), handler._model, [3], "greedy")
+            ContinuousGeneration(replace(handler.spec, memory_bytes=budget), handler._model, [3], "greedy")
 
 
 def gap_where_they_part(model: Any, prompt: list[int], one: list[int], other: list[int]) -> float:

@@ -48,8 +48,8 @@ def on_gpu() -> dict[int, int]:
 
 def batches(engine: Engine, device: Device) -> int:
     """How many the device's process has answered."""
-    (keeper,) = (keeper for keeper in engine._keepers if keeper.device is device)
-    return sum(total["batches"] for total in keeper.record.totals.values())
+    (supervisor,) = (supervisor for supervisor in engine._supervisors if supervisor.device is device)
+    return sum(total["batches"] for total in supervisor.record.totals.values())
 
 
 def test_batches_run_on_the_gpu_and_agree_with_the_cpu(engine: Engine, embedder: ModelSpec) -> None:

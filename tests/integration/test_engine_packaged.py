@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 
-from celery_inference.specs.catalogue import DEFAULT_PATH, Catalogue, load
+from celery_inference.catalogue.catalogue import DEFAULT_PATH, Catalogue, load
 from models.devices import discover
 from models.engine import Engine
 from models.packaged import DEFAULT_FOLDER, MODELS, main, make

@@ -21,7 +21,7 @@ from celery_inference.sqs.lanes import LANES
 from celery_inference.sqs.queues.provisioning import create
 from demo.processes import Process, free_port
 from demo.stack import Stack
-from monitor.reading_pace import INTERVAL_SECONDS
+from monitor.queues.poll_interval import INTERVAL_SECONDS
 
 SECONDS = 60
 
@@ -30,8 +30,8 @@ SECONDS = 60
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Server, lanes and Flower; the broker's URL has a user and a secret that nobody may see."""
     with Stack(tmp_path_factory.mktemp("flower")) as stack:
-        url = stack.environment["CELERY_BROKER_URL"].replace("local:local", "AKIAUSER:sEcrEt")
-        stack.environment["CELERY_BROKER_URL"] = url
+        url = stack.environment["CELERY_INFERENCE_BROKER_URL"].replace("local:local", "AKIAUSER:sEcrEt")
+        stack.environment["CELERY_INFERENCE_BROKER_URL"] = url
         stack.start_server()
         for lane in LANES:
             create(client(stack), lane)
@@ -91,8 +91,8 @@ def test_visible_in_flight_delayed_and_dead_letters_are_shown(stack: Stack) -> N
     wait_until(lambda: counts(stack) == (5 - len(held), len(held), 1), "the lane is shown")
     wait_until(lambda: counts(stack, "inference-dlq") == (1, 0, 0), "the dead letter is shown")
     scraped = get(stack, "/metrics")
-    assert f'queue_messages{{queue="inference",state="in_flight"}} {len(held)}.0' in scraped
-    assert 'lane_dead_letters{lane="inference"} 1.0' in scraped
+    assert f'celery_inference_queue_messages{{queue="inference",state="in_flight"}} {len(held)}.0' in scraped
+    assert 'celery_inference_lane_dead_letters{lane="inference"} 1.0' in scraped
     assert "dead letters of inference" in get(stack, "/broker")
     for queue_url in (url, dead_letters):
         sqs.purge_queue(QueueUrl=queue_url)
@@ -105,7 +105,7 @@ def calls(stack: Stack) -> Counter[str]:
 
 
 def test_without_broadcast_flower_asks_for_depths_alone_and_makes_no_queue(tmp_path: Path) -> None:
-    with Stack(tmp_path, CELERY_BROADCAST="off") as quiet:
+    with Stack(tmp_path, CELERY_INFERENCE_BROADCAST="off") as quiet:
         quiet.start_server()
         for lane in LANES:
             create(client(quiet), lane)
@@ -158,7 +158,7 @@ def test_sqs_goes_away_and_comes_back(stack: Stack) -> None:
     wait_until(lambda: all(lane["stale"] for lane in report(stack)["lanes"]), "the fault is noticed")
     assert counts(stack)[0] == 1
     assert "SQS cannot be read; figures are" in get(stack, "/broker")
-    assert 'queue_messages{queue="inference",state="visible"} 1.0' in get(stack, "/metrics")
+    assert 'celery_inference_queue_messages{queue="inference",state="visible"} 1.0' in get(stack, "/metrics")
     stack.start_server()
     wait_until(lambda: not report(stack)["stale"], "the recovery is noticed")
     assert counts(stack)[0] == 1
@@ -207,7 +207,7 @@ def test_flower_starts_while_sqs_is_away(tmp_path: Path) -> None:
 def test_an_sqs_that_never_answers_holds_up_neither_pages_nor_the_end(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, Stack(tmp_path) as alone:
         port = silent.getsockname()[1]
-        alone.environment["CELERY_BROKER_URL"] = f"sqs://local:local@127.0.0.1:{port}//"
+        alone.environment["CELERY_INFERENCE_BROKER_URL"] = f"sqs://local:local@127.0.0.1:{port}//"
         flower = alone.start_flower()
         silent.settimeout(SECONDS)
         asking, _ = silent.accept()

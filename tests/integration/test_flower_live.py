@@ -13,12 +13,12 @@ import pytest
 from celery.exceptions import TaskRevokedError
 from celery.result import AsyncResult
 
+from celery_inference import feature_extraction
+from celery_inference.client.app import app
 from celery_inference.sqs.api.client_factory import make_client
 from demo.__main__ import write_catalogue
 from demo.processes import free_port
 from demo.stack import Stack
-from tasks import feature_extraction
-from tasks.celery import app
 from tests.support.client import client_of
 
 SECONDS = 90
@@ -69,7 +69,8 @@ def sizes_of(metrics: str) -> dict[str, float]:
     return {
         line.split("{")[0]: float(line.rpartition(" ")[2])
         for line in metrics.splitlines()
-        if line.startswith(("device_memory_bytes{", "model_memory_bytes{")) and 'kind="device"' not in line
+        if line.startswith(("celery_inference_device_memory_bytes{", "celery_inference_model_memory_bytes{"))
+        and 'kind="device"' not in line
     }
 
 
@@ -103,28 +104,34 @@ def test_tasks_and_a_failure_appear_and_a_worker_tells_of_itself(stack: Stack) -
     assert "good" not in json.dumps([info["args"], info["kwargs"], info["result"]]), "inputs stay out of events"
     (name,) = workers(stack)
     page = until(lambda: get(stack, f"/worker/{name}"), "the worker's page")
-    assert "tasks.feature_extraction" in page
+    assert "celery_inference.feature_extraction" in page
     until(lambda: 'flower_worker_online{worker="' in get(stack, "/metrics"), "its heartbeat is counted")
 
 
 def test_models_and_devices_are_shown_with_their_figures(stack: Stack) -> None:
     (name,) = workers(stack)
     app.control.broadcast("heartbeat")
-    series = f'inference_inputs_total{{model="fragile",worker="{name}"}}'
+    series = f'celery_inference_inputs_total{{model="fragile",worker="{name}"}}'
     until(lambda: series in get(stack, "/metrics"), "the worker tells of its model")
     page = get(stack, "/inference")
     assert 'data-model="fragile"' in page
     assert ">cpu" in page
     scraped = get(stack, "/metrics")
-    assert 'inference_queue_waits_total{model="fragile"' in scraped
-    assert "device_restarts_total{" in scraped
+    assert 'celery_inference_queue_waits_total{model="fragile"' in scraped
+    assert "celery_inference_device_restarts_total{" in scraped
 
     def told() -> bool:
         # The test before has ended a device process: until its successor is there, its size is rightly 0.
         app.control.broadcast("heartbeat")
         sizes = sizes_of(get(stack, "/metrics"))
         # MiniLM has 22.7 million weights.
-        return min(sizes.get("model_memory_bytes", 0), sizes.get("device_memory_bytes", 0)) > 10e6
+        return (
+            min(
+                sizes.get("celery_inference_model_memory_bytes", 0),
+                sizes.get("celery_inference_device_memory_bytes", 0),
+            )
+            > 10e6
+        )
 
     until(told, "what model and device process have in memory")
 
@@ -135,8 +142,8 @@ def test_a_worker_tells_orchestrators_of_itself(stack: Stack) -> None:
             return str(answer.read().decode())
 
     assert (told("/live"), told("/ready")) == ("live\n", "ready\n")
-    assert 'inference_inputs_total{model="fragile"}' in told("/metrics")
-    assert 'inference_queue_waits_total{model="fragile"}' in told("/metrics")
+    assert 'celery_inference_inputs_total{model="fragile"}' in told("/metrics")
+    assert 'celery_inference_queue_waits_total{model="fragile"}' in told("/metrics")
 
 
 def test_flower_commands_a_worker(stack: Stack) -> None:

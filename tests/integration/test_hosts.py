@@ -12,10 +12,10 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from celery_inference import feature_extraction
 from demo.stack import Stack
-from tasks import feature_extraction
+from tasks.hosts.bootstep import HOST_IS_GOING
 from tasks.hosts.ecs import EcsHost
-from tasks.hosts.guard import HOST_IS_GOING
 from tasks.hosts.host import HostError
 from tasks.hosts.kubernetes import ANNOTATION, KubernetesHost
 from tests.support.client import client_of
@@ -118,7 +118,7 @@ def test_a_busy_host_is_not_scaled_in_and_a_spot_notice_ends_its_worker(
     protect = {"AutoScalingGroupName": "gpu", "InstanceIds": [instance(autoscaling)["InstanceId"]]}
     autoscaling.set_instance_protection(**protect, ProtectedFromScaleIn=True)
     settings = {
-        "CELERY_HOST": "ec2",
+        "CELERY_INFERENCE_HOST": "ec2",
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": platform.address,
         "AWS_ENDPOINT_URL_AUTO_SCALING": autoscaling.meta.endpoint_url,
         "AWS_ACCESS_KEY_ID": "local",

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
+from celery_inference import feature_extraction
 from celery_inference.results.access import store_of
 from celery_inference.results.dead_letter_queues import index
 from celery_inference.sqs.api.client_factory import make_client
-from celery_inference.sqs.dead_letters.index import Stop
-from celery_inference.sqs.lanes import LAMBDA
+from celery_inference.sqs.dead_letters.index import LanePause
 from demo.stack import Stack
-from tasks import feature_extraction
 from tests.support.client import client_of
 from tests.support.lambda_service import LambdaService
+from tests.support.lanes import LAMBDA
 
 SECONDS = 60
 TIMEOUT_SECONDS = 12.0  # of the function
@@ -32,10 +32,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     text = write_catalogue(folder).read_text(encoding="utf-8")
     text = text[text.index("[fragile]") :].replace("[fragile]", "[fragile]\nbatch_size = 1\ntime_limit_seconds = 15")
     (folder / "one.toml").write_text(text, encoding="utf-8")
-    settings = {"CELERY_LEASE_SECONDS": "5", "CELERY_RETRY_BASE_SECONDS": "0.1", "CELERY_RETRY_CAP_SECONDS": "0.5"}
+    settings = {
+        "CELERY_INFERENCE_LEASE_SECONDS": "5",
+        "CELERY_INFERENCE_RETRY_BASE_SECONDS": "0.1",
+        "CELERY_INFERENCE_RETRY_CAP_SECONDS": "0.5",
+    }
     with Stack(folder / "stack", catalogue=folder / "one.toml", **settings) as stack, client_of(stack):
         stack.start_server()
-        assert stack.start("create", "celery", "-A", "tasks", "queues", "create").wait(SECONDS) == 0
+        assert stack.start("create", "celery_inference", "queues", "create").wait(SECONDS) == 0
         yield stack
 
 
@@ -125,8 +129,8 @@ def test_what_has_not_begun_when_time_runs_out_is_handed_back_and_no_attempt(ser
 
 def test_a_lane_that_is_stopped_keeps_its_messages(service: LambdaService, sqs: Any) -> None:
     letters = index(feature_extraction.app)
-    letters.stop(Stop(LAMBDA.name, time.time(), "the test", "a bad deploy"))
-    service.process.wait_until(lambda text: f"lane {LAMBDA.name} is stopped" in text, SECONDS)
+    letters.stop(LanePause(LAMBDA.name, time.time(), "the test", "a bad deploy"))
+    service.process.wait_until(lambda text: f"lane {LAMBDA.name} is paused" in text, SECONDS)
     result = send("A parcel is late.")
     answer = pass_on(service, sqs)
     assert len(answer["batchItemFailures"]) == 1

@@ -12,15 +12,16 @@ import pytest
 from celery import chord, group
 from PIL import Image
 
+from celery_inference import app, feature_extraction, image_classification, infer, provenance, text_generation
 from celery_inference.specs.errors import DeviceCrash, InvalidInput
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.dead_letters.letter import DeadLetter, peek
-from celery_inference.sqs.lanes import INFERENCE, LANES
+from celery_inference.sqs.lanes import LANES
 from celery_inference.sqs.queues.depths import read_depths
 from demo.processes import ROOT
 from demo.stack import Stack
 from demo.work import photographs
-from tasks import app, feature_extraction, image_classification, infer, made_with, text_generation
+from tests.support.lanes import INFERENCE
 
 pytestmark = pytest.mark.usefixtures("real_stack")
 SECONDS = 90
@@ -61,7 +62,7 @@ def test_one_input_is_answered_by_one_result_and_a_list_by_a_list() -> None:
 
 def test_a_plain_python_program_needs_two_lines(real_stack: Stack) -> None:
     program = (
-        "from tasks import feature_extraction\n"
+        "from celery_inference import feature_extraction\n"
         "print(len(feature_extraction.delay('Two lines.').get(timeout=60)))\n"
         "import sys; assert 'torch' not in sys.modules"
     )
@@ -146,7 +147,7 @@ def test_bad_input_is_refused_before_anything_is_sent(real_stack: Stack) -> None
 def test_the_worker_refuses_what_others_send_and_keeps_it_with_the_reason(
     real_stack: Stack, args: list[Any], kwargs: dict[str, Any]
 ) -> None:
-    sent = app.send_task("tasks.feature_extraction", args=args, kwargs=kwargs)
+    sent = app.send_task("celery_inference.feature_extraction", args=args, kwargs=kwargs)
     with pytest.raises(InvalidInput):
         sent.get(timeout=SECONDS)
     assert sent.state == "FAILURE"
@@ -154,6 +155,31 @@ def test_the_worker_refuses_what_others_send_and_keeps_it_with_the_reason(
     assert letter.reason is not None
     assert letter.reason.attempts == 0, "the model was never asked"
     assert letter.reason.message == str(sent.result)
+
+
+def refused(task: str, *args: Any, **kwargs: Any) -> InvalidInput:
+    """What a request that no check of the sender has seen ends with."""
+    with pytest.raises(InvalidInput) as caught:
+        app.send_task(f"celery_inference.{task}", args=args, kwargs=kwargs).get(timeout=SECONDS)
+    return caught.value
+
+
+def test_what_the_worker_refuses_says_field_place_limit_and_what_is_allowed() -> None:
+    long = refused("feature_extraction", ["fine", "x" * 20_001])
+    assert (long.field, long.index, long.limit) == ("inputs[1]", 1, 20_000)
+    option = refused("image_classification", "", topk=3)
+    assert (option.field, option.allowed, option.nearest) == ("option", ("inputs", "model", "top_k"), "top_k")
+    model = refused("feature_extraction", "text", model="all-minilm-l6-v3")
+    assert (model.field, model.nearest) == ("model", "all-minilm-l6-v2")
+    assert "fragile" in (model.allowed or ())
+
+
+def test_what_a_device_process_refuses_says_so_too() -> None:
+    # Fewer characters than are allowed, and more tokens.
+    long = refused("feature_extraction", ["fine", "a b " * 4_000])
+    assert (long.field, long.index) == ("inputs[1]", 1)
+    assert isinstance(long.limit, int)
+    assert f"at most {long.limit:,} are allowed" in str(long)
 
 
 def test_a_request_that_crashes_its_device_process_fails_alone(real_stack: Stack) -> None:
@@ -170,14 +196,14 @@ def test_a_request_that_crashes_its_device_process_fails_alone(real_stack: Stack
 def test_a_result_says_with_what_it_was_made_and_so_does_a_failure() -> None:
     done = feature_extraction.delay("A text.")
     done.get(timeout=SECONDS)
-    facts = made_with(done)
+    facts = provenance(done)
     assert facts is not None
     assert (facts["model"], facts["source"], facts["dtype"]) == ("all-minilm-l6-v2", "all-minilm-l6-v2", "float32")
     assert facts["versions"].keys() >= {"torch", "transformers", "tokenizers", "safetensors"}
     failed = infer.delay("fragile", "please divide by zero")
     with pytest.raises(DeviceCrash):
         failed.get(timeout=SECONDS)
-    failure = made_with(failed)
+    failure = provenance(failed)
     assert failure is not None
     assert failure["model"] == "fragile"
 
@@ -196,7 +222,7 @@ def test_no_work_is_left_behind(real_stack: Stack) -> None:
 def test_commands_see_the_queues(real_stack: Stack) -> None:
     def run(*command: str) -> str:
         ended = subprocess.run(
-            [sys.executable, "-m", "celery", "-A", "tasks", "queues", *command],
+            [sys.executable, "-m", "celery_inference", "queues", *command],
             cwd=ROOT,
             env={"PATH": "", **real_stack.environment},
             capture_output=True,

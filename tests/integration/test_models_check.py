@@ -1,4 +1,4 @@
-"""`celery -A tasks models check NAME` loads a model through the engine and says what that took, or why it failed."""
+"""`celery-inference models check NAME` loads a model through the engine and says what that took, or why it failed."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.engines import specs
+from tasks.execution.engine_factory import specs
 from tests.support import tiny_models
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,9 +45,14 @@ def run(tmp_path: Path, table: str, *arguments: str, **environment: str) -> subp
     catalogue = tmp_path / "models.toml"
     catalogue.write_text(f"[tiny]\ntask = 'text-classification'\nmax_tokens = 100\n{table}\n", encoding="utf-8")
     return subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "tasks", "models", "check", "tiny", *arguments],
+        [sys.executable, "-m", "celery_inference", "models", "check", "tiny", *arguments],
         cwd=ROOT,
-        env={**os.environ, "CELERY_CATALOGUE": str(catalogue), "CELERY_DEVICES": "cpu", **environment},
+        env={
+            **os.environ,
+            "CELERY_INFERENCE_CATALOGUE": str(catalogue),
+            "CELERY_INFERENCE_DEVICES": "cpu",
+            **environment,
+        },
         capture_output=True,
         text=True,
         timeout=240,
@@ -129,9 +134,13 @@ def test_tune_measures_and_a_worker_on_such_a_device_uses_it(tmp_path: Path) -> 
     catalogue = tmp_path / "models.toml"
     writer = tiny_models.make("text-generation", tmp_path / "writer")
     catalogue.write_text(f"[writer]\ntask = 'text-generation'\nmax_tokens = 100\nsource = '{writer}'\n")
-    environment = {"CELERY_CATALOGUE": str(catalogue), "CELERY_DEVICES": "cpu", "CELERY_STATE": str(tmp_path / "state")}
+    environment = {
+        "CELERY_INFERENCE_CATALOGUE": str(catalogue),
+        "CELERY_INFERENCE_DEVICES": "cpu",
+        "CELERY_INFERENCE_STATE": str(tmp_path / "state"),
+    }
     done = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "tasks", "models", "tune", "--seconds", "3", "--json"],
+        [sys.executable, "-m", "celery_inference", "models", "tune", "--seconds", "3", "--json"],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -145,6 +154,7 @@ def test_tune_measures_and_a_worker_on_such_a_device_uses_it(tmp_path: Path) -> 
     assert min(wrote["tokens_per_second"].values()) > 0
     conf = SimpleNamespace(
         inference_catalogue=str(catalogue),
+        broker_transport_options={},
         inference_models=(),
         inference_allow_unsafe=(),
         inference_devices="cpu",

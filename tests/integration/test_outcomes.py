@@ -9,21 +9,25 @@ import pytest
 from celery import chain, chord, group
 from celery.exceptions import TaskRevokedError
 
+from celery_inference import feature_extraction
+from celery_inference.errors import RequestCancelled, RequestExpired
 from celery_inference.results.access import store_of
 from celery_inference.specs.errors import DeviceCrash, DeviceLost, Expired, InvalidInput
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.dead_letters.letter import DeadLetter, peek
-from celery_inference.sqs.lanes import GENERAL, INFERENCE
 from celery_inference.sqs.messages.reason import Cause
 from celery_inference.sqs.queues.depths import read_depths
 from demo.stack import Stack
-from tasks import feature_extraction
-from tasks.errors import RequestCancelled, RequestExpired
 from tests.support.client import client_of
+from tests.support.lanes import GENERAL, INFERENCE
 
 SECONDS = 60
 INCLUDE = ("--include", "tests.support.outcome_tasks")
-SETTINGS = {"CELERY_LEASE_SECONDS": "5", "CELERY_RETRY_BASE_SECONDS": "0.1", "CELERY_RETRY_CAP_SECONDS": "0.5"}
+SETTINGS = {
+    "CELERY_INFERENCE_LEASE_SECONDS": "5",
+    "CELERY_INFERENCE_RETRY_BASE_SECONDS": "0.1",
+    "CELERY_INFERENCE_RETRY_CAP_SECONDS": "0.5",
+}
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +239,7 @@ def test_a_key_goes_with_no_other_id(stack: Stack, tasks: Any, submit: Callable[
 
 
 def test_a_link_may_have_a_key(stack: Stack, tasks: Any, noted: Any) -> None:
-    from tasks.submission import task_id_of
+    from celery_inference.client.deduplication import task_id_of
 
     link = tasks.add.s(1).set(dedup_key="linked")
     for _ in range(2):
@@ -246,7 +250,7 @@ def test_a_link_may_have_a_key(stack: Stack, tasks: Any, noted: Any) -> None:
 
 
 def test_a_submitter_that_died_before_it_sent_blocks_nobody(stack: Stack, tasks: Any) -> None:
-    from tasks.submission import task_id_of
+    from celery_inference.client.deduplication import task_id_of
 
     store = store_of(tasks.app)
     assert store is not None

@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 
-from celery_inference.specs.errors import InputFailed, InvalidInput
+from celery_inference import app, infer
+from celery_inference.specs.errors import InputFailed, InvalidInput, NotServedHere
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.dead_letters.letter import peek
-from celery_inference.sqs.lanes import INFERENCE
 from celery_inference.sqs.messages.reason import Cause, Reason
 from demo.stack import Stack
-from tasks import app, infer
-from tasks.serving import NotServedHere
 from tests.support.client import client_of
 from tests.support.fake_engine import write_catalogue
+from tests.support.lanes import INFERENCE
 
 SECONDS = 60
 WINDOW_SECONDS = 15
@@ -38,10 +37,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     catalogue = write_catalogue(folder)
     catalogue.write_text(catalogue.read_text() + OTHERS)
     settings = {
-        "CELERY_LEASE_SECONDS": "5",
-        "CELERY_MODELS": "fake,pinned",
-        "CELERY_VERSION_WINDOW_SECONDS": str(WINDOW_SECONDS),
-        "CELERY_STATE": str(folder / "state"),
+        "CELERY_INFERENCE_LEASE_SECONDS": "5",
+        "CELERY_INFERENCE_MODELS": "fake,pinned",
+        "CELERY_INFERENCE_UNKNOWN_TASK_GRACE_SECONDS": str(WINDOW_SECONDS),
+        "CELERY_INFERENCE_STATE": str(folder / "state"),
     }
     with Stack(folder / "stack", catalogue=catalogue, **settings) as stack, client_of(stack):
         stack.start_server()
@@ -62,7 +61,7 @@ def reason_of(stack: Stack, task_id: str) -> Reason:
 
 def test_a_letter_tells_the_revision_of_the_model_that_was_asked(stack: Stack) -> None:
     pinned, folder = infer.delay("pinned", "faulty"), infer.delay("fake", "faulty")
-    misfit = app.send_task("tasks.infer", args=["pinned", 5])
+    misfit = app.send_task("celery_inference.infer", args=["pinned", 5])
     for result in (pinned, folder, misfit):
         with pytest.raises(InvalidInput):
             result.get(timeout=SECONDS)
@@ -77,8 +76,8 @@ def test_what_no_worker_of_the_lane_serves_is_left_to_others_and_fails_after_the
     began = time.monotonic()
     unserved = infer.delay("elsewhere", "a text")
     unknown = [
-        app.send_task("tasks.infer", args=["of-tomorrow", "a text"]),
-        app.send_task("tasks.infer", args=["fake", "a text"], kwargs={"option_of_tomorrow": 5}),
+        app.send_task("celery_inference.infer", args=["of-tomorrow", "a text"]),
+        app.send_task("celery_inference.infer", args=["fake", "a text"], kwargs={"option_of_tomorrow": 5}),
     ]
     states: list[Any] = []
     while len(states) < 3 and time.monotonic() < began + SECONDS:

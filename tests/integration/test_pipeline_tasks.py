@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
+from celery_inference.catalogue.catalogue import load
 from celery_inference.inputs.check import check_inputs
-from celery_inference.specs.catalogue import load
 from celery_inference.specs.errors import CatalogueError, InvalidInput, ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
-from celery_inference.specs.pipeline_tasks import KINDS, NOT_SERVED
+from celery_inference.specs.pipeline_tasks import NOT_SERVED, PIPELINE_TASKS
 from demo.stack import Stack
 from models.engine import Engine
 from tests.support import samples, tiny_models
@@ -93,7 +93,7 @@ def bait(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bait]:
 
 @pytest.fixture(scope="module")
 def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSpec]:
-    folders = {task: tiny_models.make(task, tmp_path_factory.mktemp(task)) for task in KINDS}
+    folders = {task: tiny_models.make(task, tmp_path_factory.mktemp(task)) for task in PIPELINE_TASKS}
     room = {"decision": {"max_tokens": 250}}
     return {task: spec(task, folder, **room.get(task, {})) for task, folder in folders.items()}
 
@@ -113,8 +113,8 @@ def test_every_pipeline_task_of_transformers_is_served_or_listed_with_the_reason
     from transformers.pipelines import get_supported_tasks
 
     aliases = {"ner", "sentiment-analysis", "text-to-speech"}
-    assert {*KINDS, *NOT_SERVED} == set(get_supported_tasks()) - aliases
-    assert len(KINDS) == 23
+    assert {*PIPELINE_TASKS, *NOT_SERVED} == set(get_supported_tasks()) - aliases
+    assert len(PIPELINE_TASKS) == 23
 
 
 @pytest.mark.parametrize("task", NOT_SERVED)
@@ -124,7 +124,7 @@ def test_a_task_that_is_not_served_is_refused_with_the_reason(tmp_path: Path, ta
         load(tmp_path / "models.toml")
 
 
-@pytest.mark.parametrize("task", KINDS)
+@pytest.mark.parametrize("task", PIPELINE_TASKS)
 def test_a_served_task_answers_as_its_pipeline_does(engine: Engine, specs: dict[str, ModelSpec], task: str) -> None:
     options = samples.OPTIONS.get(task, {})
     values = [samples.value(task, seed) for seed in range(3)]
@@ -136,11 +136,11 @@ def test_a_served_task_answers_as_its_pipeline_does(engine: Engine, specs: dict[
 
 def wrong_media(task: str, text: Any) -> list[Any]:
     """Inputs of the kind that hold it where a medium should be, in every place where one may stand."""
-    if KINDS[task].media != "fields":
+    if PIPELINE_TASKS[task].media != "fields":
         return [text]
     good = samples.value(task, 0)
-    wrong: list[Any] = [{**good, name: text} for name, what in KINDS[task].fields.items() if what == "image"]
-    if KINDS[task].chats:
+    wrong: list[Any] = [{**good, name: text} for name, what in PIPELINE_TASKS[task].fields.items() if what == "image"]
+    if PIPELINE_TASKS[task].chats:
         parts = [
             {"type": "image", "url": text},
             {"type": "image", "path": text},
@@ -155,7 +155,7 @@ def wrong_media(task: str, text: Any) -> list[Any]:
     return wrong
 
 
-@pytest.mark.parametrize("task", [task for task, kind in KINDS.items() if kind.media in MEDIA])
+@pytest.mark.parametrize("task", [task for task, kind in PIPELINE_TASKS.items() if kind.media in MEDIA])
 def test_no_text_and_no_object_reaches_a_media_argument(
     engine: Engine, specs: dict[str, ModelSpec], bait: Bait, task: str
 ) -> None:
@@ -172,7 +172,7 @@ def test_no_text_and_no_object_reaches_a_media_argument(
     assert bait.taken == []
 
 
-@pytest.mark.parametrize("task", [task for task, kind in KINDS.items() if kind.media not in MEDIA])
+@pytest.mark.parametrize("task", [task for task, kind in PIPELINE_TASKS.items() if kind.media not in MEDIA])
 def test_a_text_that_is_an_address_is_a_text(
     engine: Engine, specs: dict[str, ModelSpec], bait: Bait, task: str
 ) -> None:
@@ -264,19 +264,19 @@ THROUGH_A_WORKER = ("automatic-speech-recognition", "image-segmentation", "decis
 
 
 def test_a_worker_answers_media_with_media(specs: dict[str, ModelSpec], engine: Engine, tmp_path: Path) -> None:
-    import tasks
+    import celery_inference
 
     served = [
         f"[{task}]\ntask = '{task}'\nsource = '{specs[task].source}'\nmax_tokens = {specs[task].max_tokens}\n"
         for task in THROUGH_A_WORKER
     ]
     (tmp_path / "models.toml").write_text("\n".join(served))
-    with Stack(tmp_path / "stack", catalogue=tmp_path / "models.toml", CELERY_DEVICES="cpu") as stack:
+    with Stack(tmp_path / "stack", catalogue=tmp_path / "models.toml", CELERY_INFERENCE_DEVICES="cpu") as stack:
         stack.start_server()
         stack.start_worker()
         with client_of(stack):
             for task in THROUGH_A_WORKER:
                 value, options = samples.value(task, 2), samples.OPTIONS.get(task, {})
-                sent = base64.b64decode(value) if KINDS[task].media in ("image", "audio") else value
-                result = getattr(tasks, task.replace("-", "_")).delay(sent, **options).get(timeout=SECONDS)
+                sent = base64.b64decode(value) if PIPELINE_TASKS[task].media in ("image", "audio") else value
+                result = getattr(celery_inference, task.replace("-", "_")).delay(sent, **options).get(timeout=SECONDS)
                 same(result, send(engine, specs[task], value, **options).result(SECONDS)[0])

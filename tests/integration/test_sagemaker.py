@@ -46,7 +46,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def container(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("container")
     (home / "catalogue.toml").write_text(CATALOGUE.format(folder=folder))
-    environment = {"CELERY_CATALOGUE": str(home / "catalogue.toml"), "CELERY_STATE": str(home / "state")}
+    environment = {
+        "CELERY_INFERENCE_CATALOGUE": str(home / "catalogue.toml"),
+        "CELERY_INFERENCE_STATE": str(home / "state"),
+    }
     port = free_port()
     command = [sys.executable, "-m", "deploy.sagemaker.container", "--port", str(port), "serve"]
     process = Process("container", command, home / "log", environment)

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from celery_inference import feature_extraction, infer
 from celery_inference.specs.errors import InvalidInput, UnknownModel, UnknownOption
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.lanes import LANES
 from celery_inference.sqs.queues.depths import read_depths
 from demo.processes import ROOT
 from demo.stack import Stack
-from tasks import feature_extraction, infer
 from tests.support.client import client_of
 
 CATALOGUE = """

@@ -17,7 +17,7 @@ from celery_inference.results.dynamodb.backend import DynamoDBBackend
 from celery_inference.results.dynamodb.items import Query
 from celery_inference.results.dynamodb.values import MAX_ITEM_BYTES
 from celery_inference.results.protocol import Chord, Start, StoreUnavailable, Submission
-from celery_inference.sqs.consumer.pause import BRAKE
+from celery_inference.sqs.consumer.pause import PAUSES
 from tests.support.fault_proxy import ANY, Fault, FaultProxy
 from tests.support.moto_dynamodb import MotoDynamoDB
 from tests.support.stores import app_of, moto
@@ -60,7 +60,7 @@ def do_all(backend: DynamoDBBackend) -> tuple[Any, ...]:
         store.claim_submission("c", "me", 60),
         store.end_part("g", "p", 1),
         store.attempts([("a", 0)]),
-        backend.letters.stops(),
+        backend.dead_letters.stops(),
     )
 
 
@@ -108,7 +108,7 @@ def test_a_store_that_stays_away_is_one_error_in_bounded_time(
     for write in (
         lambda: backend.store.begin_attempts([Start("a", 0, "m.1", "host")]),
         lambda: backend.store_result("a", 5, "SUCCESS"),
-        backend.letters.stops,
+        backend.dead_letters.stops,
     ):
         with pytest.raises(StoreUnavailable, match="dynamodb://127"):
             write()
@@ -125,17 +125,17 @@ def test_a_worker_holds_its_result_until_the_store_is_back(backend: DynamoDBBack
         storing = threading.Thread(target=backend.store_result, args=("a", 5, "SUCCESS"), daemon=True)
         storing.start()
         until = time.monotonic() + 30
-        while not BRAKE.held:
+        while not PAUSES.held:
             assert time.monotonic() < until
             time.sleep(0.05)
-        assert "held until they can" in BRAKE.reasons["result store"]
+        assert "held until they can" in PAUSES.reasons["result store"]
         proxy.heal()
         storing.join(30)
-        assert not BRAKE.held
+        assert not PAUSES.held
         assert backend.get_result("a") == 5
     finally:
         PATIENCE.clear()
-        BRAKE.let_go("result store")
+        PAUSES.let_go("result store")
 
 
 def test_what_a_batch_leaves_is_asked_for_again(backend: DynamoDBBackend, moto: MotoDynamoDB) -> None:

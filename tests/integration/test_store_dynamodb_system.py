@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from celery_inference import infer
 from celery_inference.results.access import index_of, store_of
 from celery_inference.specs.errors import DeviceCrash
 from celery_inference.sqs.api.client_factory import make_client
@@ -22,8 +23,7 @@ from celery_inference.sqs.lanes import LANES
 from celery_inference.sqs.queues.provisioning import create
 from demo.__main__ import write_catalogue
 from demo.stack import Stack
-from tasks import infer
-from tasks.store_check import StoreCheck
+from tasks.worker.startup_checks import StoreCheck
 from tests.support.client import client_of
 from tests.support.moto_dynamodb import MotoDynamoDB
 from tests.support.stores import app_of, moto
@@ -40,7 +40,7 @@ def stack(moto: MotoDynamoDB, tmp_path_factory: pytest.TempPathFactory) -> Itera
     text = write_catalogue(folder).read_text(encoding="utf-8")
     catalogue = folder / "one.toml"
     catalogue.write_text(text[text.index("[fragile]") :], encoding="utf-8")
-    settings = {"CELERY_RESULT_BACKEND": moto.url("fleet"), "CELERY_SWEEP_SECONDS": "3600"}
+    settings = {"CELERY_INFERENCE_RESULT_BACKEND": moto.url("fleet"), "CELERY_INFERENCE_RECONCILE_SECONDS": "3600"}
     with Stack(folder, catalogue=catalogue, **settings) as stack, client_of(stack):
         stack.start_server()
         sqs = make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
@@ -52,8 +52,8 @@ def stack(moto: MotoDynamoDB, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def command(stack: Stack, *arguments: str) -> Any:
-    """What `celery -A tasks dlq ARGUMENTS --json` prints."""
-    asked = [sys.executable, "-m", "celery", "-A", "tasks", "dlq", *arguments, "--json"]
+    """What `celery-inference dlq ARGUMENTS --json` prints."""
+    asked = [sys.executable, "-m", "celery_inference", "dlq", *arguments, "--json"]
     environment = os.environ | stack.environment
     answer = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=SECONDS)
     assert answer.returncode == 0, answer.stderr
@@ -104,7 +104,7 @@ def test_a_dead_letter_is_listed_shown_redriven_and_on_flower_s_page(stack: Stac
     eventually(lambda: infer.app.AsyncResult(result.id).state == "FAILURE", "the new generation has no outcome")
     eventually(lambda: len(index.find(result.id)) == 2, "the new generation's letter is not noted")
     assert list(store.past_outcomes(result.id)) == [0]
-    assert command(stack, "sweep")["inference"] == {"taken_up": 0, "brought_back": 0, "deleted": 0}
+    assert command(stack, "reconcile")["inference"] == {"taken_up": 0, "brought_back": 0, "deleted": 0}
     assert [entry.generation for entry in index.find(result.id)] == [1, 0]
 
 

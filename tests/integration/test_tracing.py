@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from celery_inference.client.tracing import semantic_names as v
 from demo.__main__ import write_catalogue
 from demo.processes import ROOT
 from demo.stack import Stack
-from tasks.tracing import vocabulary as v
 from tests.support.collector import Collector, Seen
 
 SECRET = "nobody else may read this sentence"
@@ -28,7 +28,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 trace.set_tracer_provider(TracerProvider())
 trace.get_tracer_provider().add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 
-from tasks import app, feature_extraction
+from celery_inference import app, feature_extraction
 from celery_inference.specs.errors import InvalidInput
 
 with trace.get_tracer("test").start_as_current_span("asking"):
@@ -153,7 +153,7 @@ def test_headers_of_others_that_are_no_context_cost_nothing(stack: Stack) -> Non
     hostile = {"traceparent": ["00-zz"], "tracestate": {"a": 1}, "baggage": 5}
     assert ask(stack, ("fine", hostile))[1] == ["SUCCESS"]
     plain = """
-from tasks import feature_extraction
+from celery_inference import feature_extraction
 hostile = {"traceparent": ["00-zz"], "tracestate": {"a": 1}, "baggage": 5}
 print(len(feature_extraction.apply_async(("fine",), headers=hostile).get(timeout=90)))
 import sys

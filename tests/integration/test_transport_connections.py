@@ -18,8 +18,8 @@ from celery_inference.sqs.api.call_counter import CALLS
 from celery_inference.sqs.consumer.deliveries import HELD, call_when_lost, find
 from celery_inference.sqs.dead_letters import letter as dead_letters_letter
 from celery_inference.sqs.errors import MessageTooLargeError, OptionError, RefusedError
+from celery_inference.sqs.lanes import DeclaredQueue as Declared
 from celery_inference.sqs.lanes import Lane
-from celery_inference.sqs.lanes import Queue as Declared
 from celery_inference.sqs.producer.bulk_send import BulkSendError
 from celery_inference.sqs.queues import provisioning
 from tests.support import transport_app as program

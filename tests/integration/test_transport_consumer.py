@@ -124,7 +124,7 @@ def test_a_worker_whose_store_hangs_ends_when_it_is_told_to_and_releases(rig: Ri
 
 
 def test_an_unknown_task_is_left_to_newer_workers_and_fails_only_after_the_window(rig: Rig) -> None:
-    rig.worker(version_window_seconds=15.0)
+    rig.worker(unknown_task_grace_seconds=15.0)
     with rig.app() as app:
         sent = time.time()
         result = app.send_task("from.the.future", queue="work")
@@ -144,7 +144,7 @@ def test_an_unknown_task_is_left_to_newer_workers_and_fails_only_after_the_windo
 
 def test_an_unknown_task_sends_its_error_callback_and_is_buried(rig: Rig) -> None:
     """The callback is known to no worker either, so both end as dead letters."""
-    rig.worker(version_window_seconds=0.0)
+    rig.worker(unknown_task_grace_seconds=0.0)
     with rig.app() as app:
         callback = app.signature("tell.somebody").set(queue="work")
         app.send_task("from.the.future", queue="work", link_error=callback)
@@ -167,7 +167,7 @@ def test_a_missing_queue_ends_the_worker_with_one_line(rig: Rig, tmp_path: Path)
         worker = bare.worker(ready=False, create_missing_lanes=False)
         assert worker.wait(40) != 0
         last = bare.log().strip().splitlines()[-1]
-        assert "work-dlq: queue is missing, declared there; create it with `celery -A tasks queues create`" in last
+        assert "work-dlq: queue is missing, declared there; create it with `celery-inference queues create`" in last
         assert "Traceback" not in bare.log()
 
 
@@ -211,7 +211,7 @@ def test_an_unknown_task_outlasts_the_receives_that_its_queue_allows(rig: Rig) -
     for _ in range(rig.lane.max_receive_count - 1):
         assert rig.client.receive_message(QueueUrl=url, VisibilityTimeout=0, WaitTimeSeconds=5)["Messages"]
     sent = time.time()
-    worker = rig.worker(version_window_seconds=1_800.0)
+    worker = rig.worker(unknown_task_grace_seconds=1_800.0)
     rig.until(lambda: rig.depth().delayed == 1)  # a copy, that SQS has never delivered
     rig.stop(worker)
     assert rig.depth(dead=True).total == 0

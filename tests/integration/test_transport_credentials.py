@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from celery_inference.sqs.api.clients import Account, Endpoint
+from celery_inference.sqs.api.clients import SqsClients, SqsEndpoint
 from celery_inference.sqs.errors import SqsError
+from tests.support.fault_proxy import answer_of_error
 
 
 @pytest.fixture
@@ -23,14 +24,18 @@ def asked() -> Iterator[tuple[str, list[str]]]:
             self.rfile.read(int(self.headers["Content-Length"]))
             found = re.search(r"Credential=([A-Z]+)/", self.headers["Authorization"])
             keys.append(found.group(1) if found else "")
-            expired = {"__type": "com.amazon.coral.service#ExpiredTokenException", "message": "is expired"}
-            url = {"QueueUrl": f"http://127.0.0.1:{self.server.server_address[1]}/1/q"}
-            body = json.dumps(url if keys[-1] == "NEW" else expired).encode()
+            by_query = "X-Amz-Target" not in self.headers
+            kind, answer = answer_of_error("ExpiredTokenException", "is expired", by_query=by_query)
+            if keys[-1] == "NEW":
+                url = f"http://127.0.0.1:{self.server.server_address[1]}/1/q"
+                result = f"<GetQueueUrlResult><QueueUrl>{url}</QueueUrl></GetQueueUrlResult>"
+                in_xml = f"<GetQueueUrlResponse>{result}</GetQueueUrlResponse>"
+                answer = in_xml if by_query else json.dumps({"QueueUrl": url})
             self.send_response(200 if keys[-1] == "NEW" else 403)
-            self.send_header("Content-Type", "application/x-amz-json-1.0")
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(answer.encode())
 
         def log_message(self, *_: object) -> None:
             pass
@@ -51,9 +56,9 @@ def test_rotated_credentials_are_taken_up_without_a_restart(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     file.write_text("[default]\naws_access_key_id = OLD\naws_secret_access_key = x\n")
-    account = Account(Endpoint(address, "us-east-1"))
+    clients = SqsClients(SqsEndpoint(address, "us-east-1"))
     with pytest.raises(SqsError, match="ExpiredToken"):
-        account.queue_url("q")
+        clients.queue_url("q")
     file.write_text("[default]\naws_access_key_id = NEW\naws_secret_access_key = y\n")
-    assert account.queue_url("q").endswith("/q")
+    assert clients.queue_url("q").endswith("/q")
     assert set(keys) == {"OLD", "NEW"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from kombu.exceptions import OperationalError
 
-from celery_inference.sqs.api.clients import Endpoint, account_of
+from celery_inference.sqs.api.clients import SqsEndpoint, clients_of
 from celery_inference.sqs.errors import (
     DelayRefusedError,
     DeniedError,
@@ -168,12 +168,12 @@ def test_delay_raises_an_operational_error(rig: Rig, proxy: FaultProxy, fault: F
 
 def test_half_an_answer_is_no_answer(rig: Rig, proxy: FaultProxy) -> None:
     """botocore takes it for an empty one: a bulk send whose answer was cut off would seem to have gone well."""
-    account = account_of(Endpoint(f"http://127.0.0.1:{proxy.port}", "us-east-1", "k", "s"))
+    clients = clients_of(SqsEndpoint(f"http://127.0.0.1:{proxy.port}", "us-east-1", "k", "s"))
     proxy.fail("GetQueueUrl", Fault("half"))
-    with pytest.raises(UnavailableError, match="half an answer"):
-        account.queue_url("work")
+    with pytest.raises(UnavailableError, match=r"half an answer|unreadable answer"):
+        clients.queue_url("work")
     proxy.heal()
-    sender = Sender(account, "work", account.queue_url("work"), rig.lane)
+    sender = Sender(clients, "work", clients.queue_url("work"), rig.lane)
     proxy.fail("SendMessageBatch", Fault("half"))
     failures = send_many(sender, [{"MessageBody": f"m{number}"} for number in range(3)])
     assert [failure.index for failure in failures] == [0, 1, 2]

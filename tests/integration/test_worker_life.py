@@ -12,23 +12,27 @@ from typing import Any
 
 import pytest
 
+from celery_inference import app, feature_extraction, infer
 from celery_inference.results.access import store_of
 from celery_inference.specs.errors import InvalidInput
 from celery_inference.sqs.api.client_factory import make_client
-from celery_inference.sqs.lanes import GENERAL, INFERENCE, Lane
+from celery_inference.sqs.lanes import Lane
 from celery_inference.sqs.queues.depths import Depth, read_depths
 from demo.processes import ROOT, Process
 from demo.stack import Stack
-from tasks import app, feature_extraction, infer
 from tests.support.client import client_of
 from tests.support.device_processes import device_processes
+from tests.support.lanes import GENERAL, INFERENCE
 
 SECONDS = 60
 
 
 @pytest.fixture
 def stack(tmp_path: Path, catalogue_of_one: Path) -> Iterator[Stack]:
-    with Stack(tmp_path / "stack", catalogue=catalogue_of_one, CELERY_LEASE_SECONDS="5") as stack, client_of(stack):
+    with (
+        Stack(tmp_path / "stack", catalogue=catalogue_of_one, CELERY_INFERENCE_LEASE_SECONDS="5") as stack,
+        client_of(stack),
+    ):
         stack.start_server()
         yield stack
 
@@ -88,7 +92,7 @@ def test_sigterm_while_models_load_ends_the_worker_and_its_device_process(stack:
 def test_a_second_signal_ends_a_worker_that_is_busy_and_releases_what_it_holds(
     stack: Stack, first: signal.Signals, second: signal.Signals
 ) -> None:
-    stack.environment["CELERY_LEASE_SECONDS"] = "300"
+    stack.environment["CELERY_INFERENCE_LEASE_SECONDS"] = "300"
     worker = stack.start_worker()
     held = [feature_extraction.delay("please hang for ever") for _ in range(3)]
     eventually(lambda: lane(stack).in_flight == len(held), "the worker takes no requests")
@@ -102,7 +106,7 @@ def test_a_second_signal_ends_a_worker_that_is_busy_and_releases_what_it_holds(
 
 
 def test_a_first_sigquit_ends_a_worker_that_is_busy_and_releases_what_it_holds(stack: Stack) -> None:
-    stack.environment["CELERY_LEASE_SECONDS"] = "300"
+    stack.environment["CELERY_INFERENCE_LEASE_SECONDS"] = "300"
     worker = stack.start_worker()
     held = [feature_extraction.delay("please hang for ever") for _ in range(3)]
     eventually(lambda: lane(stack).in_flight == len(held), "the worker takes no requests")
@@ -115,7 +119,7 @@ def test_a_first_sigquit_ends_a_worker_that_is_busy_and_releases_what_it_holds(s
 
 
 def test_a_soft_shutdown_finishes_what_it_can_and_releases_the_rest(stack: Stack) -> None:
-    stack.environment["CELERY_LEASE_SECONDS"] = "300"
+    stack.environment["CELERY_INFERENCE_LEASE_SECONDS"] = "300"
     # Celery's own way to change a setting of one worker.
     worker = stack.start_worker("worker", "-I", "tests.support.failing_tasks", "--", "worker.soft_shutdown_timeout=10")
     quick, long = (app.send_task("tests.sleepy", args=[seconds]) for seconds in (5.0, 300.0))
@@ -144,7 +148,7 @@ def test_what_outlasts_the_time_to_finish_is_released_and_the_worker_ends(stack:
 
 
 def test_a_store_that_cannot_be_written_is_waited_for_and_nothing_is_lost(stack: Stack) -> None:
-    store = Path(stack.environment["CELERY_RESULT_BACKEND"].removeprefix("sqlite:///"))
+    store = Path(stack.environment["CELERY_INFERENCE_RESULT_BACKEND"].removeprefix("sqlite:///"))
     worker = stack.start_worker()
     assert len(feature_extraction.delay("before").get(timeout=SECONDS)) == 384
     hidden = store.parent / "hidden"
@@ -164,7 +168,7 @@ def test_a_store_that_cannot_be_written_is_waited_for_and_nothing_is_lost(stack:
 
 
 def test_a_worker_whose_store_stays_away_ends_when_it_is_told_to(stack: Stack) -> None:
-    store = Path(stack.environment["CELERY_RESULT_BACKEND"].removeprefix("sqlite:///"))
+    store = Path(stack.environment["CELERY_INFERENCE_RESULT_BACKEND"].removeprefix("sqlite:///"))
     worker = stack.start_worker()
     with standing_still(worker):
         store.unlink(missing_ok=True)
@@ -188,23 +192,26 @@ def test_a_result_file_that_is_deleted_is_made_again(stack: Stack) -> None:
 def test_a_model_that_this_worker_does_not_serve_is_left_to_others(tmp_path: Path, catalogue_of_one: Path) -> None:
     table = catalogue_of_one.read_text(encoding="utf-8").partition("[fragile.faults]")[0]
     catalogue_of_one.write_text(table + table.replace("[fragile]", "[second]"), encoding="utf-8")
-    with Stack(tmp_path / "stack", catalogue=catalogue_of_one, CELERY_MODELS="fragile") as stack, client_of(stack):
+    with (
+        Stack(tmp_path / "stack", catalogue=catalogue_of_one, CELERY_INFERENCE_MODELS="fragile") as stack,
+        client_of(stack),
+    ):
         stack.start_server()
         first = stack.start_worker("first")
         elsewhere = infer.delay("second", "for the other worker")
         eventually(lambda: elsewhere.state == "RETRY", "the first worker did not say that another should have it")
         first.stop()
-        stack.environment["CELERY_MODELS"] = "second"
+        stack.environment["CELERY_INFERENCE_MODELS"] = "second"
         stack.start_worker("second")
         assert len(elsewhere.get(timeout=SECONDS)) == 384
 
 
 def test_what_no_worker_knows_fails_only_after_the_version_window(stack: Stack) -> None:
-    stack.environment["CELERY_VERSION_WINDOW_SECONDS"] = "15"
+    stack.environment["CELERY_INFERENCE_UNKNOWN_TASK_GRACE_SECONDS"] = "15"
     stack.start_worker()
     kinds: list[dict[str, str]] = [{"model": "of-tomorrow"}, {"option_of_tomorrow": "5"}]
     began = time.monotonic()
-    sent = [app.send_task("tasks.feature_extraction", args=["a text"], kwargs=kwargs) for kwargs in kinds]
+    sent = [app.send_task("celery_inference.feature_extraction", args=["a text"], kwargs=kwargs) for kwargs in kinds]
     eventually(lambda: all(each.state == "RETRY" for each in sent), "the worker did not leave them to others")
     for each in sent:
         with pytest.raises(InvalidInput, match=r"of.tomorrow"):
@@ -215,7 +222,8 @@ def test_what_no_worker_knows_fails_only_after_the_version_window(stack: Stack) 
 
 
 def test_tasks_of_other_kinds_run_beside_requests_that_hold_every_slot(stack: Stack) -> None:
-    stack.start_worker("worker", "-c", "2")
+    # It knows no task but Celery's, and takes the lane for others only because it is told to.
+    stack.start_worker("worker", "-c", "2", "-Q", f"{INFERENCE.name},{GENERAL.name}")
     for number in range(4):
         feature_extraction.delay(f"please hang for ever, {number}")
     eventually(lambda: lane(stack).in_flight == 2, "the worker takes no requests")
@@ -227,8 +235,8 @@ def test_tasks_of_other_kinds_run_beside_requests_that_hold_every_slot(stack: St
     ("options", "environment", "sentence"),
     [
         (["-P", "threads"], {}, "needs its own pool"),
-        ([], {"CELERY_MODELS": "nonsense"}, 'model "nonsense" is not known'),
-        ([], {"CELERY_DEVICES": "tpu"}, "CELERY_DEVICES is 'tpu'"),
+        ([], {"CELERY_INFERENCE_MODELS": "nonsense"}, 'model "nonsense" is not known'),
+        ([], {"CELERY_INFERENCE_DEVICES": "tpu"}, "CELERY_INFERENCE_DEVICES is 'tpu'"),
     ],
 )
 def test_a_worker_that_cannot_start_says_why_in_one_sentence(
@@ -243,14 +251,14 @@ def test_a_worker_that_cannot_start_says_why_in_one_sentence(
 def test_a_missing_model_folder_is_one_sentence(stack: Stack, tmp_path: Path) -> None:
     catalogue = tmp_path / "missing.toml"
     catalogue.write_text('[gone]\ntask = "feature-extraction"\nsource = "./nowhere"\n', encoding="utf-8")
-    worker = start_worker(stack, CELERY_CATALOGUE=str(catalogue))
+    worker = start_worker(stack, CELERY_INFERENCE_CATALOGUE=str(catalogue))
     assert worker.wait(SECONDS) != 0
     assert 'model "gone": the folder' in worker.text()
     assert "Traceback" not in worker.text()
 
 
 def test_polling_for_a_result_may_be_the_first_thing_that_a_program_does(stack: Stack) -> None:
-    program = "from tasks import app; print(app.AsyncResult('unknown').state)"
+    program = "from celery_inference import app; print(app.AsyncResult('unknown').state)"
     ended = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -266,7 +274,7 @@ def test_children_that_fork_after_the_first_use_work_on(stack: Stack) -> None:
     stack.start_worker()
     program = """
 import os
-from tasks import feature_extraction
+from celery_inference import feature_extraction
 first = feature_extraction.delay("in the parent")
 first.get(timeout=60); first.forget()
 child = os.fork()
@@ -291,11 +299,11 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_a_store_that_is_none_is_an_error_and_not_a_wait(stack: Stack, tmp_path: Path) -> None:
     noise = tmp_path / "noise.sqlite"
     noise.write_bytes(os.urandom(8192))
-    program = "from tasks import app; app.AsyncResult('x').get(timeout=2)"
+    program = "from celery_inference import app; app.AsyncResult('x').get(timeout=2)"
     ended = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
-        env={"PATH": "", **stack.environment, "CELERY_RESULT_BACKEND": f"sqlite:///{noise}"},
+        env={"PATH": "", **stack.environment, "CELERY_INFERENCE_RESULT_BACKEND": f"sqlite:///{noise}"},
         capture_output=True,
         text=True,
         timeout=SECONDS,

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import psutil
 
+from celery_inference import feature_extraction
 from celery_inference.sqs.api.client_factory import make_client
-from celery_inference.sqs.lanes import GENERAL, INFERENCE, LANES
+from celery_inference.sqs.lanes import LANES
 from celery_inference.sqs.queues.depths import read_depths
 from demo.stack import Stack
-from tasks import feature_extraction
 from tests.support.client import client_of
+from tests.support.lanes import GENERAL, INFERENCE
 
 
 def test_a_worker_of_the_general_lane_alone_loads_nothing_and_serves_it(tmp_path: Path, catalogue_of_one: Path) -> None:
@@ -22,7 +23,7 @@ def test_a_worker_of_the_general_lane_alone_loads_nothing_and_serves_it(tmp_path
     with Stack(tmp_path / "stack", catalogue=catalogue_of_one) as stack, client_of(stack) as app:
         stack.start_server()
         request = feature_extraction.delay("for a worker with models")
-        stack.environment["CELERY_CATALOGUE"] = str(catalogue)
+        stack.environment["CELERY_INFERENCE_CATALOGUE"] = str(catalogue)
         worker = stack.start_worker("general", "-Q", GENERAL.name)
         assert "models: none" in worker.text()
         assert "devices: none" in worker.text()
@@ -50,7 +51,7 @@ def test_outcomes_of_revoked_requests_wait_for_their_store_beside_the_thread_tha
         stack.start_worker("general", "-Q", GENERAL.name)
         revoked = [f"revoked{number}" for number in range(GENERAL.own_slots)]
         app.control.revoke(revoked)
-        file = stack.environment["CELERY_RESULT_BACKEND"].removeprefix("sqlite:///")
+        file = stack.environment["CELERY_INFERENCE_RESULT_BACKEND"].removeprefix("sqlite:///")
         writer = sqlite3.connect(file, isolation_level=None)
         writer.execute("BEGIN IMMEDIATE")  # from here on each write to the store hangs
         for task_id in revoked:

@@ -5,22 +5,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
+from kombu import pools
 
+from celery_inference import settings
+from celery_inference.celery_settings import celery_settings
+from celery_inference.client.app import app
 from celery_inference.sqs.broadcast.node import leave_all
 from demo.stack import Stack
-from tasks.celery import app
 
 
 @contextmanager
 def client_of(stack: Stack) -> Iterator[Celery]:
-    """`tasks.app` as a process would have it that started with the stack's environment."""
-    named = {
-        "broker_url": stack.environment["CELERY_BROKER_URL"],
-        "broker_transport_options": app.conf.broker_transport_options
-        | {"claim_check": stack.environment["CELERY_CLAIM_CHECK"]},
-        "result_backend": stack.environment["CELERY_RESULT_BACKEND"],
-        "inference_catalogue": stack.environment.get("CELERY_CATALOGUE", app.conf.inference_catalogue),
-    }
+    """`celery_inference.app` as a process would have it that started with the stack's environment."""
+    named = celery_settings(settings.read(stack.environment))
     before = {name: app.conf[name] for name in named}
     _set(named)
     try:
@@ -41,11 +38,10 @@ def results_in(app: Celery, backend: Any) -> Iterator[None]:
         app._backend_cache = before
 
 
-def _set(settings: dict[str, Any]) -> None:
-    app.pool.force_close_all()
+def _set(named: dict[str, Any]) -> None:
+    pools.reset()  # a pool that is closed stays closed for whoever has the same broker again
     app._after_fork()
-    app.conf.update(settings)
-    for broker in ("broker_read_url", "broker_write_url"):
-        app.conf[broker] = settings["broker_url"]
+    app.conf.update(named)
+    app.__dict__.pop("amqp", None)  # it remembers the queues
     app._backend_cache = None
     app._local.__dict__.pop("backend", None)

@@ -12,7 +12,7 @@ from typing import Any
 
 from celery_inference.inputs.check import check_inputs
 from celery_inference.specs.model_spec import ModelSpec
-from celery_inference.specs.pipeline_tasks import KINDS
+from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
 from models.devices import discover
 from models.engine import Engine
 
@@ -21,7 +21,7 @@ SECONDS = 120  # against hangs; nothing here takes nearly that long
 
 def spec(task: str, folder: Path, **values: Any) -> ModelSpec:
     """A spec of a tiny model, named after its task."""
-    options = KINDS[task].options
+    options = PIPELINE_TASKS[task].options
     return ModelSpec(
         **{"name": task, "task": task, "source": str(folder), "max_tokens": 128, "options": options, **values}
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from celery.exceptions import Reject
 
-from tasks.celery import app
+from celery_inference.client.app import app
 
 
 def mended() -> bool:

@@ -95,9 +95,15 @@ def run(link: Frames, message: Message, spec: Message) -> None:
     if seconds:
         time.sleep(seconds)
     ran_out = [(64, 64 * len(texts))] if "cramped" in everything else []
-    figures = {"rows": len(texts), "passes": 1, "longest": 64, "seconds": seconds, "size": len(message["ceilings"])}
+    figures = {
+        "rows": len(texts),
+        "passes": 1,
+        "longest": 64,
+        "seconds": seconds,
+        "size": len(message["memory_limits"]),
+    }
     answers = [answer(text, Path(spec["source"])) for text in texts]
-    link.send({"done": message["run"], "answers": answers, "figures": figures, "ran_out": ran_out})
+    link.send({"done": message["run"], "answers": answers, "stats": figures, "ran_out": ran_out})
 
 
 def main() -> None:

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from models.engine import Engine
-from tasks import engines
+from tasks.execution import engine_factory
 
-engines.Engine = partial(Engine, program="tests.support.fake_device")  # type: ignore[misc,assignment]
+engine_factory.Engine = partial(Engine, program="tests.support.fake_device")  # type: ignore[misc,assignment]
 
 CATALOGUE = """
 [fake]

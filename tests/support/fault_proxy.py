@@ -1,5 +1,7 @@
 """An HTTP proxy in front of an SQS server that misbehaves on demand, by operation.
 
+It speaks whichever of SQS's two protocols it is asked in.
+
 Runs in a thread of its own with an event loop; a client that hangs up is hung up on upstream, too.
 """
 
@@ -12,6 +14,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from types import TracebackType
+from urllib.parse import parse_qs
 
 ANY = "*"
 POLL_SECONDS = 0.02
@@ -134,7 +137,7 @@ class FaultProxy:
         try:
             while True:
                 head, body = await _read_message(reader)
-                fault = self._fault_for(_operation(head))
+                fault = self._fault_for(_operation(head, body))
                 await asyncio.sleep(fault.latency_seconds)
                 if fault.kind == "hang":
                     await self._hang(reader)
@@ -143,7 +146,7 @@ class FaultProxy:
                     _reset(writer)
                     return
                 if fault.kind == "status":
-                    writer.write(_error(fault))
+                    writer.write(_error(fault, by_query=_target(head) is None))
                     await writer.drain()
                     continue
                 if upstream is None:
@@ -198,20 +201,33 @@ async def _read_message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     return head, await reader.readexactly(length)
 
 
-def _operation(head: bytes) -> str:
+def _target(head: bytes) -> str | None:
+    """What names the operation where JSON is spoken."""
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"x-amz-target":
-            return value.strip().decode().rpartition(".")[2]
-    return "unknown"
+            return value.strip().decode()
+    return None
 
 
-def _error(fault: Fault) -> bytes:
-    body = json.dumps({"__type": f"com.amazonaws.sqs#{fault.code}", "message": "made up by the fault proxy"})
+def _operation(head: bytes, body: bytes) -> str:
+    target = _target(head)
+    return parse_qs(body.decode()).get("Action", ["unknown"])[0] if target is None else target.rpartition(".")[2]
+
+
+def _error(fault: Fault, *, by_query: bool) -> bytes:
+    kind, body = answer_of_error(fault.code, "made up by the fault proxy", by_query=by_query)
     return (
-        f"HTTP/1.1 {fault.status} Fault\r\nContent-Type: application/x-amz-json-1.0\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n{body}"
+        f"HTTP/1.1 {fault.status} Fault\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
+
+
+def answer_of_error(code: str, message: str, *, by_query: bool) -> tuple[str, str]:
+    """Content type and body of an error, in JSON or as SQS's older query protocol has it."""
+    if by_query:
+        error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+        return "text/xml", f"<ErrorResponse>{error}<RequestId>1</RequestId></ErrorResponse>"
+    return "application/x-amz-json-1.0", json.dumps({"__type": f"com.amazonaws.sqs#{code}", "message": message})
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

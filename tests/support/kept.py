@@ -97,7 +97,7 @@ class Kept:
 def folder_in(folder: Path) -> Kept:
     """A store in that folder."""
     url = (folder / "claims").as_uri()
-    return Kept(url, {"CELERY_CLAIM_CHECK": url}, folder=folder / "claims")
+    return Kept(url, {"CELERY_INFERENCE_CLAIM_CHECK": url}, folder=folder / "claims")
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def bucket() -> Iterator[Kept]:
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="claims")
         url = "s3://claims/requests"
-        kept = Kept(url, environment | {"CELERY_CLAIM_CHECK": url}, s3=s3, server=server)
+        kept = Kept(url, environment | {"CELERY_INFERENCE_CLAIM_CHECK": url}, s3=s3, server=server)
         yield kept
         for key in list(kept.keys()):
             kept.forget(key)

@@ -126,7 +126,7 @@ class LambdaService(AbstractContextManager["LambdaService"]):
             "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/tests",
             "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
             "AWS_DEFAULT_REGION": os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
-            "CELERY_BROADCAST": "off",
+            "CELERY_INFERENCE_BROADCAST": "off",
         }
         log = self._folder / f"lambda-{len(list(self._folder.glob('lambda-*.log')))}.log"
         return Process("lambda", [sys.executable, "-m", "awslambdaric", HANDLER], log, environment)

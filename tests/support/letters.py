@@ -10,11 +10,11 @@ from typing import Any
 from celery import Celery
 
 from celery_inference.results.sqlite.backend import SQLiteBackend
-from celery_inference.results.sqlite.dead_letter_index import SQLiteLetters
-from celery_inference.sqs.api.clients import Account, Endpoint
-from celery_inference.sqs.dead_letters.index import LetterIndex
+from celery_inference.results.sqlite.dead_letter_index import SQLiteDeadLetterIndex
+from celery_inference.sqs.api.clients import SqsClients, SqsEndpoint
+from celery_inference.sqs.dead_letters.index import DeadLetterIndex
 from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
-from celery_inference.sqs.lanes import Lane, Queue
+from celery_inference.sqs.lanes import DeclaredQueue, Lane
 from celery_inference.sqs.messages.reason import REASON_ATTRIBUTE, Cause, Reason
 from celery_inference.sqs.queues import provisioning
 
@@ -23,11 +23,13 @@ _numbers = itertools.count(1)
 
 def lane_named(name: str) -> Lane:
     stem, dot, suffix = name.partition(".")
-    dead = Queue(f"{stem}-dlq{dot}{suffix}", max_message_bytes=1_048_576, retention_seconds=1_209_600)
-    return Lane(Queue(name), dead)
+    dead = DeclaredQueue(f"{stem}-dlq{dot}{suffix}", max_message_bytes=1_048_576, retention_seconds=1_209_600)
+    return Lane(DeclaredQueue(name), dead)
 
 
-def body_of(task_id: str, task: str = "tasks.feature_extraction", model: str = "small", **headers: Any) -> str:
+def body_of(
+    task_id: str, task: str = "celery_inference.feature_extraction", model: str = "small", **headers: Any
+) -> str:
     """A message as our transport sends it."""
     return json.dumps(
         {
@@ -47,12 +49,12 @@ def reason(message: str = "it is broken", **values: Any) -> Reason:
 
 
 @dataclass
-class Office:
+class DeadLetterRig:
     """One lane with its index."""
 
     lane: Lane
-    account: Account
-    index: LetterIndex
+    clients: SqsClients
+    index: DeadLetterIndex
     backend: SQLiteBackend
     queue: DeadLetterQueue
 
@@ -65,17 +67,17 @@ class Office:
         fifo: dict[str, Any] = {}
         if name.endswith(".fifo"):
             fifo = {"MessageGroupId": f"g{next(_numbers)}", "MessageDeduplicationId": str(next(_numbers))}
-        answer = self.account.client.send_message(
-            QueueUrl=self.account.queue_url(name), MessageBody=body, MessageAttributes=given, **fifo
+        answer = self.clients.client.send_message(
+            QueueUrl=self.clients.queue_url(name), MessageBody=body, MessageAttributes=given, **fifo
         )
         return str(answer["MessageId"])
 
     def take(self, name: str | None = None) -> list[dict[str, Any]]:
         """Receive and delete all of a queue; the lane's own by default."""
-        url = self.account.queue_url(name or self.lane.name)
+        url = self.clients.queue_url(name or self.lane.name)
         taken: list[dict[str, Any]] = []
         while True:
-            answer = self.account.client.receive_message(
+            answer = self.clients.client.receive_message(
                 QueueUrl=url,
                 MaxNumberOfMessages=10,
                 WaitTimeSeconds=0,
@@ -86,21 +88,21 @@ class Office:
             if not messages:
                 return taken
             for message in messages:
-                self.account.client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                self.clients.client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
                 taken.append(dict(message))
 
     def dead(self) -> int:
         return self.queue.count().total
 
 
-def office(endpoint_url: str, folder: Path, name: str | None = None) -> Office:
+def dead_letter_rig(endpoint_url: str, folder: Path, name: str | None = None) -> DeadLetterRig:
     """A lane with queues of its own, and an index in this folder."""
     lane = lane_named(name or f"lane{next(_numbers)}")
-    account = Account(Endpoint(url=endpoint_url, region="us-east-1", access_key="k", secret_key="s"))
-    provisioning.create(account.client, lane)
+    clients = SqsClients(SqsEndpoint(url=endpoint_url, region="us-east-1", access_key="k", secret_key="s"))
+    provisioning.create(clients.client, lane)
     app = Celery("letters", set_as_current=False)
     app.conf.update(result_serializer="json", accept_content=["json"])
     backend = SQLiteBackend(app=app, url=f"sqlite:///{folder / 'results.sqlite'}")
-    index = SQLiteLetters(backend.store)
+    index = SQLiteDeadLetterIndex(backend.store)
     other = lane_named("elsewhere")
-    return Office(lane, account, index, backend, DeadLetterQueue(account, lane, index, lanes=(lane, other)))
+    return DeadLetterRig(lane, clients, index, backend, DeadLetterQueue(clients, lane, index, lanes=(lane, other)))

@@ -19,19 +19,21 @@ from celery.signals import worker_init
 from celery_inference.results.backend import PATIENCE, StoreBackend
 from celery_inference.results.dynamodb.store import DynamoDBStore
 from celery_inference.results.sqlite.store import SQLiteStore
-from celery_inference.sqs.lanes import Lane, Queue
-from tasks import delivery
-from tasks.request import DeliveryRequest
+from celery_inference.sqs.lanes import DeclaredQueue, Lane
+from tasks.binding import bind
+from tasks.execution import execution
+from tasks.execution.request import DeliveryRequest
 
 FOLDER = Path(os.environ.get("OUTCOME_DIR", "/nonexistent"))
 STORE = os.environ.get("OUTCOME_STORE") or f"sqlite:///{FOLDER / 'results.sqlite'}"
 LANE = Lane(
-    Queue("work"),
-    Queue("work-dlq", max_message_bytes=1_048_576, retention_seconds=1_209_600),
+    DeclaredQueue("work"),
+    DeclaredQueue("work-dlq", max_message_bytes=1_048_576, retention_seconds=1_209_600),
     invalid_input="fail" if os.environ.get("OUTCOME_INVALID_INPUT") == "fail" else "dead-letter",
 )
 
-app = Celery("outcome_app", task_cls="tasks.task:LaneTask")
+bind()
+app = Celery("outcome_app", task_cls="celery_inference.client.task:LaneTask")
 app.loader.override_backends = {
     "sqlite": "celery_inference.results.sqlite.backend:SQLiteBackend",
     "dynamodb": "celery_inference.results.dynamodb.backend:DynamoDBBackend",
@@ -44,7 +46,7 @@ app.conf.update(
         "lanes": (LANE,),
         "create_missing_lanes": True,
         "lease_seconds": 2,
-        "version_window_seconds": 0,
+        "unknown_task_grace_seconds": 0,
     },
     broker_connection_retry_on_startup=True,
     result_backend=STORE,
@@ -155,9 +157,9 @@ STORES = (SQLiteStore, DynamoDBStore)
 
 match os.environ.get("OUTCOME_KILL", ""):
     case "before links":
-        delivery.send_children = _dying(delivery.send_children, before=True)
+        execution.send_children = _dying(execution.send_children, before=True)
     case "after links":
-        delivery.send_children = _dying(delivery.send_children)
+        execution.send_children = _dying(execution.send_children)
     case "after store":
         StoreBackend.store_result = _dying(StoreBackend.store_result, when=_final)
     case "after part":

@@ -55,8 +55,8 @@ class Rig:
         return Counter(path.read_text().splitlines()) if path.exists() else Counter()
 
     def depths(self) -> tuple[int, int]:
-        account = program.app.connection_for_read().transport.account
-        found = read_depths(account.client, [program.LANE])
+        clients = program.app.connection_for_read().transport.clients
+        found = read_depths(clients.client, [program.LANE])
         return found[0].total, found[1].total
 
 
@@ -72,7 +72,7 @@ def started(folder: Path) -> Iterator[Rig]:
         for name in ("broker_read_url", "broker_write_url"):
             app.conf[name] = rig.broker
         rig.keep_in(rig.store)
-        provisioning.create(app.connection_for_read().transport.account.client, program.LANE)
+        provisioning.create(app.connection_for_read().transport.clients.client, program.LANE)
         with rig.ending:
             yield rig
 

@@ -12,8 +12,8 @@ from typing import Any
 from celery.exceptions import Ignore, Reject
 from celery.signals import task_failure, task_retry, task_revoked, task_success
 
+from celery_inference import app
 from celery_inference.specs.errors import DeviceLost, InvalidInput
-from tasks import app
 
 
 def note(name: str, text: str) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pulumi
 
-from deploy.infra.settings import SettingError, read
-from deploy.infra.stack_config import values as configured
+from deploy.infra.settings import StackSettingError, read
+from deploy.infra.settings import values as configured
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 DIGEST = "sha256:" + "a" * 64
@@ -94,7 +94,7 @@ def _whole_numbers(value: Any) -> Any:
 def record(values: Mapping[str, Any]) -> RecordedStack:
     """Run the program with this configuration, in a process of its own: Pulumi keeps its state in globals.
 
-    Raises SettingError, with nothing declared.
+    Raises StackSettingError, with nothing declared.
     """
     config = json.dumps({f"celery-inference:{key}": json.dumps(value) for key, value in values.items()})
     child = subprocess.run(
@@ -106,7 +106,7 @@ def record(values: Mapping[str, Any]) -> RecordedStack:
         timeout=120,
     )
     if child.returncode == 2:
-        raise SettingError(child.stderr.strip())
+        raise StackSettingError(child.stderr.strip())
     assert child.returncode == 0, child.stderr
     said = json.loads(child.stdout)
     return RecordedStack([Recorded(**resource) for resource in said["resources"]], said["exports"])
@@ -117,7 +117,7 @@ def _main() -> None:
 
     try:
         settings = read(configured())
-    except SettingError as error:
+    except StackSettingError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
     asyncio.set_event_loop(asyncio.new_event_loop())  # without one, mocks can hang

@@ -13,8 +13,8 @@ from typing import Any
 
 from celery_inference.sqs.dead_letters import queue, redrive, scan
 from celery_inference.sqs.dead_letters.index import Selection
-from celery_inference.sqs.dead_letters.scan import Look
-from tests.support.letters import office
+from celery_inference.sqs.dead_letters.scan import Scan
+from tests.support.letters import dead_letter_rig
 
 CHANCE = 0.04  # of a kill, before and after each step
 WORST = "after send"  # where copies have left and nobody has written so
@@ -42,13 +42,13 @@ def main(endpoint_url: str, folder: str, lane: str, seed: str) -> None:
             print(moment, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    desk = office(endpoint_url, Path(folder), lane)
-    index: Any = desk.index
+    rig = dead_letter_rig(endpoint_url, Path(folder), lane)
+    index: Any = rig.index
     index.open_generations = mortal("open_generations", index.open_generations)
     index.mark = mortal("mark", index.mark)
     redrive.send_many = mortal("send", redrive.send_many)  # type: ignore[attr-defined]
-    Look.delete = mortal("delete", Look.delete)  # type: ignore[method-assign]
-    progress = desk.queue.redrive(Selection())
+    Scan.delete = mortal("delete", Scan.delete)  # type: ignore[method-assign]
+    progress = rig.queue.redrive(Selection())
     print(f"done {progress.done} {progress.skipped}", flush=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from celery_inference.specs.pipeline_tasks import KINDS
+from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
 from tests.support.tiny_models import TEXTS, WORDS
 
 LABELS: dict[str, Any] = {"candidate_labels": ["cat", "red house", "train"]}
@@ -66,9 +66,9 @@ def value(task: str, seed: int) -> Any:
     text = TEXTS[seed % len(TEXTS)]
     if task in _VALUES:
         return _VALUES[task](seed, text)
-    return {"image": photograph, "audio": recording, "text": lambda _: text, "chat": lambda _: text}[KINDS[task].media](
-        seed
-    )
+    return {"image": photograph, "audio": recording, "text": lambda _: text, "chat": lambda _: text}[
+        PIPELINE_TASKS[task].media
+    ](seed)
 
 
 def _decide(seed: int, text: str) -> dict[str, Any]:

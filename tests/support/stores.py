@@ -12,9 +12,9 @@ import pytest
 from celery import Celery
 
 from celery_inference.results.dynamodb.backend import DynamoDBBackend
-from celery_inference.results.protocol import Store
+from celery_inference.results.protocol import ResultStore
 from celery_inference.results.sqlite.backend import SQLiteBackend
-from celery_inference.sqs.dead_letters.index import LetterIndex
+from celery_inference.sqs.dead_letters.index import DeadLetterIndex
 from tests.support.moto_dynamodb import MotoDynamoDB, moto_dynamodb
 
 STORES = ("sqlite", "dynamodb")
@@ -55,12 +55,12 @@ def backend(make: Make) -> Any:
 
 
 @pytest.fixture
-def store(backend: Any) -> Store:
-    found: Store = backend.store
+def store(backend: Any) -> ResultStore:
+    found: ResultStore = backend.store
     return found
 
 
 @pytest.fixture
-def index(backend: Any) -> LetterIndex:
-    found: LetterIndex = backend.letters
+def index(backend: Any) -> DeadLetterIndex:
+    found: DeadLetterIndex = backend.dead_letters
     return found

@@ -21,11 +21,11 @@ from celery.worker import state
 from celery.worker.request import Request
 
 from celery_inference.sqs.consumer.deliveries import explain, release_after
-from celery_inference.sqs.lanes import Lane, Queue
+from celery_inference.sqs.lanes import DeclaredQueue, Lane
 from celery_inference.sqs.messages.reason import Reason
 from celery_inference.sqs.transport import connection
-from tasks import cold_shutdown
-from tasks.aside import ASIDE
+from tasks.execution.background import BACKGROUND
+from tasks.patches import cold_shutdown
 
 STOCK = os.environ.get("TRANSPORT_STOCK") == "1"
 QUEUE = os.environ.get("TRANSPORT_QUEUE", "work")
@@ -33,8 +33,8 @@ QUEUE = os.environ.get("TRANSPORT_QUEUE", "work")
 
 def lane(name: str, own_slots: int = 0) -> Lane:
     stem, dot, suffix = name.partition(".")
-    dead = Queue(f"{stem}-dlq{dot}{suffix}", max_message_bytes=1_048_576, retention_seconds=1_209_600)
-    return Lane(Queue(name), dead, own_slots=own_slots)
+    dead = DeclaredQueue(f"{stem}-dlq{dot}{suffix}", max_message_bytes=1_048_576, retention_seconds=1_209_600)
+    return Lane(DeclaredQueue(name), dead, own_slots=own_slots)
 
 
 LANE = lane(QUEUE)
@@ -54,7 +54,7 @@ class AnnouncedAside(Request):  # type: ignore[misc]
 
     def _announce_revoked(self, *args: Any) -> None:
         self._already_revoked = True
-        ASIDE.run(partial(super()._announce_revoked, *args), otherwise=partial(self.reject, requeue=True))
+        BACKGROUND.run(partial(super()._announce_revoked, *args), otherwise=partial(self.reject, requeue=True))
 
 
 class RigTask(Task):  # type: ignore[misc]
@@ -88,8 +88,8 @@ if not STOCK:
     app.conf.broker_transport = "celery_inference.sqs.transport.connection:Transport"
     if os.environ.get("TRANSPORT_WATCHED") == "1":
         app.conf.broker_transport = f"{__name__}:WatchedTransport"
-    app.conf.worker_consumer = "tasks.consumer:Consumer"
-    app.steps["worker"].add("tasks.queue_check:QueueCheck")
+    app.conf.worker_consumer = "tasks.worker.consumer:Consumer"
+    app.steps["worker"].add("tasks.worker.startup_checks:QueueCheck")
 
 
 @worker_shutting_down.connect

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject
 
+from celery_inference import app, feature_extraction, infer
+from celery_inference.errors import AttemptsUsedUp, RequestCancelled, RequestExpired, SettingError, SqsError
 from celery_inference.results.protocol import Start, StoreUnavailable
-from celery_inference.specs.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InvalidInput, ModelsError
-from tasks import app, feature_extraction, infer, serving
-from tasks.attempts import begin_requests
-from tasks.delivery import AlreadyEnded, Withdrawn
-from tasks.errors import AttemptsUsedUp, RequestCancelled, RequestExpired
-from tasks.fates import Fate, fate_of
+from celery_inference.specs.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InferenceError, InvalidInput
+from tasks.execution import engine_client
+from tasks.execution.attempts import begin_requests
+from tasks.execution.error_policy import ErrorPolicy, policy_of
+from tasks.execution.execution import AlreadyEnded, Withdrawn
 from tests.support.client import results_in
 from tests.support.stores import Make, make, moto
 
@@ -55,7 +56,7 @@ class Delivered:
     def __call__(
         self, error: Exception, deliveries: int = 1, *, begun: bool = True, host: str = "here", **request: Any
     ) -> Any:
-        serving.use(BrokenEngine(error, begun=begun))  # type: ignore[arg-type]
+        engine_client.set_engine(BrokenEngine(error, begun=begun))  # type: ignore[arg-type]
         delivery = {"delivery_count": deliveries, "message_id": "m", **request.pop("delivery", {})}
         feature_extraction.push_request(
             id="one", called_directly=False, properties={"delivery_info": delivery}, hostname=host, **request
@@ -73,7 +74,7 @@ class Delivered:
 @pytest.fixture
 def delivered(results: Any) -> Iterator[Delivered]:
     yield Delivered(results)
-    serving.use(None)
+    engine_client.set_engine(None)
 
 
 @pytest.mark.parametrize("error", [DeviceLost("the device failed"), RuntimeError("who knows"), OSError("network")])
@@ -233,22 +234,26 @@ def test_every_error_of_the_engine_has_a_fate() -> None:
     def below(root: type[Exception]) -> set[type[Exception]]:
         return {root}.union(*(below(child) for child in root.__subclasses__()))
 
-    fates = {error.__name__: fate_of(error("x")) for error in below(ModelsError)}
-    assert {name: fate for name, fate in fates.items() if fate is not Fate.TRANSIENT} == {
-        "InvalidInput": Fate.INVALID,
-        "UnknownModel": Fate.INVALID,
-        "UnknownOption": Fate.INVALID,
-        "InputFailed": Fate.INVALID,
-        "DeviceCrash": Fate.CRASH,
-        "Expired": Fate.EXPIRED,
-        "RequestExpired": Fate.EXPIRED,
-        "Cancelled": Fate.CANCELLED,
-        "RequestCancelled": Fate.CANCELLED,
-        "EngineStopped": Fate.STOPPED,
-        "NotServedHere": Fate.UNSERVED,
+    def takes_facts(error: type[Exception]) -> bool:
+        return issubclass(error, SqsError | SettingError)
+
+    fates = {error.__name__: policy_of(error("x")) for error in below(InferenceError) if not takes_facts(error)}
+    assert {name: policy for name, policy in fates.items() if policy is not ErrorPolicy.TRANSIENT} == {
+        "InvalidInput": ErrorPolicy.INVALID,
+        "UnknownModel": ErrorPolicy.INVALID,
+        "UnknownOption": ErrorPolicy.INVALID,
+        "InputFailed": ErrorPolicy.INVALID,
+        "DeviceCrash": ErrorPolicy.CRASH,
+        "Expired": ErrorPolicy.EXPIRED,
+        "RequestExpired": ErrorPolicy.EXPIRED,
+        "Cancelled": ErrorPolicy.CANCELLED,
+        "RequestCancelled": ErrorPolicy.CANCELLED,
+        "EngineStopped": ErrorPolicy.STOPPED,
+        "NotServedHere": ErrorPolicy.UNSERVED,
+        "AttemptsUsedUp": ErrorPolicy.USED_UP,
     }
 
 
 def test_what_a_task_announces_is_the_callers_fault() -> None:
-    assert fate_of(LookupError("x")) is Fate.TRANSIENT
-    assert fate_of(LookupError("x"), (KeyError, LookupError)) is Fate.INVALID
+    assert policy_of(LookupError("x")) is ErrorPolicy.TRANSIENT
+    assert policy_of(LookupError("x"), (KeyError, LookupError)) is ErrorPolicy.INVALID

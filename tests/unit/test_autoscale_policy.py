@@ -2,14 +2,14 @@
 
 import pytest
 
-from tasks.autoscale.policy import Goal, Policy, Reading
+from tasks.autoscale.policy import FleetReading, Goal, Policy
 
 GOAL = Goal(requests_per_second=10.0, target_wait_seconds=60.0, start_seconds=30.0, settle_seconds=4.0, maximum=20)
 
 
-def reading(at: float, visible: int, in_flight: int = 0, workers: int = 0, **values: int | None) -> Reading:
+def reading(at: float, visible: int, in_flight: int = 0, workers: int = 0, **values: int | None) -> FleetReading:
     given: dict[str, int | None] = {"ordered": workers, "running": workers, "busy": workers if in_flight else 0}
-    return Reading(at, visible, in_flight, **{**given, "finished": None, **values})  # type: ignore[arg-type]
+    return FleetReading(at, visible, in_flight, **{**given, "finished": None, **values})  # type: ignore[arg-type]
 
 
 def test_a_flood_wakes_as_many_as_can_drain_what_is_left_of_the_wait_in_one_step() -> None:

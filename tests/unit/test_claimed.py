@@ -17,23 +17,23 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from celery_inference.errors import RequestCancelled, RequestExpired
 from celery_inference.inputs.check import check_inputs
-from celery_inference.specs.errors import EngineStopped, InvalidInput, ModelsError
+from celery_inference.specs.errors import ClaimStoreAway, EngineStopped, InferenceError, InvalidInput, NotServedHere
 from celery_inference.specs.model_spec import ModelSpec
-from celery_inference.specs.pipeline_tasks import KINDS
-from celery_inference.sqs.claim_check.memory_budget import Room
+from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
+from celery_inference.sqs.claim_check.memory_budget import MemoryBudget
 from celery_inference.sqs.claim_check.stores import claims_at
 from celery_inference.sqs.consumer.deliveries import HELD, want_back
 from celery_inference.sqs.messages.delivery import Delivery
-from tasks import claim_fetches, claimed, serving
-from tasks.claim_fetches import ClaimStoreAway
-from tasks.claimed import redeemed
-from tasks.errors import RequestCancelled, RequestExpired
-from tasks.serving import NotServedHere
+from tasks.execution import claim_fetcher, claimed_inputs, engine_client
+from tasks.execution.claimed_inputs import redeemed
 from tests.support.engines import wait_for
 
 PNG = b"\x89PNG\r\n\x1a\n and the rest"
-IMAGE = ModelSpec(name="one", task="image-classification", source="/one", options=KINDS["image-classification"].options)
+IMAGE = ModelSpec(
+    name="one", task="image-classification", source="/one", options=PIPELINE_TASKS["image-classification"].options
+)
 SECONDS = 30.0  # against hangs
 
 
@@ -76,7 +76,7 @@ class Rig:
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     rig = Rig(tmp_path / "claims")
-    monkeypatch.setattr(serving, "_engine", object())
+    monkeypatch.setattr(engine_client, "_engine", object())
     yield rig
     rig.answer()
     HELD.remove(rig.delivery)
@@ -96,8 +96,8 @@ def test_what_claims_nothing_asks_no_store(rig: Rig) -> None:
 
 def test_each_claim_is_fetched_once_and_stands_everywhere(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    real = claim_fetches.fetch
-    monkeypatch.setattr(claim_fetches, "fetch", lambda conf, field, one: asked.append(field) or real(conf, field, one))
+    real = claim_fetcher.fetch
+    monkeypatch.setattr(claim_fetcher, "fetch", lambda conf, field, one: asked.append(field) or real(conf, field, one))
     kept = rig.kept()
     assert rig.redeem([kept, PNG, kept]) == check_inputs(IMAGE, [PNG] * 3)[0]
     assert asked == ["inputs[0]"]
@@ -116,7 +116,7 @@ def revoked(_: Rig) -> None:
 
 
 def stopped(_: Rig) -> None:
-    serving.use(None)
+    engine_client.set_engine(None)
 
 
 @pytest.mark.parametrize(
@@ -127,16 +127,16 @@ def stopped(_: Rig) -> None:
 def test_who_waits_notices_what_happens(
     rig: Rig, waits_for: str, happens: Any, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = Room(100)
-    monkeypatch.setattr(claimed, "_room", room)
+    room = MemoryBudget(100)
+    monkeypatch.setattr(claimed_inputs, "_room", room)
     if waits_for == "room":
         room.take(100, given_up=lambda: False)
     value = rig.kept() if waits_for == "room" else [rig.kept(), rig.hanging()]
-    dropped = serving.dropped().get("lease lost", 0)
+    dropped = engine_client.dropped().get("lease lost", 0)
     later(happens, rig)
     with pytest.raises(error):
         rig.redeem(value)
-    assert serving.dropped().get("lease lost", 0) - dropped == (error is Reject)
+    assert engine_client.dropped().get("lease lost", 0) - dropped == (error is Reject)
     if waits_for == "the store":
         assert room.take(100, given_up=lambda: True), "nothing is held any more"
 
@@ -148,16 +148,16 @@ def test_a_deadline_passes_for_who_waits(rig: Rig) -> None:
 
 
 def test_a_store_that_hangs_is_given_up_and_others_go_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claim_fetches, "REDEEM_SECONDS", 0.3)
+    monkeypatch.setattr(claim_fetcher, "REDEEM_SECONDS", 0.3)
     with pytest.raises(ClaimStoreAway, match=r"did not hand out its inputs in 0\.3 s"):
         rig.redeem([rig.kept(), rig.hanging()])
-    monkeypatch.setattr(claim_fetches, "REDEEM_SECONDS", 60.0)
+    monkeypatch.setattr(claim_fetcher, "REDEEM_SECONDS", 60.0)
     assert rig.redeem(rig.kept()) == check_inputs(IMAGE, PNG)[0]
 
 
 def test_one_failing_claim_fails_the_request_and_holds_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    room = Room(100)
-    monkeypatch.setattr(claimed, "_room", room)
+    room = MemoryBudget(100)
+    monkeypatch.setattr(claimed_inputs, "_room", room)
     gone = rig.kept()
     (rig.folder / gone["claim"]["key"]).unlink()
     with pytest.raises(InvalidInput, match=r"inputs\[1\] claims"):
@@ -181,8 +181,8 @@ def test_a_folder_that_is_not_mounted_has_lost_nothing(rig: Rig) -> None:
 
 
 def test_the_bytes_count_as_held_until_the_request_ends(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    room = Room(100)
-    monkeypatch.setattr(claimed, "_room", room)
+    room = MemoryBudget(100)
+    monkeypatch.setattr(claimed_inputs, "_room", room)
     rows, options = check_inputs(IMAGE, rig.kept())
     request = SimpleNamespace(id="a-request", properties={}, expires=None)
     with redeemed(rig.conf, request, IMAGE, rows, options, deadline=None):
@@ -191,11 +191,11 @@ def test_the_bytes_count_as_held_until_the_request_ends(rig: Rig, monkeypatch: p
 
 
 def test_where_somebody_traces_the_wait_for_the_store_is_seen(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.tracing import deliveries
+    from tasks.tracing import process as tracing_process
 
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(deliveries, "tracer", lambda: provider.get_tracer("any"))
+    monkeypatch.setattr(tracing_process, "tracer", lambda: provider.get_tracer("any"))
     gone = rig.kept()
     (rig.folder / gone["claim"]["key"]).unlink()
     with provider.get_tracer("any").start_as_current_span("process") as process:
@@ -212,7 +212,7 @@ def test_where_somebody_traces_the_wait_for_the_store_is_seen(rig: Rig, monkeypa
 
 
 def test_a_large_one_is_not_kept_out_by_small_ones() -> None:
-    room = Room(100)
+    room = MemoryBudget(100)
     room.take(60, given_up=lambda: False)
     came: list[str] = []
 
@@ -238,27 +238,27 @@ def test_a_large_one_is_not_kept_out_by_small_ones() -> None:
 
 def test_who_comes_new_does_not_wait_for_a_store_that_answers_nobody(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1_000.0]
-    fetches = claim_fetches.Fetches(clock=lambda: now[0])
-    monkeypatch.setattr(claimed, "FETCHES", fetches)
+    fetches = claim_fetcher.ClaimFetcher(clock=lambda: now[0])
+    monkeypatch.setattr(claimed_inputs, "FETCHES", fetches)
     hanging = rig.hanging()
 
     def wait() -> None:
-        with suppress(ModelsError):  # it is given up, or told something, whichever comes first
+        with suppress(InferenceError):  # it is given up, or told something, whichever comes first
             rig.redeem(hanging)
 
     patient = threading.Thread(target=wait, daemon=True)
     patient.start()
     wait_for(lambda: bool(fetches._running), "it hangs")
-    now[0] += claim_fetches.SILENT_SECONDS - 1
+    now[0] += claim_fetcher.SILENT_SECONDS - 1
     assert rig.redeem(rig.kept()), "one that takes long is no silence"
     gone = rig.kept()
     (rig.folder / gone["claim"]["key"]).unlink()
-    now[0] += claim_fetches.SILENT_SECONDS - 1
+    now[0] += claim_fetcher.SILENT_SECONDS - 1
     with pytest.raises(InvalidInput):
         rig.redeem(gone)
-    now[0] += claim_fetches.SILENT_SECONDS - 1
+    now[0] += claim_fetcher.SILENT_SECONDS - 1
     assert rig.redeem(rig.kept()), "it has said that one was gone"
-    now[0] += claim_fetches.SILENT_SECONDS + 1
+    now[0] += claim_fetcher.SILENT_SECONDS + 1
     with pytest.raises(ClaimStoreAway, match="has answered nobody for 10 s"):
         rig.redeem(rig.kept())
     assert rig.redeem(PNG), "who claims nothing does not ask"

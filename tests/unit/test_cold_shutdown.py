@@ -19,10 +19,11 @@ from celery.utils.dispatch.signal import Signal
 from celery.worker import state
 
 from celery_inference.sqs.consumer.shutdown import STOPPER, release_everything
-from tasks import cold_shutdown
-from tasks.stop_flag import StopFlag
+from tasks.autoscale.stop_flag import StopFlag
+from tasks.patches import cold_shutdown
 
-# When this fails, read what changed in Celery, adapt tasks/cold_shutdown.py where it matters, and set the new digest.
+# When this fails, read what changed in Celery, adapt tasks/patches/cold_shutdown.py where it matters, and set the new
+# digest.
 # Of the signal's methods it matters that a second signal may enter them again.
 SURFACE = {
     "_shutdown_handler": "901e0a5a2b3d0237",
@@ -126,10 +127,10 @@ def test_a_sigterm_that_stands_for_sigquit_is_one(signals: list[str], monkeypatc
 
 def test_no_receiver_of_ours_waits_for_a_lock_that_is_held() -> None:
     """Each of them runs in the handler."""
-    importlib.import_module("tasks.lifecycle")
-    importlib.import_module("tasks.health")
+    importlib.import_module("tasks.worker.lifecycle")
+    importlib.import_module("tasks.worker.health_server")
     own = {f"{receiver.__module__}.{receiver.__name__}" for receiver in worker_shutting_down._live_receivers(None)}
-    assert {name for name in own if name.startswith("tasks.")} == {"tasks.lifecycle.give_back"}
+    assert {name for name in own if name.startswith("tasks.")} == {"tasks.worker.lifecycle.give_back"}
 
 
 def test_a_flag_is_set_while_its_wait_is_interrupted() -> None:

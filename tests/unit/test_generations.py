@@ -5,21 +5,21 @@ from typing import Any
 
 import pytest
 
+from celery_inference import app, feature_extraction
 from celery_inference.sqs.consumer.leases import lease_end
 from celery_inference.sqs.consumer.message import Message
 from celery_inference.sqs.dead_letters.entry import MAX_GENERATION, requested
 from celery_inference.sqs.messages import envelope
 from celery_inference.sqs.messages.delivery import Delivery
-from celery_inference.sqs.options import Options
+from celery_inference.sqs.options import TransportOptions
 from celery_inference.sqs.transport.channel import Channel
-from tasks import app, feature_extraction
-from tasks.request import DeliveryRequest
+from tasks.execution.request import DeliveryRequest
 
 NONE_OF_OURS: list[Any] = [MAX_GENERATION, 10**30, -1, True, "3", 3.0, None, [3], {"n": 3}]
 
 
 class Held(Channel):
-    options = Options()
+    options = TransportOptions()
 
     def __init__(self) -> None:
         pass

@@ -14,13 +14,15 @@ import click
 import pytest
 from celery.worker import state
 
-from celery_inference.sqs.consumer.pause import BRAKE
+from celery_inference.sqs.consumer.pause import PAUSES
 from celery_inference.sqs.lanes import LANES
-from tasks import health, letter_duties, serving
-from tasks.dead_letter_limit import DeadLetterLimit
-from tasks.figures import WAITS
-from tasks.health_address import Address
-from tasks.lane_watch import LaneWatch
+from tasks.execution import engine_client
+from tasks.resilience import breaker_step
+from tasks.resilience.circuit_breaker import CircuitBreaker
+from tasks.resilience.failure_rate import FailureRate
+from tasks.worker import health_server
+from tasks.worker.health_address import HealthAddress
+from tasks.worker.worker_stats import WAITS
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 STATS: dict[str, Any] = {
@@ -31,7 +33,7 @@ STATS: dict[str, Any] = {
             "state": "ready",
             "memory": {"process": 512},
             "model_memory": {'sm"all': {"weights_bytes": 90}},
-            "ceilings": {'sm"all': ((64, 2048),)},
+            "memory_limits": {'sm"all': ((64, 2048),)},
         }
     },
 }
@@ -41,13 +43,13 @@ STATS: dict[str, Any] = {
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(state, "should_stop", None)
     monkeypatch.setattr(state, "should_terminate", None)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), health.Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), health_server.HealthHandler)
     server.daemon_threads = True
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
-    health._receiving.clear()
+    health_server._receiving.clear()
 
 
 def get(url: str) -> tuple[int, str]:
@@ -65,9 +67,9 @@ def test_a_worker_is_live_before_it_is_ready_and_neither_when_it_stops(
     assert get(f"{url}/live") == (200, "live\n")
     assert get(f"{url}/ready") == (503, "not ready\n")
     assert get(f"{url}/metrics") == (200, "")
-    monkeypatch.setattr(serving, "_engine", SimpleNamespace(stats=lambda: STATS))
+    monkeypatch.setattr(engine_client, "_engine", SimpleNamespace(stats=lambda: STATS))
     assert get(f"{url}/ready")[0] == 503, "loaded, and not receiving yet"
-    health._note_ready()
+    health_server._note_ready()
     assert get(f"{url}/ready") == (200, "ready\n")
     monkeypatch.setattr(state, "should_stop", 0)
     assert get(f"{url}/live")[0] == get(f"{url}/ready")[0] == 503
@@ -75,53 +77,58 @@ def test_a_worker_is_live_before_it_is_ready_and_neither_when_it_stops(
 
 
 def test_metrics_have_the_documented_names(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "_engine", SimpleNamespace(stats=lambda: STATS))
+    monkeypatch.setattr(engine_client, "_engine", SimpleNamespace(stats=lambda: STATS))
     WAITS.note('sm"all', 1.5)
     text = get(f"{url}/metrics")[1]
-    assert 'inference_inputs_total{model="sm\\"all"} 8\n' in text
-    assert 'inference_queue_waits_total{model="sm\\"all"} 1\n' in text
-    assert 'device_restarts_total{device="cpu"} 1\n' in text
-    assert 'device_memory_bytes{device="cpu",kind="process"} 512\n' in text
-    assert 'model_memory_bytes{device="cpu",model="sm\\"all",kind="weights"} 90\n' in text
-    assert 'model_ceiling_tokens{device="cpu",model="sm\\"all",least_tokens="64"} 2048\n' in text
+    assert 'celery_inference_inputs_total{model="sm\\"all"} 8\n' in text
+    assert 'celery_inference_queue_waits_total{model="sm\\"all"} 1\n' in text
+    assert 'celery_inference_device_restarts_total{device="cpu"} 1\n' in text
+    assert 'celery_inference_device_memory_bytes{device="cpu",kind="process"} 512\n' in text
+    assert 'celery_inference_model_memory_bytes{device="cpu",model="sm\\"all",kind="weights"} 90\n' in text
+    assert 'celery_inference_model_memory_limit_tokens{device="cpu",model="sm\\"all",least_tokens="64"} 2048\n' in text
     documented = DOCUMENT.read_text(encoding="utf-8")
-    own = (health.LANE_STOPPED, health.BRAKED)
-    for name in (*health.TOTALS.values(), health.RESTARTS, health.MEMORY, health.MODEL_MEMORY, health.CEILINGS, *own):
+    own = (health_server.LANE_PAUSED, health_server.WORKER_PAUSED)
+    for name in (
+        *health_server.TOTALS.values(),
+        health_server.RESTARTS,
+        health_server.MEMORY,
+        health_server.MODEL_MEMORY,
+        health_server.MEMORY_LIMITS,
+        *own,
+    ):
         assert f"`{name}`" in documented
 
 
 def test_who_takes_nothing_from_a_lane_or_nothing_at_all_is_not_ready_and_says_why(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "_engine", SimpleNamespace(stats=lambda: STATS))
-    health._note_ready()
-    limits: dict[str, Any] = {
-        lane.name: DeadLetterLimit(share=0.5, least=2, an_hour=9, clock=time.time) for lane in LANES
-    }
+    monkeypatch.setattr(engine_client, "_engine", SimpleNamespace(stats=lambda: STATS))
+    health_server._note_ready()
+    limits: dict[str, Any] = {lane.name: FailureRate(share=0.5, least=2, an_hour=9, clock=time.time) for lane in LANES}
     halt: list[str] = []
-    watch = LaneWatch(LANES, limits, None, name="w", halt=halt.append, go_on=halt.remove)
-    monkeypatch.setattr(letter_duties, "_watch", watch)
+    watch = CircuitBreaker(LANES, limits, None, name="w", pause=halt.append, resume=halt.remove)
+    monkeypatch.setattr(breaker_step, "_watch", watch)
     assert get(f"{url}/ready") == (200, "ready\n")
-    assert 'lane_stopped{lane="inference"} 0\n' in get(f"{url}/metrics")[1]
+    assert 'celery_inference_lane_paused{lane="inference"} 0\n' in get(f"{url}/metrics")[1]
     for _ in range(2):
         watch.note("inference", dead=True)
-    why = "lane inference is stopped: 2 of the last 2 requests became dead letters\n"
+    why = "lane inference is paused: 2 of the last 2 requests became dead letters\n"
     assert get(f"{url}/ready") == (503, f"not ready\n{why}")
-    assert 'lane_stopped{lane="inference"} 1\n' in get(f"{url}/metrics")[1]
-    BRAKE.hold("host", "this host is at fault")
+    assert 'celery_inference_lane_paused{lane="inference"} 1\n' in get(f"{url}/metrics")[1]
+    PAUSES.hold("host", "this host is at fault")
     try:
         assert get(f"{url}/ready") == (503, f"not ready\nthis host is at fault\n{why}")
-        assert 'worker_braked{reason="host"} 1\n' in get(f"{url}/metrics")[1]
+        assert 'celery_inference_worker_paused{reason="host"} 1\n' in get(f"{url}/metrics")[1]
     finally:
-        BRAKE.let_go("host")
+        PAUSES.let_go("host")
 
 
 @pytest.mark.parametrize(("given", "host", "port"), [("80", "127.0.0.1", 80), ("0.0.0.0:1", "0.0.0.0", 1)])
 def test_an_address_is_a_port_of_loopback_unless_it_says_more(given: str, host: str, port: int) -> None:
-    assert Address().convert(given, None, None) == (host, port)
+    assert HealthAddress().convert(given, None, None) == (host, port)
 
 
 @pytest.mark.parametrize("given", ["", "x", "65536", "-1", "host:"])
 def test_an_address_that_is_none_is_refused(given: str) -> None:
     with pytest.raises(click.BadParameter):
-        Address().convert(given, None, None)
+        HealthAddress().convert(given, None, None)

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# What a sender loads when it sends, and not before.
+FOR_SENDING = ("botocore", "boto3")
+NEVER_NAMED = (*FOR_SENDING, "pydantic", "numpy", "urllib3")
 HEAVY = ("torch", "transformers", "tokenizers", "numpy", "PIL")
 
 
@@ -26,8 +29,8 @@ def imported_by(program: str) -> set[str]:
     "program",
     [
         "import tasks",
-        "from tasks.catalogue import catalogue; catalogue()",
-        "import tasks.pool, tasks.lifecycle, tasks.commands.queues",
+        "from celery_inference.client.catalogue import catalogue; catalogue()",
+        "import tasks.worker.pool, tasks.worker.lifecycle, celery_inference.commands.queues",
         "import celery_inference.sqs.transport.connection, celery_inference.sqs.queues.depths, "
         "celery_inference.sqs.dead_letters.letter, celery_inference.sqs.queues.provisioning",
         "import monitor, flower.app, celery.bin.celery",
@@ -36,6 +39,33 @@ def imported_by(program: str) -> set[str]:
 )
 def test_no_model_library_is_loaded(program: str) -> None:
     assert not imported_by(program) & set(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from celery_inference import feature_extraction; feature_extraction.name",
+        "from celery_inference import app; app.conf.broker_url",
+        "from celery_inference import app; app.conf.task_queues",
+        "from celery_inference import errors",
+        "from celery_inference import configure; configure(claim_check='s3://bucket/claims')",
+    ],
+)
+def test_who_names_tasks_and_reads_settings_loads_no_sdk(program: str) -> None:
+    assert not imported_by(program) & set(NEVER_NAMED)
+
+
+def test_the_sdk_is_there_once_something_is_sent() -> None:
+    program = """
+from kombu.exceptions import OperationalError
+from celery_inference import configure, feature_extraction
+configure(broker="sqs://any:any@127.0.0.1:1//")  # where nobody answers
+try:
+    feature_extraction.apply_async(("text",), retry=False)
+except OperationalError:
+    pass
+"""
+    assert "botocore" in imported_by(program)
 
 
 def test_the_check_would_see_one() -> None:

@@ -11,7 +11,7 @@ from celery.exceptions import Reject
 
 from celery_inference.sqs.consumer.deliveries import HELD
 from celery_inference.sqs.messages.delivery import Delivery, from_answer
-from tasks import serving
+from tasks.execution import engine_client
 
 
 class Waiting:
@@ -29,9 +29,9 @@ class Waiting:
 @pytest.fixture
 def engine() -> Iterator[Waiting]:
     engine = Waiting()
-    serving.use(engine)  # type: ignore[arg-type]
+    engine_client.set_engine(engine)  # type: ignore[arg-type]
     yield engine
-    serving.use(None)
+    engine_client.set_engine(None)
 
 
 @pytest.fixture
@@ -51,7 +51,9 @@ def lose(delivery: Delivery) -> None:
 
 def in_a_thread(delivery: Delivery, then: Callable[[], None], engine: Waiting) -> list[Any]:
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(serving.run, "m", ["x"], {}, request_id="r", deadline=None, delivery_tag=delivery.tag)
+        running = pool.submit(
+            engine_client.run, "m", ["x"], {}, request_id="r", deadline=None, delivery_tag=delivery.tag
+        )
         assert engine.asked.wait(10)
         while not delivery.on_lost:
             time.sleep(0.01)
@@ -60,12 +62,12 @@ def in_a_thread(delivery: Delivery, then: Callable[[], None], engine: Waiting) -
 
 
 def test_one_that_waits_is_dropped_and_counted_and_not_failed(engine: Waiting, delivery: Delivery) -> None:
-    before = serving.dropped().get("lease lost", 0)
+    before = engine_client.dropped().get("lease lost", 0)
     with pytest.raises(Reject) as raised:
         in_a_thread(delivery, lambda: lose(delivery), engine)
     assert raised.value.requeue
     assert not engine.future.set_running_or_notify_cancel()  # what the engine asks before each batch
-    assert serving.dropped()["lease lost"] == before + 1
+    assert engine_client.dropped()["lease lost"] == before + 1
 
 
 def test_one_that_has_begun_goes_on_and_answers(engine: Waiting, delivery: Delivery) -> None:
@@ -80,4 +82,4 @@ def test_one_that_has_begun_goes_on_and_answers(engine: Waiting, delivery: Deliv
 def test_one_whose_lease_is_lost_already_is_dropped_at_once(engine: Waiting, delivery: Delivery) -> None:
     delivery.lost = True
     with pytest.raises(Reject):
-        serving.run("m", ["x"], {}, request_id="r", deadline=None, delivery_tag=delivery.tag)
+        engine_client.run("m", ["x"], {}, request_id="r", deadline=None, delivery_tag=delivery.tag)

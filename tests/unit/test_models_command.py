@@ -1,4 +1,4 @@
-"""`celery -A tasks models list` and `show` tell what the catalogue says; what is wrong with it is one sentence."""
+"""`celery-inference models list` and `show` tell what the catalogue says; what is wrong with it is one sentence."""
 
 import json
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
-from tasks.celery import app
-from tasks.commands.models import models
+from celery_inference.client.app import app
+from celery_inference.commands.models import models
 
 CATALOGUE = """
 [first]

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from celery.app import trace
 from celery.utils.saferepr import saferepr
 
-from tasks.results_unshown import NOTHING, leave_unshown
+from tasks.patches.celery_result_repr import NOTHING, leave_unshown
 
 
 class Counting(list[float]):

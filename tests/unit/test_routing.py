@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from celery import Task
 
-from celery_inference.sqs.lanes import BULK, GENERAL, INFERENCE
-from tasks import app, feature_extraction, infer, text_generation
-from tasks.routing import kept_apart
+from celery_inference import app, feature_extraction, infer, text_generation
+from celery_inference.client.lanes import kept_apart
+from tests.support.lanes import BULK, GENERAL, INFERENCE
 
 
 def queue_of(task: "Task[Any, Any]", kwargs: dict[str, Any], **options: Any) -> str:
@@ -30,7 +30,7 @@ def test_a_model_that_is_not_known_here_is_left_to_the_worker(model: Any) -> Non
 
 
 def test_a_request_sent_by_name_goes_where_others_do() -> None:
-    routed = app.amqp.router.route({}, "tasks.feature_extraction", (), {"inputs": "x"})
+    routed = app.amqp.router.route({}, "celery_inference.feature_extraction", (), {"inputs": "x"})
     assert routed["queue"].name == INFERENCE.name
 
 
@@ -40,10 +40,10 @@ def test_everything_else_goes_to_the_lane_with_slots_of_its_own(name: str) -> No
 
 
 def test_what_is_not_inference_is_kept_off_the_engine_s_lanes() -> None:
-    assert kept_apart(INFERENCE.name) == GENERAL.name
-    assert kept_apart(app.amqp.queues[BULK.name]) == GENERAL.name
-    assert kept_apart("of-somebody-else") == "of-somebody-else"
-    assert kept_apart(None) is None
+    assert kept_apart(app.conf, INFERENCE.name) == GENERAL.name
+    assert kept_apart(app.conf, app.amqp.queues[BULK.name]) == GENERAL.name
+    assert kept_apart(app.conf, "of-somebody-else") == "of-somebody-else"
+    assert kept_apart(app.conf, None) is None
 
 
 def test_a_chord_s_unlock_does_not_follow_its_body_onto_the_engine_s_lane(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from celery_inference.results.sqlite import database
 from celery_inference.results.sqlite.database import READERS, Database, connect
-from celery_inference.results.sqlite.store import NO_KILLERS_SECONDS, SQLiteStore
+from celery_inference.results.sqlite.store import NO_POISON_SECONDS, SQLiteStore
 
 
 def test_a_new_file_is_opened_by_many_at_once(tmp_path: Path) -> None:
@@ -47,11 +47,11 @@ def test_a_killer_is_known_at_once_here_and_within_a_second_to_others(tmp_path: 
     here, there = (
         SQLiteStore(Database(tmp_path / "s.sqlite"), key_of=str.encode, pending_of=str.encode) for _ in range(2)
     )
-    assert here.killers(["a"]) == there.killers(["a"]) == {}
-    here.note_killer("a", "it ended the process", 60.0)
-    assert here.killers(["a", "b"]) == {"a": "it ended the process"}
-    clock[0] += NO_KILLERS_SECONDS
-    assert there.killers(["a", "b"]) == {"a": "it ended the process"}
+    assert here.poison_inputs(["a"]) == there.poison_inputs(["a"]) == {}
+    here.record_poison_input("a", "it ended the process", 60.0)
+    assert here.poison_inputs(["a", "b"]) == {"a": "it ended the process"}
+    clock[0] += NO_POISON_SECONDS
+    assert there.poison_inputs(["a", "b"]) == {"a": "it ended the process"}
 
 
 def test_a_file_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:

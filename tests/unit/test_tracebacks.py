@@ -7,8 +7,8 @@ from billiard import einfo
 from celery.app.trace import build_tracer
 from celery.exceptions import Reject
 
-from tasks import app
-from tasks.tracebacks import share_code
+from celery_inference import app
+from tasks.patches.billiard_tracebacks import share_code
 
 
 def test_the_version_is_the_one_that_the_patch_was_made_for() -> None:

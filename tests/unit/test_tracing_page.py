@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tasks.tracing import vocabulary as v
+from celery_inference.client.tracing import semantic_names as v
 from tests.unit.test_light_imports import imported_by
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "tracing.md").read_text(encoding="utf-8")
@@ -26,5 +26,5 @@ def test_every_span_is_documented() -> None:
 
 
 def test_nobody_imports_opentelemetry_who_does_not_trace() -> None:
-    loaded = imported_by("import tasks, tasks.pool, tasks.lifecycle, tasks.tracing.export")
+    loaded = imported_by("import tasks, tasks.worker.pool, tasks.worker.lifecycle, tasks.tracing.export")
     assert not [name for name in loaded if name.startswith("opentelemetry")]

@@ -4,10 +4,10 @@ import json
 import math
 from collections.abc import Mapping
 
-from celery_inference.results.dynamodb.items import Change, Item, Value, is_over
+from celery_inference.results.dynamodb.items import Item, ItemUpdate, Value, is_over
 from celery_inference.results.dynamodb.schema import ID, PART, TTL
 from celery_inference.results.protocol import KEEP_SECONDS, Start
-from celery_inference.results.rules import Account
+from celery_inference.results.rules import AttemptRecord
 
 _PREFIX = "attempts-"
 
@@ -17,21 +17,21 @@ def attribute(generation: int) -> str:
     return f"{_PREFIX}{generation}"
 
 
-def account_in(item: Mapping[str, Value], generation: int) -> Account:
+def record_in(item: Mapping[str, Value], generation: int) -> AttemptRecord:
     """The account of a generation."""
     text = item.get(attribute(generation))
     if text is None:
-        return Account()
+        return AttemptRecord()
     delivery, *hosts = json.loads(str(text))
-    return Account(tuple(hosts), delivery)
+    return AttemptRecord(tuple(hosts), delivery)
 
 
-def beginning(item: Item, start: Start, now: float) -> Change | None:
+def beginning(item: Item, start: Start, now: float) -> ItemUpdate | None:
     """What counts this attempt; None if it is counted."""
     name, ttl, over = attribute(start.generation), item.get(TTL), is_over(item, now)
-    account = Account() if over else account_in(item, start.generation)
-    begun = account.begun(start)
-    if begun == account:
+    record = AttemptRecord() if over else record_in(item, start.generation)
+    begun = record.begun(start)
+    if begun == record:
         return None
     put: dict[str, Value] = {name: _text(begun)}
     if not item or ttl is not None:  # what is there without an end is kept without one
@@ -39,25 +39,25 @@ def beginning(item: Item, start: Start, now: float) -> Change | None:
         put[TTL] = keep if ttl is None or over else max(int(ttl), keep)
     # What DynamoDB has not deleted yet is no state of this request.
     stale = tuple(other for other in item if other not in (ID, PART, name, TTL)) if over else ()
-    return Change(put=put, remove=stale, where={name: item.get(name), TTL: ttl})
+    return ItemUpdate(put=put, remove=stale, where={name: item.get(name), TTL: ttl})
 
 
-def taking_back(item: Item, start: Start) -> Change | None:
+def taking_back(item: Item, start: Start) -> ItemUpdate | None:
     """What uncounts this attempt; None if the last one is another's."""
-    account = account_in(item, start.generation)
-    left = account.taken_back(start)
-    if left == account:
+    record = record_in(item, start.generation)
+    left = record.taken_back(start)
+    if left == record:
         return None
     name = attribute(start.generation)
-    return Change(put={name: _text(left)}, where={name: item[name]})
+    return ItemUpdate(put={name: _text(left)}, where={name: item[name]})
 
 
-def accounts_to_forget(item: Item, generation: int | None) -> list[str]:
+def records_to_delete(item: Item, generation: int | None) -> list[str]:
     """The attributes of generations that have ended with this one; None means all. Its own is among them, unseen."""
     found = {int(name.removeprefix(_PREFIX)) for name in item if name.startswith(_PREFIX)}
     ended = {each for each in found if generation is None or each <= generation}
     return [attribute(each) for each in sorted(ended | {generation or 0})]
 
 
-def _text(account: Account) -> str:
-    return json.dumps([account.delivery, *account.hosts], separators=(",", ":"))
+def _text(record: AttemptRecord) -> str:
+    return json.dumps([record.delivery, *record.hosts], separators=(",", ":"))

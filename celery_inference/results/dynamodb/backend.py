@@ -7,10 +7,10 @@ from typing import Any
 from celery.states import EXCEPTION_STATES, PENDING
 
 from celery_inference.results.backend import StoreBackend
-from celery_inference.results.dynamodb.dead_letter_index import DynamoDBLetters
+from celery_inference.results.dynamodb.dead_letter_index import DynamoDBDeadLetterIndex
 from celery_inference.results.dynamodb.store import DynamoDBStore
-from celery_inference.results.dynamodb.table import Table
-from celery_inference.results.dynamodb.url import Place
+from celery_inference.results.dynamodb.table import DynamoDBTable
+from celery_inference.results.dynamodb.url import TableUrl
 from celery_inference.results.dynamodb.values import ResultTooLarge
 from celery_inference.results.rules import NewState
 
@@ -27,9 +27,9 @@ class DynamoDBBackend(StoreBackend):
 
     def __init__(self, url: str | None = None, **kwargs: Any) -> None:
         super().__init__(url=url, **kwargs)
-        self.table = Table(Place.of(url or "", self.app.conf.get("dynamodb_endpoint_url")))
+        self.table = DynamoDBTable(TableUrl.of(url or "", self.app.conf.get("dynamodb_endpoint_url")))
         store = DynamoDBStore(self.table, key_of=self.get_key_for_task, pending_of=self.pending_of)
-        self.store, self.letters, self._states = store, DynamoDBLetters(store), store.states
+        self.store, self.dead_letters, self._states = store, DynamoDBDeadLetterIndex(store), store.states
 
     def as_uri(self, include_password: bool = True) -> str:
         """The URL of this store, without credentials."""

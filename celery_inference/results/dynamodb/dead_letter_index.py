@@ -1,7 +1,9 @@
-"""The index of dead letters in the table, a partition a lane; see celery_inference.sqs.dead_letters.index.LetterIndex
+"""The index of dead letters in the table, a partition a lane; see
+celery_inference.sqs.dead_letters.index.DeadLetterIndex
 for the promises.
 
-Lists, pages and groups read the letters of their lanes and nothing else; the sweep's counts read the index by states.
+Lists, pages and groups read the letters of their lanes and nothing else; the reconciler's counts read the index by
+states.
 """
 
 import dataclasses
@@ -11,13 +13,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from celery_inference.results.dynamodb.items import Change, Item, Key, Query, Value, is_over
+from celery_inference.results.dynamodb.items import Item, ItemUpdate, Key, Query, Value, is_over
 from celery_inference.results.dynamodb.schema import AT, BY_STATE, BY_TIME, ID, MAX_NAME_BYTES, PART, STATE, TTL
 from celery_inference.results.dynamodb.states import ttl_of
 from celery_inference.results.dynamodb.store import DynamoDBStore
 from celery_inference.results.dynamodb.table import Conflict
 from celery_inference.sqs.dead_letters.entry import Entry, State
-from celery_inference.sqs.dead_letters.index import Group, Marking, Page, Selection, Stop
+from celery_inference.sqs.dead_letters.index import Group, LanePause, Marking, Page, Selection
 from celery_inference.sqs.messages.reason import Cause
 
 LANES = "lanes"
@@ -28,7 +30,7 @@ _FIELDS = tuple(field.name for field in dataclasses.fields(Entry))
 _TOKEN = re.compile(r"\d{10}\.\d{6} .+", re.DOTALL)
 
 
-class DynamoDBLetters:
+class DynamoDBDeadLetterIndex:
     """Thread-safe."""
 
     look_seconds = 10.0
@@ -163,7 +165,7 @@ class DynamoDBLetters:
             place = _place(lane, marking.id)
             targets = {"to_lane": marking.to_lane, "to_task": marking.to_task}
             put: dict[str, Value] = {name: value for name, value in targets.items() if value is not None}
-            change = Change(
+            change = ItemUpdate(
                 put={STATE: str(marking.state), **put},
                 remove=tuple(name for name in targets if name not in put),
                 where={ID: place[0], PART: place[1]},
@@ -179,20 +181,20 @@ class DynamoDBLetters:
         """Remove entries whose letters are not in the queue any more."""
         self._table.write(deletes=[_place(lane, id_) for id_ in dict.fromkeys(ids)])
 
-    def stops(self) -> list[Stop]:
-        """The lanes whose consumption is stopped."""
+    def stops(self) -> list[LanePause]:
+        """The lanes whose consumption is paused."""
         return [
-            Stop(str(item[PART]), float(item["since"]), str(item["by"]), str(item["why"]))
+            LanePause(str(item[PART]), float(item["since"]), str(item["by"]), str(item["why"]))
             for item in self._table.query(Query(STOPS))
         ]
 
-    def stop(self, stop: Stop) -> None:
+    def stop(self, stop: LanePause) -> None:
         """Stop a lane's consumption everywhere; a later stop replaces an earlier one."""
         put: dict[str, Value] = {"since": stop.since, "by": stop.by, "why": stop.why}
 
-        def decide(item: Item) -> Change | None:
+        def decide(item: Item) -> ItemUpdate | None:
             since = item.get("since")
-            return None if since is not None and float(since) >= stop.since else Change(put, where={"since": since})
+            return None if since is not None and float(since) >= stop.since else ItemUpdate(put, where={"since": since})
 
         self._table.revise((STOPS, stop.lane), decide)
 

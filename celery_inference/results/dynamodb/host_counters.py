@@ -12,18 +12,18 @@ from contextlib import suppress
 
 from celery_inference.results.dynamodb.items import Query
 from celery_inference.results.dynamodb.schema import PART, named
-from celery_inference.results.dynamodb.table import Table
-from celery_inference.results.protocol import HostFigures, StoreUnavailable
+from celery_inference.results.dynamodb.table import DynamoDBTable
+from celery_inference.results.protocol import HostCounts, StoreUnavailable
 
 HOSTS = "hosts"
 WRITE_SECONDS = 15.0
 KEEP_SECONDS = 3_600
 
 
-class Figures:
+class HostCounters:
     """Thread-safe."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: DynamoDBTable) -> None:
         self._table = table
         self._lock = threading.Lock()
         self._started: Counter[str] = Counter()
@@ -56,13 +56,13 @@ class Figures:
             numbers = {"started": started[host], "failed": failed[host]}
             self._table.add((HOSTS, f"{minute:010}#{named(host)}"), numbers, minute * 60 + KEEP_SECONDS)
 
-    def since(self, since: float) -> dict[str, HostFigures]:
+    def since(self, since: float) -> dict[str, HostCounts]:
         """The figures of each host since then, in minutes; what is counted here is written first."""
         if self._started or self._failed:
             self.write()
-        found: dict[str, HostFigures] = {}
+        found: dict[str, HostCounts] = {}
         for item in self._table.query(Query(HOSTS, place=(">=", f"{int(since // 60):010}"))):
             host = str(item[PART]).partition("#")[2]
-            before = found.get(host, HostFigures())
-            found[host] = HostFigures(before.started + int(item["started"]), before.failed + int(item["failed"]))
+            before = found.get(host, HostCounts())
+            found[host] = HostCounts(before.started + int(item["started"]), before.failed + int(item["failed"]))
         return found

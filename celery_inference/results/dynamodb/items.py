@@ -12,7 +12,7 @@ Key = tuple[str, str]  # partition and place in it, see `celery_inference.result
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ItemUpdate:
     """What an update does to one item, if the item still is what it was taken for.
 
     `where` has the attributes that decided, with the values they had; None stands for one that was not there.
@@ -24,7 +24,7 @@ class Change:
 
     def expressions(self) -> dict[str, Any]:
         """The parameters of UpdateItem."""
-        words = Words()
+        words = ExpressionNames()
         sets = [f"{words.name(attribute)} = {words.value(given)}" for attribute, given in self.put.items()]
         removes = [words.name(attribute) for attribute in self.remove]
         conditions = [
@@ -58,7 +58,7 @@ class Query:
 
     def parameters(self) -> dict[str, Any]:
         """Those of the operation Query."""
-        words = Words()
+        words = ExpressionNames()
         condition = f"{words.name(ID)} = {words.value(self.partition)}"
         if self.place is not None:
             name = words.name(PART if self.index is None else INDEXES[self.index][0])
@@ -78,7 +78,7 @@ class Query:
         }
 
 
-class Words:
+class ExpressionNames:
     """The names and values of an expression: attributes may be reserved words, so that each gets a short name."""
 
     def __init__(self) -> None:

@@ -10,16 +10,16 @@ from collections.abc import Collection, Mapping
 
 from celery_inference.results.dynamodb.items import Query
 from celery_inference.results.dynamodb.schema import ID, PART, TTL
-from celery_inference.results.dynamodb.table import Table
+from celery_inference.results.dynamodb.table import DynamoDBTable
 
 KILLERS = "killers"
 LOOK_SECONDS = 10.0  # for so long an input that killed elsewhere may still be tried here
 
 
-class Killers:
+class DynamoDBPoisonInputs:
     """Thread-safe."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: DynamoDBTable) -> None:
         self._table = table
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, str]] = {}  # when it is forgotten, and why it is known

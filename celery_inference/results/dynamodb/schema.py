@@ -6,7 +6,7 @@
 | | `past#GENERATION` | an outcome of an earlier generation |
 | | `piece#TOKEN#NUMBER` | a piece of a large value |
 | any other key of Celery's | `-` | its value, as of groups |
-| `cancelled#TASK` | `-` | a tombstone |
+| `cancelled#TASK` | `-` | a revocation |
 | `lease#NAME` | `-` | whose it is |
 | `killers` | a digest | inputs that end a device process |
 | `submission#TASK` | `-` | who sends the work of a deduplication key |
@@ -15,7 +15,7 @@
 | `hosts` | `MINUTE#HOST` | attempts that a host has begun, and that failed there |
 | `letters#LANE` | the letter's id | an entry of the index of dead letters |
 | `lanes` | a lane | that it has or had dead letters |
-| `stops` | a lane | that its consumption is stopped |
+| `stops` | a lane | that its consumption is paused |
 
 Letters alone have `at` (the time they failed at, then their id) and `state`, and so are alone in the two indexes.
 `ttl` is when an item expires, in seconds since the epoch. DynamoDB deletes it some time after that, so readers look at

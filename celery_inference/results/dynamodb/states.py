@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterable
 
-from celery_inference.results.dynamodb.attempts import accounts_to_forget
-from celery_inference.results.dynamodb.items import Change, Item, Key, Value, is_over
+from celery_inference.results.dynamodb.attempts import records_to_delete
+from celery_inference.results.dynamodb.items import Item, ItemUpdate, Key, Value, is_over
 from celery_inference.results.dynamodb.schema import ID, PART, TTL, WHOLE, named
-from celery_inference.results.dynamodb.table import Table
+from celery_inference.results.dynamodb.table import DynamoDBTable
 from celery_inference.results.dynamodb.values import PIECES, VALUE, join, pieces_of, split
 from celery_inference.results.protocol import KEEP_SECONDS
-from celery_inference.results.rules import NewState, Standing, is_kept, opens, place
+from celery_inference.results.rules import NewState, StoredState, is_kept, opens, place
 
 GENERATION = "generation"
 FINAL = "final"
@@ -30,7 +30,7 @@ def ttl_of(expires_at: float | None) -> int | None:
 class States:
     """What Celery's backend reads and writes. Methods raise StoreUnavailable."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: DynamoDBTable) -> None:
         self._table = table
 
     def read(self, keys: Iterable[bytes], now: float, *, lagging: bool = False) -> dict[bytes, bytes]:
@@ -69,7 +69,7 @@ class States:
         attributes, pieces = split(state.value, where[0], ttl)
         self._table.write(pieces)
 
-        def decide(item: Item) -> Change | None:
+        def decide(item: Item) -> ItemUpdate | None:
             standing = standing_of(item, state.now)
             if opening and not opens(standing, state.generation or 0):
                 return None
@@ -79,28 +79,28 @@ class States:
             put = {**attributes, GENERATION: placed.generation, FINAL: placed.final}
             unused = [name for name in (VALUE, PIECES) if name not in attributes]
             over = is_over(item, state.now)
-            forgotten = accounts_to_forget(item, None if over else state.generation) if state.final or over else []
-            return Change(
+            forgotten = records_to_delete(item, None if over else state.generation) if state.final or over else []
+            return ItemUpdate(
                 put=put if ttl is None else {**put, TTL: ttl},
                 remove=(*unused, *forgotten, *((TTL,) if ttl is None else ())),
                 where={name: item.get(name) for name in _STANDING} | _expiry(item, state.now),
             )
 
-        def keep(item: Item, change: Change) -> None:
+        def keep(item: Item, change: ItemUpdate) -> None:
             """Before an outcome of an earlier generation is replaced: put it where the past is."""
             standing = standing_of(item, state.now)
-            if standing is not None and is_kept(standing, Standing(int(change.put[GENERATION]), False)):
+            if standing is not None and is_kept(standing, StoredState(int(change.put[GENERATION]), False)):
                 past = {name: item[name] for name in (VALUE, PIECES, TTL) if name in item}
                 self._table.put({ID: where[0], PART: f"{PAST}{standing.generation:07}", **past})
 
         self._table.revise(where, decide, keep)
 
 
-def standing_of(item: Item, now: float) -> Standing | None:
+def standing_of(item: Item, now: float) -> StoredState | None:
     """What is stored of a task; None for nothing, or what has expired."""
     if GENERATION not in item or is_over(item, now):
         return None
-    return Standing(int(item[GENERATION]), bool(item[FINAL]))
+    return StoredState(int(item[GENERATION]), bool(item[FINAL]))
 
 
 def _expiry(item: Item, now: float) -> dict[str, Value | None]:

@@ -8,16 +8,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from celery_inference.results.dynamodb.attempts import account_in, beginning, taking_back
-from celery_inference.results.dynamodb.host_counters import Figures
-from celery_inference.results.dynamodb.items import Change, Item, Key, Query, is_over
-from celery_inference.results.dynamodb.poison_inputs import Killers
+from celery_inference.results.dynamodb.attempts import beginning, record_in, taking_back
+from celery_inference.results.dynamodb.host_counters import HostCounters
+from celery_inference.results.dynamodb.items import Item, ItemUpdate, Key, Query, is_over
+from celery_inference.results.dynamodb.poison_inputs import DynamoDBPoisonInputs
 from celery_inference.results.dynamodb.schema import ID, PART, TTL, WHOLE, named
 from celery_inference.results.dynamodb.states import FINAL, GENERATION, PAST, States, place_of, standing_of, ttl_of
-from celery_inference.results.dynamodb.table import Conflict, Table
+from celery_inference.results.dynamodb.table import Conflict, DynamoDBTable
 from celery_inference.results.dynamodb.values import join
-from celery_inference.results.protocol import KEEP_SECONDS, Attempts, Chord, HostFigures, Start, Submission
-from celery_inference.results.rules import Claim, Lease, NewState
+from celery_inference.results.protocol import KEEP_SECONDS, Attempts, Chord, HostCounts, Start, Submission
+from celery_inference.results.rules import Lease, NewState, SubmissionClaim
 
 _LEASE = ("holder", "until")
 _CLAIM = ("submitter", "until", "sent")
@@ -26,11 +26,13 @@ _CLAIM = ("submitter", "until", "sent")
 class DynamoDBStore:
     """`key_of` and `pending_of` give the backend's key for a task id, and the encoded state of a pending one."""
 
-    def __init__(self, table: Table, *, key_of: Callable[[str], bytes], pending_of: Callable[[str], bytes]) -> None:
+    def __init__(
+        self, table: DynamoDBTable, *, key_of: Callable[[str], bytes], pending_of: Callable[[str], bytes]
+    ) -> None:
         self.table = table
         self.states = States(table)
-        self._figures = Figures(table)
-        self._killers = Killers(table)
+        self._figures = HostCounters(table)
+        self._poison_inputs = DynamoDBPoisonInputs(table)
         self._key_of = key_of
         self._pending_of = pending_of
 
@@ -54,7 +56,7 @@ class DynamoDBStore:
 
     def _begin(self, start: Start, now: float) -> int:
         item = self.table.revise(self._place(start.task_id), lambda present: beginning(present, start, now))
-        return len(account_in(item, start.generation).hosts)
+        return len(record_in(item, start.generation).hosts)
 
     def take_back_attempts(self, starts: Sequence[Start]) -> None:
         """See Store."""
@@ -80,16 +82,16 @@ class DynamoDBStore:
             item, generation = items.get(place, {}), request[1]
             standing = standing_of(item, now)
             ended = standing is not None and standing.final and generation <= standing.generation
-            hosts = () if ended or is_over(item, now) else account_in(item, generation).hosts
+            hosts = () if ended or is_over(item, now) else record_in(item, generation).hosts
             if hosts:
                 found[request] = Attempts(len(hosts), hosts)
         return found
 
-    def note_failures(self, host: str, count: int) -> None:
+    def record_failures(self, host: str, count: int) -> None:
         """See Store."""
         self._figures.failed(host, count)
 
-    def host_figures(self, since: float) -> Mapping[str, HostFigures]:
+    def host_counts(self, since: float) -> Mapping[str, HostCounts]:
         """See Store."""
         return self._figures.since(since)
 
@@ -140,11 +142,11 @@ class DynamoDBStore:
         now = time.time()
         lease: Item = {"holder": holder, "until": now + seconds, TTL: ttl_of(now + max(seconds, 0.0) + 86_400.0) or 0}
 
-        def take(item: Item) -> Change | None:
+        def take(item: Item) -> ItemUpdate | None:
             held = Lease(str(item["holder"]), float(item["until"])) if item else None
             if held is not None and not held.is_free_for(holder, now):
                 return None
-            return Change(put=lease, where={each: item.get(each) for each in _LEASE})
+            return ItemUpdate(put=lease, where={each: item.get(each) for each in _LEASE})
 
         return self.table.revise((f"lease#{named(name)}", WHOLE), take).get("holder") == holder
 
@@ -152,17 +154,17 @@ class DynamoDBStore:
         """See Store."""
         place = (f"lease#{named(name)}", WHOLE)
         try:
-            self.table.update(place, Change(put={"until": 0}, where={"holder": holder}))
+            self.table.update(place, ItemUpdate(put={"until": 0}, where={"holder": holder}))
         except Conflict:
             return  # it is another's, or nobody's
 
-    def note_killer(self, digest: str, sentence: str, keep_seconds: float) -> None:
+    def record_poison_input(self, digest: str, sentence: str, keep_seconds: float) -> None:
         """See Store."""
-        self._killers.note(digest, sentence, keep_seconds)
+        self._poison_inputs.note(digest, sentence, keep_seconds)
 
-    def killers(self, digests: Collection[str]) -> Mapping[str, str]:
+    def poison_inputs(self, digests: Collection[str]) -> Mapping[str, str]:
         """See Store."""
-        return self._killers.among(digests)
+        return self._poison_inputs.among(digests)
 
     def end_part(self, group_id: str, task_id: str, size: int) -> Chord:
         """See Store. Two writes a part, however large the chord; its set is counted when its end may be there.
@@ -182,21 +184,23 @@ class DynamoDBStore:
     def close_chord(self, group_id: str) -> None:
         """See Store."""
         ttl = ttl_of(time.time() + KEEP_SECONDS) or 0
-        self.table.update((f"chord#{named(group_id)}", WHOLE), Change(put={"closed": True, TTL: ttl}))
+        self.table.update((f"chord#{named(group_id)}", WHOLE), ItemUpdate(put={"closed": True, TTL: ttl}))
 
     def claim_submission(self, task_id: str, submitter: str, seconds: float) -> Submission:
         """See Store."""
         now, found = time.time(), Submission.OURS
 
-        def claim(item: Item) -> Change | None:
+        def claim(item: Item) -> ItemUpdate | None:
             nonlocal found
             found = Submission.OURS
             if item:
-                there = Claim(str(item["submitter"]), float(item["until"]), bool(item["sent"]), float(item[TTL]))
+                there = SubmissionClaim(
+                    str(item["submitter"]), float(item["until"]), bool(item["sent"]), float(item[TTL])
+                )
                 found = there.found_by(submitter, now)
             if found is not Submission.OURS:
                 return None
-            return Change(
+            return ItemUpdate(
                 put={
                     "submitter": submitter,
                     "until": now + seconds,
@@ -212,4 +216,4 @@ class DynamoDBStore:
     def confirm_submission(self, task_id: str, keep_seconds: float) -> None:
         """See Store."""
         ttl = ttl_of(time.time() + keep_seconds) or 0
-        self.table.update((f"submission#{named(task_id)}", WHOLE), Change(put={"sent": True, TTL: ttl}))
+        self.table.update((f"submission#{named(task_id)}", WHOLE), ItemUpdate(put={"sent": True, TTL: ttl}))

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from celery_inference.results.dynamodb.items import Change, Item, Key, Query, plain_item, typed, typed_item
+from celery_inference.results.dynamodb.items import Item, ItemUpdate, Key, Query, plain_item, typed, typed_item
 from celery_inference.results.dynamodb.schema import ID, PART, differences, table
-from celery_inference.results.dynamodb.url import Place
+from celery_inference.results.dynamodb.url import TableUrl
 from celery_inference.results.protocol import StoreUnavailable
 from celery_inference.sqs.api.backoff import full_jitter
 from celery_inference.sqs.api.client_factory import make_client_of
@@ -36,7 +36,7 @@ WRONG = frozenset({"ValidationException", "SerializationException", "UnknownOper
 
 T = TypeVar("T")
 R = TypeVar("R")
-Decide = Callable[[Item], Change | None]
+Decide = Callable[[Item], ItemUpdate | None]
 
 
 class Conflict(Exception):
@@ -47,10 +47,10 @@ class Conflict(Exception):
         self.present = present
 
 
-class Table:
+class DynamoDBTable:
     """Thread-safe; after a fork the child opens connections of its own. Every method raises StoreUnavailable."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: TableUrl) -> None:
         self.place = place
         self._begin()
 
@@ -196,7 +196,7 @@ class Table:
         condition = {"ConditionExpression": unless, **words} if unless else {}
         self.call("put_item", TableName=self.place.table, Item=typed_item(item), **condition)
 
-    def update(self, key: Key, change: Change) -> None:
+    def update(self, key: Key, change: ItemUpdate) -> None:
         """Apply a change. Raises Conflict."""
         self.call(
             "update_item",
@@ -228,7 +228,7 @@ class Table:
         answer = self.call("delete_item", TableName=self.place.table, Key=_key(key), ReturnValues="ALL_OLD")
         return plain_item(answer.get("Attributes", {}))
 
-    def revise(self, key: Key, decide: Decide, before: Callable[[Item, Change], None] | None = None) -> Item:
+    def revise(self, key: Key, decide: Decide, before: Callable[[Item, ItemUpdate], None] | None = None) -> Item:
         """Change an item as its present state asks for, and return it as it then is; nothing is read beforehand.
 
         `decide` is first asked about an item that is not there, and again about each one that is found instead.

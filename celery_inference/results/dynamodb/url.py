@@ -12,7 +12,7 @@ FORM += "dynamodb://KEY:SECRET@HOST:PORT/TABLE for an endpoint of your own"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TableUrl:
     """A table of AWS's, or with `endpoint` of an emulator's; without keys credentials come from AWS's usual places.
 
     `creates`: a missing table is made, as on an endpoint on loopback, where nobody else would.

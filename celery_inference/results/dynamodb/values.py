@@ -13,6 +13,7 @@ from kombu.exceptions import EncodeError
 
 from celery_inference.results.dynamodb.items import Item, Key
 from celery_inference.results.dynamodb.schema import ID, PART, TTL
+from celery_inference.specs.errors import InferenceError
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html: an item, names of its attributes
 # included, ends at 400 KB. What is beside the value takes less than 20.
@@ -25,7 +26,7 @@ PIECES = "pieces"  # `TOKEN:NUMBER` of a value that is kept in pieces
 _PLAIN, _DEFLATED = b"\x00", b"\x01"
 
 
-class ResultTooLarge(EncodeError, ValueError):
+class ResultTooLarge(InferenceError, EncodeError, ValueError):
     """A result that this store cannot keep. An EncodeError, so that Celery ends the request with it as FAILURE."""
 
     @classmethod

@@ -13,7 +13,7 @@ from typing import Any
 from celery_inference.results.backend import StoreBackend
 from celery_inference.results.rules import NewState
 from celery_inference.results.sqlite.database import Database
-from celery_inference.results.sqlite.dead_letter_index import SQLiteLetters
+from celery_inference.results.sqlite.dead_letter_index import SQLiteDeadLetterIndex
 from celery_inference.results.sqlite.states import put_entry
 from celery_inference.results.sqlite.store import SQLiteStore, forget_attempts
 
@@ -27,7 +27,7 @@ class SQLiteBackend(StoreBackend):
     def __init__(self, url: str | None = None, **kwargs: Any) -> None:
         self.database = Database(Path((url or "").removeprefix("sqlite:///")))
         self.store = SQLiteStore(self.database, key_of=self.get_key_for_task, pending_of=self.pending_of)
-        self.letters = SQLiteLetters(self.store)
+        self.dead_letters = SQLiteDeadLetterIndex(self.store)
         super().__init__(url=url, **kwargs)
 
     def as_uri(self, include_password: bool = True) -> str:

@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from typing import Any, Self
 
 from celery_inference.results.protocol import StoreUnavailable
-from celery_inference.results.sqlite.schema import sweep, upgrade
+from celery_inference.results.sqlite.schema import delete_expired, upgrade
 
 BUSY_TIMEOUT_SECONDS = 30.0
 READERS = 4  # connections that are kept for the next read; reads are so short that few are ever needed at once
@@ -161,7 +161,7 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._waiting: SimpleQueue[tuple[Write, Future[Any]]] = SimpleQueue()
-        self._swept_at = time.monotonic()
+        self._expired_deleted_at = time.monotonic()
         self._connection: sqlite3.Connection | None = None
         self._opened = Inode(0, 0)
         threading.Thread(target=self._run, name="result-writer", daemon=True).start()
@@ -204,9 +204,9 @@ class Writer:
         connection.execute("BEGIN IMMEDIATE")
         try:
             results = [_without_cursor(operation(connection)) for operation in operations]
-            if time.monotonic() - self._swept_at > SWEEP_SECONDS:
-                sweep(connection, time.time())
-                self._swept_at = time.monotonic()
+            if time.monotonic() - self._expired_deleted_at > SWEEP_SECONDS:
+                delete_expired(connection, time.time())
+                self._expired_deleted_at = time.monotonic()
             connection.execute("COMMIT")
         except Exception:
             with suppress(sqlite3.Error):

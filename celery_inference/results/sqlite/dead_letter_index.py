@@ -8,7 +8,7 @@ from typing import Any
 
 from celery_inference.results.sqlite.store import SQLiteStore
 from celery_inference.sqs.dead_letters.entry import GONE, Entry, State
-from celery_inference.sqs.dead_letters.index import Group, Marking, Page, Selection, Stop
+from celery_inference.sqs.dead_letters.index import Group, LanePause, Marking, Page, Selection
 from celery_inference.sqs.messages.reason import Cause
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(Entry))
@@ -24,8 +24,8 @@ _SELECT = f"SELECT {_LIST} FROM letters"  # noqa: S608 - names of our own column
 _ANY = "(SELECT value FROM json_each(?))"
 
 
-class SQLiteLetters:
-    """See celery_inference.sqs.dead_letters.index.LetterIndex for what each method promises."""
+class SQLiteDeadLetterIndex:
+    """See celery_inference.sqs.dead_letters.index.DeadLetterIndex for what each method promises."""
 
     look_seconds = 2.0
 
@@ -124,11 +124,11 @@ class SQLiteLetters:
                 lambda connection: connection.executemany("DELETE FROM letters WHERE lane = ? AND id = ?", rows)
             )
 
-    def stops(self) -> list[Stop]:
-        """The lanes whose consumption is stopped."""
-        return [Stop(*row) for row in self._database.read("SELECT lane, since, by, why FROM stops ORDER BY lane")]
+    def stops(self) -> list[LanePause]:
+        """The lanes whose consumption is paused."""
+        return [LanePause(*row) for row in self._database.read("SELECT lane, since, by, why FROM stops ORDER BY lane")]
 
-    def stop(self, stop: Stop) -> None:
+    def stop(self, stop: LanePause) -> None:
         """Stop a lane's consumption everywhere; a later stop replaces an earlier one."""
         row = dataclasses.astuple(stop)
         sql = (

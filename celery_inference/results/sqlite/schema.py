@@ -99,7 +99,7 @@ def upgrade(connection: sqlite3.Connection) -> None:
         raise
 
 
-def sweep(connection: sqlite3.Connection, now: float) -> None:
+def delete_expired(connection: sqlite3.Connection, now: float) -> None:
     """Delete what has expired."""
     for table in EXPIRING:
         connection.execute(f"DELETE FROM {table} WHERE expires_at < ?", (now,))  # noqa: S608 - names of ours

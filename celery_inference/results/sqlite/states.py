@@ -5,7 +5,7 @@ The functions run inside the writer's transactions.
 
 import sqlite3
 
-from celery_inference.results.rules import NewState, Standing, is_kept, opens, place
+from celery_inference.results.rules import NewState, StoredState, is_kept, opens, place
 
 
 def put_entry(connection: sqlite3.Connection, state: NewState) -> None:
@@ -31,9 +31,9 @@ def open_entry(connection: sqlite3.Connection, state: NewState) -> None:
         put_entry(connection, state)
 
 
-def _present(connection: sqlite3.Connection, state: NewState) -> Standing | None:
+def _present(connection: sqlite3.Connection, state: NewState) -> StoredState | None:
     row = connection.execute(
         "SELECT generation, final FROM entries WHERE key = ? AND (expires_at IS NULL OR expires_at >= ?)",
         (state.key, state.now),
     ).fetchone()
-    return None if row is None else Standing(int(row[0]), bool(row[1]))
+    return None if row is None else StoredState(int(row[0]), bool(row[1]))

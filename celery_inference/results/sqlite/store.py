@@ -7,13 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from celery_inference.results.protocol import KEEP_SECONDS, Attempts, Chord, HostFigures, Start, Submission
-from celery_inference.results.rules import Account, Claim, Lease, NewState
+from celery_inference.results.protocol import KEEP_SECONDS, Attempts, Chord, HostCounts, Start, Submission
+from celery_inference.results.rules import AttemptRecord, Lease, NewState, SubmissionClaim
 from celery_inference.results.sqlite.database import Database
 from celery_inference.results.sqlite.states import open_entry
 
 FIGURES_SECONDS = 3_600.0
-NO_KILLERS_SECONDS = 1.0  # for how long it is believed that no killer is known: each request asks
+NO_POISON_SECONDS = 1.0  # for how long it is believed that no poison input is known: each request asks
 
 
 class SQLiteStore:
@@ -25,7 +25,7 @@ class SQLiteStore:
         self.database = database
         self._key_of = key_of
         self._pending_of = pending_of
-        self._no_killers_until = 0.0  # monotonic
+        self._no_poison_until = 0.0  # monotonic
 
     def begin_attempts(self, starts: Sequence[Start]) -> list[int]:
         """See Store."""
@@ -46,8 +46,8 @@ class SQLiteStore:
 
         def write(connection: sqlite3.Connection) -> None:
             for start in starts:
-                account = _account(connection, start)
-                _keep(connection, start, account, account.taken_back(start), now)
+                record = _record(connection, start)
+                _keep(connection, start, record, record.taken_back(start), now)
 
         self.database.write(write)
 
@@ -64,15 +64,15 @@ class SQLiteStore:
             if (task_id, generation) in wanted
         }
 
-    def note_failures(self, host: str, count: int) -> None:
+    def record_failures(self, host: str, count: int) -> None:
         """See Store."""
         now = time.time()
         self.database.write(lambda connection: _count(connection, host, failed=count, now=now))
 
-    def host_figures(self, since: float) -> Mapping[str, HostFigures]:
+    def host_counts(self, since: float) -> Mapping[str, HostCounts]:
         """See Store."""
         sql = "SELECT host, SUM(started), SUM(failed) FROM host_figures WHERE minute >= ? GROUP BY host"
-        return {host: HostFigures(*counts) for host, *counts in self.database.read(sql, (int(since // 60),))}
+        return {host: HostCounts(*counts) for host, *counts in self.database.read(sql, (int(since // 60),))}
 
     def hosts(self, since: float) -> set[str]:
         """See Store."""
@@ -136,21 +136,21 @@ class SQLiteStore:
             lambda connection: connection.execute("DELETE FROM leases WHERE name = ? AND holder = ?", row)
         )
 
-    def note_killer(self, digest: str, sentence: str, keep_seconds: float) -> None:
+    def record_poison_input(self, digest: str, sentence: str, keep_seconds: float) -> None:
         """See Store."""
         row = (digest, sentence, time.time() + keep_seconds)
         self.database.write(
             lambda connection: connection.execute("INSERT OR REPLACE INTO killers VALUES (?, ?, ?)", row)
         )
-        self._no_killers_until = 0.0
+        self._no_poison_until = 0.0
 
-    def killers(self, digests: Collection[str]) -> Mapping[str, str]:
+    def poison_inputs(self, digests: Collection[str]) -> Mapping[str, str]:
         """See Store."""
         looked = time.monotonic()
-        if looked < self._no_killers_until:
+        if looked < self._no_poison_until:
             return {}
         if not self.database.read("SELECT 1 FROM killers LIMIT 1"):
-            self._no_killers_until = looked + NO_KILLERS_SECONDS
+            self._no_poison_until = looked + NO_POISON_SECONDS
             return {}
         sql = "SELECT digest, sentence FROM killers WHERE digest IN ({marks}) AND expires_at > ?"
         return dict(self.database.read_for(sql, list(digests), time.time()))
@@ -184,7 +184,7 @@ class SQLiteStore:
             now = time.time()
             sql = "SELECT submitter, claimed_until, sent, expires_at FROM submissions WHERE task_id = ?"
             row = connection.execute(sql, (task_id,)).fetchone()
-            found = Submission.OURS if row is None else Claim(*row).found_by(submitter, now)
+            found = Submission.OURS if row is None else SubmissionClaim(*row).found_by(submitter, now)
             if found is Submission.OURS:
                 connection.execute(
                     "INSERT OR REPLACE INTO submissions VALUES (?, ?, ?, 0, ?)",
@@ -211,29 +211,31 @@ def _count(connection: sqlite3.Connection, host: str, *, started: int = 0, faile
 
 
 def _begin(connection: sqlite3.Connection, start: Start, now: float) -> int:
-    account = _account(connection, start)
-    begun = account.begun(start)
-    _keep(connection, start, account, begun, now)
+    record = _record(connection, start)
+    begun = record.begun(start)
+    _keep(connection, start, record, begun, now)
     return len(begun.hosts)
 
 
-def _account(connection: sqlite3.Connection, start: Start) -> Account:
+def _record(connection: sqlite3.Connection, start: Start) -> AttemptRecord:
     row = connection.execute(
         "SELECT hosts, delivery FROM attempts WHERE task_id = ? AND generation = ?", (start.task_id, start.generation)
     ).fetchone()
-    return Account() if row is None else Account(tuple(json.loads(row[0])), row[1])
+    return AttemptRecord() if row is None else AttemptRecord(tuple(json.loads(row[0])), row[1])
 
 
-def _keep(connection: sqlite3.Connection, start: Start, before: Account, account: Account, now: float) -> None:
-    if account != before:
+def _keep(
+    connection: sqlite3.Connection, start: Start, before: AttemptRecord, record: AttemptRecord, now: float
+) -> None:
+    if record != before:
         connection.execute(
             "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?)",
             (
                 start.task_id,
                 start.generation,
-                len(account.hosts),
-                account.delivery,
-                json.dumps(account.hosts),
+                len(record.hosts),
+                record.delivery,
+                json.dumps(record.hosts),
                 now + KEEP_SECONDS,
             ),
         )

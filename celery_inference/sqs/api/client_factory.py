@@ -1,18 +1,18 @@
-"""boto3 clients with bounded timeouts, for SQS and whatever else a process asks of AWS."""
+"""boto3 clients with bounded timeouts, for SQS and whatever else a process asks of AWS.
+
+botocore is imported with the first client: it is half of what a sender loads, and many never send.
+"""
 
 import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-import botocore
-import botocore.session
-from botocore.config import Config
-from botocore.loaders import Loader
-
 from celery_inference.sqs.api.call_counter import CALLS
 from celery_inference.sqs.errors import NoRegionError
 
 if TYPE_CHECKING:
+    from botocore.loaders import Loader
+    from botocore.session import Session
     from types_boto3_sqs.client import SQSClient
 
 DEFAULT_REGION = "us-east-1"  # what boto3 needs to sign with when an endpoint of our own has no region
@@ -20,11 +20,8 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 10.0
 MAX_CONNECTIONS = 64  # of one client's pool; threads beyond it wait for a connection, they do not fail
 
-# botocore puts a longer one together anew for each call, twice, and that is a tenth of what a call costs.
-USER_AGENT = f"celery-inference Botocore/{botocore.__version__}"
-
 _building = threading.Lock()
-_loader: Loader | None = None
+_loader: "Loader | None" = None
 
 
 def _after_fork() -> None:
@@ -61,7 +58,16 @@ def make_client(
         attempts=attempts,
     )
     CALLS.attach(client)
+    receive = client.meta.service_model.operation_model("ReceiveMessage").input_shape
+    if receive is not None and "MessageSystemAttributeNames" not in receive.members:
+        client.meta.events.register("before-parameter-build.sqs.ReceiveMessage", _by_older_name)
     return client
+
+
+def _by_older_name(params: dict[str, Any], **_: Any) -> None:
+    """Ask for system attributes as botocore before 1.34.101 does, which knows their older name alone."""
+    if "MessageSystemAttributeNames" in params:
+        params["AttributeNames"] = params.pop("MessageSystemAttributeNames")
 
 
 def make_client_of(
@@ -83,13 +89,17 @@ def make_client_of(
 
     Raises NoRegionError when neither the caller nor AWS's usual places name a region and there is no endpoint.
     """
+    import botocore
+    from botocore.config import Config
+
     config = Config(
         connect_timeout=connect_timeout_seconds,
         read_timeout=read_timeout_seconds,
         retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=MAX_CONNECTIONS,
         tcp_keepalive=True,
-        user_agent=USER_AGENT,
+        # botocore puts a longer one together anew for each call, twice, and that is a tenth of what a call costs.
+        user_agent=f"celery-inference Botocore/{botocore.__version__}",
     )
     with _building:  # botocore's loaders are not thread-safe
         session = _session()
@@ -106,12 +116,14 @@ def make_client_of(
         )
 
 
-def _session() -> botocore.session.Session:
+def _session() -> "Session":
     """A session that reads credentials anew, with what describes AWS's services read once a process.
 
     That is 50 ms and 8 MB, which botocore would spend for each session.
     """
     global _loader  # noqa: PLW0603
+    import botocore.session
+
     session = botocore.session.get_session()
     if _loader is None:
         _loader = session.get_component("data_loader")

@@ -22,7 +22,7 @@ RENEW_CREDENTIALS_SECONDS = 30.0  # at most so often are clients made anew for r
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class SqsEndpoint:
     """Where an account's queues are, and who asks. Without `url` it is AWS, without keys AWS's usual places."""
 
     url: str | None = None
@@ -32,10 +32,10 @@ class Endpoint:
     call_timeout_seconds: float = READ_TIMEOUT_SECONDS
 
 
-class Account:
+class SqsClients:
     """Clients and queue URLs of one endpoint. Thread-safe."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: SqsEndpoint) -> None:
         self.endpoint = endpoint
         self._lock = threading.Lock()
         self._clients: dict[str, SQSClient] = {}
@@ -131,7 +131,7 @@ def _is_whole(operation: str, answer: dict[str, Any], parameters: dict[str, Any]
     return operation not in _ALWAYS or _ALWAYS[operation] in answer
 
 
-class _Accounts:
+class _ProcessClients:
     """The accounts of this process."""
 
     def __init__(self) -> None:
@@ -139,20 +139,20 @@ class _Accounts:
 
     def clear(self) -> None:
         self._lock = threading.Lock()
-        self._accounts: dict[Endpoint, Account] = {}
+        self._accounts: dict[SqsEndpoint, SqsClients] = {}
 
-    def of(self, endpoint: Endpoint) -> Account:
+    def of(self, endpoint: SqsEndpoint) -> SqsClients:
         with self._lock:
-            account = self._accounts.get(endpoint)
-            if account is None:
-                account = self._accounts[endpoint] = Account(endpoint)
-            return account
+            clients = self._accounts.get(endpoint)
+            if clients is None:
+                clients = self._accounts[endpoint] = SqsClients(endpoint)
+            return clients
 
 
-_accounts = _Accounts()
-os.register_at_fork(after_in_child=_accounts.clear)
+_process_clients = _ProcessClients()
+os.register_at_fork(after_in_child=_process_clients.clear)
 
 
-def account_of(endpoint: Endpoint) -> Account:
+def clients_of(endpoint: SqsEndpoint) -> SqsClients:
     """This process's account for an endpoint. Ask each time: after a fork it is another one."""
-    return _accounts.of(endpoint)
+    return _process_clients.of(endpoint)

@@ -24,7 +24,7 @@ def window_seconds(workers: int) -> float:
     return min(LONGEST_SECONDS, SHORTEST_SECONDS + STEP_SECONDS * max(0, workers - 1))
 
 
-class Grouping:
+class BatchingWindow:
     """Events that wait to be sent together. Times are of the caller's clock; not thread-safe."""
 
     def __init__(self, limit: int) -> None:
@@ -52,7 +52,7 @@ class Grouping:
         return events
 
 
-class Pace:
+class ReceiveInterval:
     """When to receive events again. Not thread-safe."""
 
     def __init__(self) -> None:

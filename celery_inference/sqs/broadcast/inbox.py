@@ -1,4 +1,4 @@
-"""From a mailbox's thread to the thread that drains a kombu connection."""
+"""From a receive queue's thread to the thread that drains a kombu connection."""
 
 import logging
 import queue
@@ -20,7 +20,7 @@ class Source(Protocol):
 Ready = queue.SimpleQueue["tuple[Source, Any] | None"]
 
 
-class Address(NamedTuple):
+class ConsumerAddress(NamedTuple):
     """The kombu queue for whose consumer a message is."""
 
     queue: str
@@ -41,13 +41,13 @@ class BroadcastMessage(Message):
             headers=content["headers"],
             channel=channel,
         )
-        self.delivery = Address(queue)
+        self.delivery = ConsumerAddress(queue)
 
 
 class _End(NamedTuple):
     """Nothing more will come; the delivery names the consumer that this is for."""
 
-    delivery: Address
+    delivery: ConsumerAddress
 
 
 class Inbox:
@@ -65,7 +65,7 @@ class Inbox:
 
     def end(self) -> None:
         """Let the consumer's wait end as if its time were over: all that it waits for has come."""
-        self._ready.put((self, _End(Address(self.queue))))
+        self._ready.put((self, _End(ConsumerAddress(self.queue))))
 
     def close(self) -> None:
         """Hand over nothing more."""

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from celery_inference.sqs.api.clients import Account
-from celery_inference.sqs.broadcast.queue_names import Kind, kind_of
+from celery_inference.sqs.api.clients import SqsClients
+from celery_inference.sqs.broadcast.queue_names import QueueKind, queue_kind_of
 from celery_inference.sqs.errors import SqsError
 
 PAGE = 1_000  # API_ListQueues: the most names of one answer
@@ -20,18 +20,18 @@ UNWATCHED_SECONDS = 510.0
 LINGER_SECONDS = 600.0
 
 
-class Roster:
+class Membership:
     """The broadcast's queues as this process knows them. Thread-safe; only `refresh` asks SQS."""
 
-    def __init__(self, account: Account, prefix: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clients: SqsClients, prefix: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.prefix = prefix
-        self._account = account
+        self._clients = clients
         self._clock = clock
         self._lock = threading.Lock()
         self._listing = threading.Lock()
         self._urls: dict[str, str] = {}
-        self._by_kind: Mapping[Kind, Mapping[str, str]] = {kind: {} for kind in Kind}
-        self._told: dict[str, float] = {}  # names that others, or we, have told of, and when
+        self._by_kind: Mapping[QueueKind, Mapping[str, str]] = {kind: {} for kind in QueueKind}
+        self._announced: dict[str, float] = {}  # names that others, or we, have told of, and when
         self._gone: dict[str, float] = {}  # names that SQS, or their owner, has said to be gone, and when
         self._base = ""
         self._listed_at = -math.inf
@@ -53,14 +53,14 @@ class Roster:
     @property
     def watched(self) -> bool:
         """Whether anybody wants events."""
-        return bool(self.of(Kind.EVENTS))
+        return bool(self.of(QueueKind.EVENTS))
 
     def due(self) -> bool:
         """Whether the list is too old to rely upon."""
         recently = self._clock() - self._watched_at < LINGER_SECONDS
         return self.age_seconds > (WATCHED_SECONDS if recently or self.watched else UNWATCHED_SECONDS)
 
-    def of(self, kind: Kind) -> Mapping[str, str]:
+    def of(self, kind: QueueKind) -> Mapping[str, str]:
         """URLs of the queues of a kind, by name; costs nothing, as it is asked for each event."""
         return self._by_kind[kind]
 
@@ -76,7 +76,7 @@ class Roster:
 
     def add(self, name: str, url: str = "") -> None:
         """A queue is there; `url` may be left out once any is known. Other names are ignored."""
-        if kind_of(self.prefix, name) is None:
+        if queue_kind_of(self.prefix, name) is None:
             return
         with self._lock:
             if url:
@@ -86,21 +86,21 @@ class Roster:
                 return
             new = name not in self._urls
             self._urls[name] = known
-            self._told[name] = self._clock()
+            self._announced[name] = self._clock()
         if new:
             self._changed()
 
     def young(self, name: str) -> bool:
         """Whether a queue was told of so lately that SQS may not know it everywhere."""
         with self._lock:
-            at = self._told.get(name)
+            at = self._announced.get(name)
         return at is not None and self._clock() - at < YOUNG_SECONDS
 
     def remove(self, name: str) -> None:
         """A queue is gone."""
         with self._lock:
             self._gone[name] = self._clock()
-            self._told.pop(name, None)
+            self._announced.pop(name, None)
             gone = self._urls.pop(name, None)
         if gone is not None:
             self._changed()
@@ -124,9 +124,9 @@ class Roster:
                 self._failed_at, self._failure = self._clock(), exc
                 raise
             with self._lock:
-                self._told = {name: at for name, at in self._told.items() if started - at < TRUSTED_SECONDS}
+                self._announced = {name: at for name, at in self._announced.items() if started - at < TRUSTED_SECONDS}
                 self._gone = {name: at for name, at in self._gone.items() if started - at < TRUSTED_SECONDS}
-                kept = {name: self._urls[name] for name in self._told if name in self._urls}
+                kept = {name: self._urls[name] for name in self._announced if name in self._urls}
                 self._urls = {name: url for name, url in urls.items() if name not in self._gone} | kept
                 if urls:
                     self._base = next(iter(urls.values())).rpartition("/")[0] + "/"
@@ -137,12 +137,12 @@ class Roster:
         found: dict[str, str] = {}
         parameters: dict[str, Any] = {"QueueNamePrefix": f"{self.prefix}-", "MaxResults": PAGE}
         while True:
-            answer = self._account.call(
-                "ListQueues", f"{self.prefix}-*", self._account.brief_client.list_queues, **parameters
+            answer = self._clients.call(
+                "ListQueues", f"{self.prefix}-*", self._clients.brief_client.list_queues, **parameters
             )
             for url in answer.get("QueueUrls", []):
                 name = url.rpartition("/")[2]
-                if kind_of(self.prefix, name) is not None:
+                if queue_kind_of(self.prefix, name) is not None:
                     found[name] = url
             if not answer.get("NextToken"):
                 return found
@@ -150,9 +150,9 @@ class Roster:
 
     def _changed(self) -> None:
         with self._lock:
-            by_kind: dict[Kind, dict[str, str]] = {kind: {} for kind in Kind}
+            by_kind: dict[QueueKind, dict[str, str]] = {kind: {} for kind in QueueKind}
             for name, url in self._urls.items():
-                kind = kind_of(self.prefix, name)
+                kind = queue_kind_of(self.prefix, name)
                 if kind is not None:
                     by_kind[kind][name] = url
             self._by_kind = by_kind

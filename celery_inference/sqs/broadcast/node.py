@@ -11,14 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from celery_inference.sqs.api.clients import Account
-from celery_inference.sqs.broadcast.batching_window import Pace
+from celery_inference.sqs.api.clients import SqsClients
+from celery_inference.sqs.broadcast.batching_window import ReceiveInterval
 from celery_inference.sqs.broadcast.inbox import Inbox
-from celery_inference.sqs.broadcast.membership import Roster
+from celery_inference.sqs.broadcast.membership import Membership
 from celery_inference.sqs.broadcast.outbox import Outbox
-from celery_inference.sqs.broadcast.queue_gc import Timing, Upkeep
-from celery_inference.sqs.broadcast.queue_names import Kind, kind_of, owner_in, owner_of
-from celery_inference.sqs.broadcast.receive_queue import Mailbox
+from celery_inference.sqs.broadcast.queue_gc import QueueGc, Timing
+from celery_inference.sqs.broadcast.queue_names import QueueKind, owner_in, owner_of, queue_kind_of
+from celery_inference.sqs.broadcast.receive_queue import ReceiveQueue
 from celery_inference.sqs.broadcast.replies import Replies
 from celery_inference.sqs.errors import NotAskedError, QueueMissingError, SqsError, UnavailableError
 from celery_inference.sqs.producer.sender import Sender
@@ -36,94 +36,96 @@ _JOINED: dict[str, Any] = {
 }
 
 
-class Member:
+class Node:
     """One process in the broadcast of one endpoint and prefix. Thread-safe."""
 
-    def __init__(self, account: Account, prefix: str, timing: Timing | None = None) -> None:
-        self._account = account
+    def __init__(self, clients: SqsClients, prefix: str, timing: Timing | None = None) -> None:
+        self._clients = clients
         self._lock = threading.Lock()
-        self._mailboxes: dict[int, Mailbox] = {}
+        self._receive_queues: dict[int, ReceiveQueue] = {}
         self._addresses: OrderedDict[str, str] = OrderedDict()
-        self._hearing: Mailbox | None = None
-        self.roster = Roster(account, prefix)
-        self.outbox = Outbox(account, self.roster)
-        self.replies = Replies(account, self.roster)
-        self.upkeep = Upkeep(account, self.roster, self.mailboxes, self.announce, timing or Timing())
-        self.replies.mailbox.on_made = self.upkeep.start
+        self._events_queue: ReceiveQueue | None = None
+        self.membership = Membership(clients, prefix)
+        self.outbox = Outbox(clients, self.membership)
+        self.replies = Replies(clients, self.membership)
+        self.queue_gc = QueueGc(clients, self.membership, self.receive_queues, self.announce, timing or Timing())
+        self.replies.receive_queue.on_made = self.queue_gc.start
 
-    def mailboxes(self) -> list[Mailbox]:
+    def receive_queues(self) -> list[ReceiveQueue]:
         """The queues of this process."""
         with self._lock:
-            return [*self._mailboxes.values(), self.replies.mailbox]
+            return [*self._receive_queues.values(), self.replies.receive_queue]
 
     @property
-    def hearing(self) -> Mailbox | None:
+    def events_queue(self) -> ReceiveQueue | None:
         """The queue in which this process receives events, or tried to last; None if it was never asked to."""
-        return self._hearing
+        return self._events_queue
 
     # Receiving.
 
-    def open_control(self, worker: str, inbox: Inbox) -> Mailbox:
+    def open_control(self, worker: str, inbox: Inbox) -> ReceiveQueue:
         """A worker's inbox for commands. Returns at once; its queue is made as soon as SQS lets us."""
 
         def deliver(content: dict[str, Any]) -> None:
             self._learn(content)
             inbox.put(content)
 
-        return self._open(Mailbox(self._account, self.roster, Kind.CONTROL, deliver=deliver, owner=worker))
+        return self._open(
+            ReceiveQueue(self._clients, self.membership, QueueKind.CONTROL, deliver=deliver, owner=worker)
+        )
 
-    def open_events(self, inbox: Inbox) -> Mailbox:
+    def open_events(self, inbox: Inbox) -> ReceiveQueue:
         """A queue for the events of all workers. Blocks until it is made; raises errors of
         `celery_inference.sqs.errors`."""
-        pace = Pace()
+        pace = ReceiveInterval()
 
         def deliver(content: dict[str, Any]) -> None:
             properties = content["properties"]
-            self.roster.add(str(properties.get("reply_to", "")))
+            self.membership.add(str(properties.get("reply_to", "")))
             if str(properties["delivery_info"].get("routing_key", "")).startswith("task."):
                 pace.task_seen(time.monotonic())
             inbox.put(content)
 
         def pause(received: int) -> float:
-            return pace.pause_seconds(received, time.monotonic(), len(self.roster.of(Kind.CONTROL)))
+            return pace.pause_seconds(received, time.monotonic(), len(self.membership.of(QueueKind.CONTROL)))
 
-        mailbox = Mailbox(self._account, self.roster, Kind.EVENTS, deliver=deliver, pause=pause)
-        before, self._hearing = self._hearing, mailbox
+        receive_queue = ReceiveQueue(self._clients, self.membership, QueueKind.EVENTS, deliver=deliver, pause=pause)
+        before, self._events_queue = self._events_queue, receive_queue
         if before is not None:
-            mailbox.answered_at, mailbox.failure = before.answered_at, before.failure
+            receive_queue.answered_at, receive_queue.failure = before.answered_at, before.failure
         try:
-            mailbox.make()
+            receive_queue.make()
         except SqsError as exc:
-            mailbox.failure = str(exc)
+            receive_queue.failure = str(exc)
             raise
         # From now on a queue that was lost is made anew, and workers must hear of it.
-        mailbox.on_made = lambda: self.announce(list(self.roster.of(Kind.CONTROL)))
-        return self._open(mailbox)
+        receive_queue.on_made = lambda: self.announce(list(self.membership.of(QueueKind.CONTROL)))
+        return self._open(receive_queue)
 
-    def _open(self, mailbox: Mailbox) -> Mailbox:
+    def _open(self, receive_queue: ReceiveQueue) -> ReceiveQueue:
         with self._lock:
-            self._mailboxes[id(mailbox)] = mailbox
-        made = mailbox.on_made
+            self._receive_queues[id(receive_queue)] = receive_queue
+        made = receive_queue.on_made
 
         def on_made() -> None:
-            if mailbox.kind is Kind.CONTROL:
-                self.outbox.sender = mailbox.name
-            self.upkeep.start()
+            if receive_queue.kind is QueueKind.CONTROL:
+                self.outbox.sender = receive_queue.name
+            self.queue_gc.start()
             made()
 
-        mailbox.on_made = on_made
-        mailbox.start()
-        if mailbox.name:
-            self.upkeep.start()
-        return mailbox
+        receive_queue.on_made = on_made
+        receive_queue.start()
+        if receive_queue.name:
+            self.queue_gc.start()
+        return receive_queue
 
-    def shut(self, mailbox: Mailbox) -> None:
-        """Close a mailbox and delete its queue; blocks for one short call."""
+    def shut(self, receive_queue: ReceiveQueue) -> None:
+        """Close a receive queue and delete it in SQS; blocks for one short call."""
         with self._lock:
-            self._mailboxes.pop(id(mailbox), None)
-        if mailbox.kind is Kind.CONTROL:
+            self._receive_queues.pop(id(receive_queue), None)
+        if receive_queue.kind is QueueKind.CONTROL:
             self.outbox.flush(FLUSH_SECONDS)
-        mailbox.close()
+        receive_queue.close()
 
     def _learn(self, content: dict[str, Any]) -> None:
         """Where a command's answer goes, and who watches."""
@@ -136,7 +138,7 @@ class Member:
                     self._addresses.popitem(last=False)
         watching = properties.get("watching")
         for queue in watching if isinstance(watching, list) else ():
-            self.roster.add(str(queue))
+            self.membership.add(str(queue))
 
     # Sending.
 
@@ -173,14 +175,14 @@ class Member:
 
     def _named(self, destination: Any, age_seconds: float) -> list[str]:
         """The control queues of the workers with these names, None for all, by a list that is no older."""
-        self.roster.refresh(age_seconds)
+        self.membership.refresh(age_seconds)
         if not isinstance(destination, list):
-            return list(self.roster.of(Kind.CONTROL))
+            return list(self.membership.of(QueueKind.CONTROL))
         owners = {owner_of(str(worker)) for worker in destination}
-        found = [name for name in self.roster.of(Kind.CONTROL) if owner_in(name) in owners]
+        found = [name for name in self.membership.of(QueueKind.CONTROL) if owner_in(name) in owners]
         if len({owner_in(name) for name in found}) < len(owners):
-            self.roster.refresh(1.0)
-            found = [name for name in self.roster.of(Kind.CONTROL) if owner_in(name) in owners]
+            self.membership.refresh(1.0)
+            found = [name for name in self.membership.of(QueueKind.CONTROL) if owner_in(name) in owners]
         return found
 
     def _send_all(self, names: list[str], message: dict[str, Any]) -> int:
@@ -188,9 +190,11 @@ class Member:
         if not names:
             return 0
         message["properties"]["watching"] = [
-            mailbox.name for mailbox in self.mailboxes() if mailbox.kind is Kind.EVENTS and mailbox.name
+            receive_queue.name
+            for receive_queue in self.receive_queues()
+            if receive_queue.kind is QueueKind.EVENTS and receive_queue.name
         ]
-        body = Sender(self._account, names[0], "", None).parameters(message)["MessageBody"]
+        body = Sender(self._clients, names[0], "", None).parameters(message)["MessageBody"]
         if len(names) == 1:
             errors = [self._send(names[0], body)]
         else:
@@ -204,14 +208,14 @@ class Member:
         return len(names) - len(failed)
 
     def _send(self, name: str, body: str) -> SqsError | None:
-        url = self.roster.url(name)
+        url = self.membership.url(name)
         try:
-            self._account.call(
-                "SendMessage", name, self._account.brief_client.send_message, QueueUrl=url, MessageBody=body
+            self._clients.call(
+                "SendMessage", name, self._clients.brief_client.send_message, QueueUrl=url, MessageBody=body
             )
         except SqsError as exc:
             if isinstance(exc, QueueMissingError):
-                self.roster.remove(name)
+                self.membership.remove(name)
             return exc
         return None
 
@@ -237,19 +241,19 @@ class Member:
         """Answer a command that has come to this process; does not block."""
         with self._lock:
             name = self._addresses.get(oid)
-        if name is not None and kind_of(self.roster.prefix, name) is Kind.REPLY:
+        if name is not None and queue_kind_of(self.membership.prefix, name) is QueueKind.REPLY:
             self.outbox.reply(name, message)
 
     def event(self, message: dict[str, Any], routing_key: str) -> None:
         """Send an event, if anybody watches or nobody has looked yet; does not block."""
-        if self.roster.watched or self.roster.due():
+        if self.membership.watched or self.membership.due():
             self.outbox.event(message, of_task=routing_key.startswith("task."))
 
     def close(self) -> None:
         """Delete this process's queues and end its threads; blocks for one short call each."""
-        for mailbox in self.mailboxes():
-            self.shut(mailbox)
-        self.upkeep.close()
+        for receive_queue in self.receive_queues():
+            self.shut(receive_queue)
+        self.queue_gc.close()
         self.outbox.close()
 
 
@@ -261,38 +265,38 @@ def _parsed(body: Any) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-class _Members:
-    """The members of this process."""
+class _Nodes:
+    """The nodes of this process."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         self._lock = threading.Lock()
-        self._members: dict[tuple[int, str], Member] = {}
+        self._nodes: dict[tuple[int, str], Node] = {}
 
-    def of(self, account: Account, prefix: str) -> Member:
+    def of(self, clients: SqsClients, prefix: str) -> Node:
         with self._lock:
-            member = self._members.get((id(account), prefix))
-            if member is None:
-                member = self._members[id(account), prefix] = Member(account, prefix)
-            return member
+            node = self._nodes.get((id(clients), prefix))
+            if node is None:
+                node = self._nodes[id(clients), prefix] = Node(clients, prefix)
+            return node
 
     def close(self) -> None:
         with self._lock:
-            members, self._members = list(self._members.values()), {}
-        for member in members:
-            member.close()
+            nodes, self._nodes = list(self._nodes.values()), {}
+        for node in nodes:
+            node.close()
 
 
-_members = _Members()
-os.register_at_fork(after_in_child=_members.clear)
-atexit.register(_members.close)
+_nodes = _Nodes()
+os.register_at_fork(after_in_child=_nodes.clear)
+atexit.register(_nodes.close)
 
 
-def member_of(account: Account, prefix: str) -> Member:
+def node_of(clients: SqsClients, prefix: str) -> Node:
     """This process's part in the broadcast of an account. Ask each time: after a fork it is another one."""
-    return _members.of(account, prefix)
+    return _nodes.of(clients, prefix)
 
 
-leave_all: Callable[[], None] = _members.close
+leave_all: Callable[[], None] = _nodes.close

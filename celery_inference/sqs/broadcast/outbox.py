@@ -9,11 +9,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.api.fault_log import FaultLog
-from celery_inference.sqs.broadcast.batching_window import Grouping
-from celery_inference.sqs.broadcast.membership import Roster
-from celery_inference.sqs.broadcast.queue_names import Kind, kind_of
+from celery_inference.sqs.broadcast.batching_window import BatchingWindow
+from celery_inference.sqs.broadcast.membership import Membership
+from celery_inference.sqs.broadcast.queue_names import QueueKind, queue_kind_of
 from celery_inference.sqs.errors import QueueMissingError, SqsError
 from celery_inference.sqs.messages.envelope import encode
 
@@ -40,7 +40,7 @@ def compressed(message: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class _Letter:
+class _Outgoing:
     name: str
     text: str
     until: float
@@ -50,12 +50,12 @@ class _Letter:
 class Outbox:
     """Sends from one daemon thread, which the first letter starts. Thread-safe; nothing here blocks its callers."""
 
-    def __init__(self, account: Account, roster: Roster) -> None:
-        self._account = account
-        self._roster = roster
+    def __init__(self, clients: SqsClients, membership: Membership) -> None:
+        self._clients = clients
+        self._membership = membership
         self._changed = threading.Condition()
-        self._letters: deque[_Letter] = deque(maxlen=MAX_WAITING)
-        self._grouping = Grouping(MAX_EVENTS)
+        self._letters: deque[_Outgoing] = deque(maxlen=MAX_WAITING)
+        self._grouping = BatchingWindow(MAX_EVENTS)
         self._envelope: dict[str, Any] | None = None
         self._proven: set[str] = set()  # watchers that have taken something: were one missing now, it would be gone
         self._faults = FaultLog()
@@ -67,14 +67,14 @@ class Outbox:
     def reply(self, name: str, message: dict[str, Any]) -> None:
         """Send an answer to a queue of this broadcast."""
         with self._changed:
-            self._letters.append(_Letter(name, encode(compressed(message)), time.monotonic() + REPLY_SECONDS))
+            self._letters.append(_Outgoing(name, encode(compressed(message)), time.monotonic() + REPLY_SECONDS))
             self._wake()
 
     def event(self, message: dict[str, Any], *, of_task: bool) -> None:
         """Send an event with others of its time, if anybody watches."""
         body = message["body"]
         text = body if isinstance(body, str) else bytes(body).decode()
-        workers = len(self._roster.of(Kind.CONTROL))
+        workers = len(self._membership.of(QueueKind.CONTROL))
         with self._changed:
             self._envelope = self._envelope or message
             before = self._grouping.due_at
@@ -148,20 +148,20 @@ class Outbox:
         envelope, self._envelope = self._envelope, None
         return self._grouping.take(now), of_task, envelope
 
-    def _address(self, events: list[str], envelope: dict[str, Any], of_task: bool) -> list[_Letter]:
+    def _address(self, events: list[str], envelope: dict[str, Any], of_task: bool) -> list[_Outgoing]:
         """Messages of events for all who watch; looks who does if that is due."""
-        if self._roster.due():
+        if self._membership.due():
             try:
-                self._roster.refresh()
+                self._membership.refresh()
                 self._faults.succeeded("ListQueues")
             except SqsError as exc:
                 self._faults.failed("ListQueues", exc, "who watches is not known anew")
-        watchers = list(self._roster.of(Kind.EVENTS))
+        watchers = list(self._membership.of(QueueKind.EVENTS))
         if not watchers:
             return []
         until = time.monotonic() + EVENTS_SECONDS
         texts = [encode(compressed(self._group(part, envelope, of_task))) for part in _parts(events)]
-        return [_Letter(name, text, until) for text in texts for name in watchers]
+        return [_Outgoing(name, text, until) for text in texts for name in watchers]
 
     def _group(self, events: list[str], envelope: dict[str, Any], of_task: bool) -> dict[str, Any]:
         """The message that Celery's receivers take for a list of events."""
@@ -173,18 +173,18 @@ class Outbox:
             properties["reply_to"] = self.sender
         return envelope | {"body": f"[{','.join(events)}]", "properties": properties}
 
-    def _send(self, letter: _Letter) -> None:
-        account, url = self._account, self._roster.url(letter.name)
+    def _send(self, letter: _Outgoing) -> None:
+        clients, url = self._clients, self._membership.url(letter.name)
         if url is None:
             return
         try:
-            account.call("SendMessage", letter.name, account.client.send_message, QueueUrl=url, MessageBody=letter.text)
+            clients.call("SendMessage", letter.name, clients.client.send_message, QueueUrl=url, MessageBody=letter.text)
         except SqsError as exc:
             now = time.monotonic()
             missing = isinstance(exc, QueueMissingError)
-            if missing and (letter.name in self._proven or not self._roster.young(letter.name)):
+            if missing and (letter.name in self._proven or not self._membership.young(letter.name)):
                 self._proven.discard(letter.name)
-                self._roster.remove(letter.name)
+                self._membership.remove(letter.name)
                 return
             if now < letter.until:
                 letter.not_before = now + RETRY_SECONDS
@@ -195,7 +195,7 @@ class Outbox:
                     "SendMessage to the broadcast", exc, "events and answers wait a while, then are lost"
                 )
             return
-        if kind_of(self._roster.prefix, letter.name) is Kind.EVENTS:
+        if queue_kind_of(self._membership.prefix, letter.name) is QueueKind.EVENTS:
             self._proven.add(letter.name)
         self._faults.succeeded("SendMessage to the broadcast")
 

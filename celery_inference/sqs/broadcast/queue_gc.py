@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery_inference.sqs import limits
-from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.api.fault_log import FaultLog
-from celery_inference.sqs.broadcast.membership import WATCHED_SECONDS, Roster
-from celery_inference.sqs.broadcast.queue_names import MEMBERS, Kind, kind_of, place_of
-from celery_inference.sqs.broadcast.receive_queue import Mailbox
+from celery_inference.sqs.broadcast.membership import WATCHED_SECONDS, Membership
+from celery_inference.sqs.broadcast.queue_names import NODES, QueueKind, place_of, queue_kind_of
+from celery_inference.sqs.broadcast.receive_queue import ReceiveQueue
 from celery_inference.sqs.errors import DeniedError, QueueMissingError, SqsError
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ _TOGGLE = (limits.MAX_VISIBILITY_SECONDS, limits.MAX_VISIBILITY_SECONDS - 1)
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. A queue is swept at most renew + slack after its owner's end, and a minute for a look that failed.
+    """Seconds. A queue is deleted at most renew + slack after its owner's end, and a minute for a look that failed.
 
     SQS takes up to a minute until an attribute's change is seen everywhere.
     """
@@ -48,24 +48,24 @@ def segment(names: list[str], own: str) -> list[str]:
     return before[::-1] + ring[len(before) :][::-1]
 
 
-class Upkeep:
-    """One daemon thread that renews this process's queues and, for a member, sweeps. Thread-safe.
+class QueueGc:
+    """One daemon thread that renews this process's queues and, for a node, deletes stale ones. Thread-safe.
 
-    `mailboxes` gives those of this process; `met` is told once of each worker's queue while this process watches,
+    `receive_queues` gives those of this process; `met` is told once of each worker's queue while this process watches,
     whoever asked SQS for the list in which it is first named, and again if it says that it reached none of them.
     """
 
     def __init__(
         self,
-        account: Account,
-        roster: Roster,
-        mailboxes: Callable[[], list[Mailbox]],
+        clients: SqsClients,
+        membership: Membership,
+        receive_queues: Callable[[], list[ReceiveQueue]],
         met: Callable[[list[str]], bool],
         timing: Timing,
     ) -> None:
-        self._account = account
-        self._roster = roster
-        self._mailboxes = mailboxes
+        self._clients = clients
+        self._membership = membership
+        self._receive_queues = receive_queues
         self._met = met
         self._timing = timing
         self._wake = threading.Event()
@@ -79,10 +79,10 @@ class Upkeep:
         self._faults = FaultLog()
 
     def start(self) -> None:
-        """Begin, or see to a mailbox that is new."""
+        """Begin, or see to a receive queue that is new."""
         with self._lock:
             if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._run, name="broadcast-upkeep", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="broadcast-queue-gc", daemon=True)
                 self._thread.start()
         self._wake.set()
 
@@ -96,26 +96,28 @@ class Upkeep:
             self._wake.clear()
             try:
                 seconds = self._round()
-                self._faults.succeeded("upkeep of the broadcast")
+                self._faults.succeeded("queue clean-up of the broadcast")
             except SqsError as exc:
                 denied = isinstance(exc, DeniedError)
                 seconds = self._timing.renew if denied else self._timing.retry
-                self._faults.failed("upkeep of the broadcast", exc, f"next try in {seconds:.0f} s")
+                self._faults.failed("queue clean-up of the broadcast", exc, f"next try in {seconds:.0f} s")
             except Exception:
-                logger.exception("upkeep of the broadcast failed")
+                logger.exception("queue clean-up of the broadcast failed")
                 seconds = self._timing.retry
             self._wake.wait(seconds)
 
     def _round(self) -> float:
         """Do what is due; returns the seconds until more is."""
-        mailboxes = {mailbox.name: mailbox for mailbox in self._mailboxes() if mailbox.name}
-        self._renew(mailboxes)
-        kinds = {mailbox.kind for mailbox in mailboxes.values()}
-        own = next((name for name, mailbox in mailboxes.items() if mailbox.kind in MEMBERS), None)
+        receive_queues = {
+            receive_queue.name: receive_queue for receive_queue in self._receive_queues() if receive_queue.name
+        }
+        self._renew(receive_queues)
+        kinds = {receive_queue.kind for receive_queue in receive_queues.values()}
+        own = next((name for name, receive_queue in receive_queues.items() if receive_queue.kind in NODES), None)
         times = list(self._renew_at.values())
-        if Kind.EVENTS in kinds:
-            self._roster.refresh(self._timing.watch * 0.9)
-            workers = frozenset(self._roster.of(Kind.CONTROL))
+        if QueueKind.EVENTS in kinds:
+            self._membership.refresh(self._timing.watch * 0.9)
+            workers = frozenset(self._membership.of(QueueKind.CONTROL))
             reached = self._met(sorted(workers - self._workers))
             self._workers = workers if reached else self._workers & workers
             times.append(time.monotonic() + self._timing.watch)
@@ -127,20 +129,20 @@ class Upkeep:
             times.append(self._look_at)
         return max(0.05, min(times) - time.monotonic()) if times else self._timing.renew
 
-    def _renew(self, mailboxes: dict[str, Mailbox]) -> None:
+    def _renew(self, receive_queues: dict[str, ReceiveQueue]) -> None:
         now = time.monotonic()
-        self._renew_at = {name: self._renew_at.get(name, now + self._timing.renew) for name in mailboxes}
-        for name, mailbox in mailboxes.items():
+        self._renew_at = {name: self._renew_at.get(name, now + self._timing.renew) for name in receive_queues}
+        for name, receive_queue in receive_queues.items():
             if self._renew_at[name] > now:
                 continue
             self._renewals += 1
             attributes: Any = {"VisibilityTimeout": str(_TOGGLE[self._renewals % 2])}
             try:
-                self._account.call(
+                self._clients.call(
                     "SetQueueAttributes",
                     name,
-                    self._account.client.set_queue_attributes,
-                    QueueUrl=mailbox.url,
+                    self._clients.client.set_queue_attributes,
+                    QueueUrl=receive_queue.url,
                     Attributes=attributes,
                 )
             except QueueMissingError:
@@ -149,29 +151,29 @@ class Upkeep:
 
     def _sweep(self, own: str) -> float:
         """Delete what is stale between us and the member before us; returns the seconds until the next look."""
-        self._roster.refresh()
+        self._membership.refresh()
         next_look = self._timing.renew + self._timing.slack
-        for name in segment(self._roster.names(), own):
+        for name in segment(self._membership.names(), own):
             left = self._lease_left(name)
             if left is None:
-                self._roster.remove(name)
+                self._membership.remove(name)
             elif left <= 0:
                 self._delete(name)
             else:
                 next_look = min(next_look, left + 1.0)
-                if kind_of(self._roster.prefix, name) in MEMBERS:
+                if queue_kind_of(self._membership.prefix, name) in NODES:
                     break
         return max(self._timing.retry, next_look)
 
     def _lease_left(self, name: str) -> float | None:
         """Seconds for which the queue's lease holds, by SQS's clock where it tells; None if the queue is gone."""
-        url = self._roster.url(name)
+        url = self._membership.url(name)
         attributes: Any = ["LastModifiedTimestamp"]
         try:
-            answer = self._account.call(
+            answer = self._clients.call(
                 "GetQueueAttributes",
                 name,
-                self._account.client.get_queue_attributes,
+                self._clients.client.get_queue_attributes,
                 QueueUrl=url,
                 AttributeNames=attributes,
             )
@@ -184,8 +186,10 @@ class Upkeep:
 
     def _delete(self, name: str) -> None:
         try:
-            self._account.call("DeleteQueue", name, self._account.client.delete_queue, QueueUrl=self._roster.url(name))
-            logger.info("queue %s is swept: its owner is gone", name)
+            self._clients.call(
+                "DeleteQueue", name, self._clients.client.delete_queue, QueueUrl=self._membership.url(name)
+            )
+            logger.info("queue %s is deleted: its owner is gone", name)
         except QueueMissingError:
             pass
-        self._roster.remove(name)
+        self._membership.remove(name)

@@ -21,7 +21,7 @@ MAX_PREFIX_CHARACTERS = limits.MAX_QUEUE_NAME_CHARACTERS - _LONGEST_KIND - _TAIL
 _PREFIX = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_PREFIX_CHARACTERS}}}")
 
 
-class Kind(StrEnum):
+class QueueKind(StrEnum):
     """What a broadcast queue is for."""
 
     CONTROL = "control"
@@ -29,8 +29,8 @@ class Kind(StrEnum):
     REPLY = "reply"
 
 
-# Their owners live long: they renew their leases, and sweep what others have left behind.
-MEMBERS = (Kind.CONTROL, Kind.EVENTS)
+# Their owners live long: they renew their leases, and delete what others have left behind.
+NODES = (QueueKind.CONTROL, QueueKind.EVENTS)
 
 
 def is_prefix(text: str) -> bool:
@@ -43,7 +43,7 @@ def owner_of(worker: str) -> str:
     return hashlib.sha256(worker.encode()).hexdigest()[:_DIGITS]
 
 
-def new_name(prefix: str, kind: Kind, owner: str = "") -> str:
+def new_name(prefix: str, kind: QueueKind, owner: str = "") -> str:
     """A name that no queue has had; `owner` is a worker's name."""
     return f"{prefix}-{kind}-{owner_of(owner) if owner else secrets.token_hex(_DIGITS // 2)}{unique()}"
 
@@ -53,14 +53,14 @@ def unique() -> str:
     return secrets.token_hex(_DIGITS // 2)
 
 
-def kind_of(prefix: str, name: str) -> Kind | None:
+def queue_kind_of(prefix: str, name: str) -> QueueKind | None:
     """What a queue is for, None if it is none of this broadcast."""
     if not name.startswith(f"{prefix}-"):
         return None
     kind, _, tail = name[len(prefix) + 1 :].partition("-")
-    if kind not in tuple(Kind) or len(tail) != _TAIL or not all(digit in "0123456789abcdef" for digit in tail):
+    if kind not in tuple(QueueKind) or len(tail) != _TAIL or not all(digit in "0123456789abcdef" for digit in tail):
         return None
-    return Kind(kind)
+    return QueueKind(kind)
 
 
 def owner_in(name: str) -> str:
@@ -73,15 +73,15 @@ def place_of(name: str) -> str:
     return name[-_DIGITS:]
 
 
-def kind_of_queue(queue: str) -> Kind | None:
+def kind_of_queue(queue: str) -> QueueKind | None:
     """What a kombu queue is for, None for queues of tasks; Celery names them so."""
     if queue.endswith(".pidbox"):
-        return Kind.REPLY if ".reply." in queue else Kind.CONTROL
-    return Kind.EVENTS if queue.startswith("celeryev.") else None
+        return QueueKind.REPLY if ".reply." in queue else QueueKind.CONTROL
+    return QueueKind.EVENTS if queue.startswith("celeryev.") else None
 
 
-def kind_of_exchange(exchange: str) -> Kind | None:
+def kind_of_exchange(exchange: str) -> QueueKind | None:
     """What is published to an exchange, None for tasks."""
     if exchange.endswith(".pidbox"):
-        return Kind.REPLY if exchange.startswith("reply.") else Kind.CONTROL
-    return Kind.EVENTS if exchange == "celeryev" else None
+        return QueueKind.REPLY if exchange.startswith("reply.") else QueueKind.CONTROL
+    return QueueKind.EVENTS if exchange == "celeryev" else None

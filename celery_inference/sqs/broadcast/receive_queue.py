@@ -13,10 +13,10 @@ from typing import Any
 
 from celery_inference.sqs import limits
 from celery_inference.sqs.api.backoff import full_jitter
-from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.api.fault_log import FaultLog
-from celery_inference.sqs.broadcast.membership import Roster
-from celery_inference.sqs.broadcast.queue_names import Kind, new_name
+from celery_inference.sqs.broadcast.membership import Membership
+from celery_inference.sqs.broadcast.queue_names import QueueKind, new_name
 from celery_inference.sqs.errors import DeniedError, QueueMissingError, SqsError, UndecodableError
 from celery_inference.sqs.messages import envelope
 
@@ -38,7 +38,7 @@ Deliver = Callable[[dict[str, Any]], None]
 Pause = Callable[[int], float]
 
 
-class Mailbox:
+class ReceiveQueue:
     """One queue and the thread that receives from it. Thread-safe.
 
     `deliver` is called in that thread with each decoded envelope; `pause` tells, from how many messages a receive
@@ -47,9 +47,9 @@ class Mailbox:
 
     def __init__(
         self,
-        account: Account,
-        roster: Roster,
-        kind: Kind,
+        clients: SqsClients,
+        membership: Membership,
+        kind: QueueKind,
         *,
         deliver: Deliver,
         owner: str = "",
@@ -57,8 +57,8 @@ class Mailbox:
         wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self.kind = kind
-        self._account = account
-        self._roster = roster
+        self._clients = clients
+        self._membership = membership
         self._owner = owner
         self._deliver = deliver
         self._pause = pause
@@ -80,12 +80,12 @@ class Mailbox:
         with self._making:
             if self.name or self._closed:
                 return self.name
-            name = new_name(self._roster.prefix, self.kind, self._owner)
-            create: Any = self._account.brief_client.create_queue
-            answer = self._account.call("CreateQueue", name, create, QueueName=name, Attributes=ATTRIBUTES)
+            name = new_name(self._membership.prefix, self.kind, self._owner)
+            create: Any = self._clients.brief_client.create_queue
+            answer = self._clients.call("CreateQueue", name, create, QueueName=name, Attributes=ATTRIBUTES)
             self.name, self.url = name, str(answer["QueueUrl"])
             self.answered_at, self.failure = time.monotonic(), ""
-            self._roster.add(name, self.url)
+            self._membership.add(name, self.url)
         self.on_made()
         return self.name
 
@@ -105,14 +105,14 @@ class Mailbox:
         self._wake.set()
         if not name:
             return
-        self._roster.remove(name)
+        self._membership.remove(name)
         try:
-            account = self._account
-            account.call("DeleteQueue", name, account.ending_client.delete_queue, QueueUrl=url)
+            clients = self._clients
+            clients.call("DeleteQueue", name, clients.ending_client.delete_queue, QueueUrl=url)
         except QueueMissingError:
             pass
         except SqsError as exc:
-            logger.info("queue %s is left behind, and swept within minutes: %s", name, exc)
+            logger.info("queue %s is left behind, and deleted within minutes by another process: %s", name, exc)
 
     def _run(self) -> None:
         failures = 0
@@ -152,18 +152,18 @@ class Mailbox:
         with self._making:
             name, self.name, self.url = self.name, "", ""
         if name:
-            self._roster.remove(name)
+            self._membership.remove(name)
 
     def _receive(self) -> int:
         self.make()
         name, url = self.name, self.url
         if not url:
             return 0
-        account = self._account
-        answer = account.call(
+        clients = self._clients
+        answer = clients.call(
             "ReceiveMessage",
             name,
-            account.polling_client.receive_message,
+            clients.polling_client.receive_message,
             QueueUrl=url,
             MaxNumberOfMessages=limits.MAX_BATCH_ENTRIES,
             WaitTimeSeconds=WAIT_SECONDS,

@@ -5,11 +5,11 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
-from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.broadcast.inbox import Inbox
-from celery_inference.sqs.broadcast.membership import Roster
-from celery_inference.sqs.broadcast.queue_names import Kind
-from celery_inference.sqs.broadcast.receive_queue import Mailbox
+from celery_inference.sqs.broadcast.membership import Membership
+from celery_inference.sqs.broadcast.queue_names import QueueKind
+from celery_inference.sqs.broadcast.receive_queue import ReceiveQueue
 
 _MOST_WAITS = 1_000  # a caller that was interrupted leaves one behind
 
@@ -31,19 +31,21 @@ class _Wait:
 class Replies:
     """Sorts answers by the id that kombu gives the asking thread. Thread-safe."""
 
-    def __init__(self, account: Account, roster: Roster) -> None:
+    def __init__(self, clients: SqsClients, membership: Membership) -> None:
         self._lock = threading.Lock()
         self._waits: OrderedDict[str, _Wait] = OrderedDict()
-        self.mailbox = Mailbox(account, roster, Kind.REPLY, deliver=self._deliver, wanted=lambda: bool(self._waits))
+        self.receive_queue = ReceiveQueue(
+            clients, membership, QueueKind.REPLY, deliver=self._deliver, wanted=lambda: bool(self._waits)
+        )
 
     def prepare(self, oid: str) -> str:
         """Await answers for an id; returns the queue they are to be sent to. Blocks at the first call of a process."""
-        name = self.mailbox.make()
+        name = self.receive_queue.make()
         with self._lock:
             self._waits[oid] = _Wait()
             while len(self._waits) > _MOST_WAITS:
                 self._waits.popitem(last=False)
-        self.mailbox.start()
+        self.receive_queue.start()
         return name
 
     def expect(self, oid: str, count: int) -> None:

@@ -1,7 +1,7 @@
 """The claim check: what does not fit into a message is kept in a store, and the message carries its claim.
 
 That is a whole payload, which the transport swaps for its claim, or one input among others, which an application keeps
-once for many requests (`tasks/keeping.py`).
+once for many requests (`celery_inference/client/uploads.py`).
 
 The claim names an object of the store that is configured here, never a place: a key of hexadecimal digits, its size
 and its SHA-256. What a message says can therefore neither reach another store, nor another folder of this one, nor
@@ -77,7 +77,8 @@ class ClaimCheck:
 
 
 def _remainder(message: dict[str, Any]) -> str:
-    """The payload without its arguments, for those who only look: sweeps, the index of dead letters, commands."""
+    """The payload without its arguments, for those who only look: the reconciler, the index of dead letters,
+    commands."""
     if message.get("content-type") != "application/json" or message["properties"].get("body_encoding") != "utf-8":
         return ""
     try:

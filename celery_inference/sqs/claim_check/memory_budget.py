@@ -7,7 +7,7 @@ from collections.abc import Callable
 MAX_HELD_BYTES = 256 * 1024 * 1024  # of redeemed payloads that one process's deliveries hold
 
 
-class Room:
+class MemoryBudget:
     """How many bytes of redeemed payloads a process holds. A larger one than there is room for comes in alone.
 
     Who came first goes first, so that small ones do not keep a large one out for ever.

@@ -5,20 +5,20 @@ from typing import Any
 
 from celery_inference.sqs.api.fault_log import FaultLog
 from celery_inference.sqs.claim_check.claim_check import ClaimCheck
-from celery_inference.sqs.claim_check.memory_budget import Room
+from celery_inference.sqs.claim_check.memory_budget import MemoryBudget
 from celery_inference.sqs.errors import ClaimStoreError
 from celery_inference.sqs.messages import envelope
 from celery_inference.sqs.messages.claim import Claim
 from celery_inference.sqs.messages.delivery import Delivery
 
 
-class Redeeming:
+class Redeemer:
     """Of one channel's deliveries. Thread-safe. `claims` is None where no store is configured."""
 
     def __init__(self, claims: ClaimCheck | None, stopping: Callable[[], bool]) -> None:
         self._claims = claims
         self._stopping = stopping
-        self._room = Room()
+        self._room = MemoryBudget()
         self._faults = FaultLog()
 
     def redeemed(self, delivery: Delivery, content: dict[str, Any]) -> dict[str, Any]:

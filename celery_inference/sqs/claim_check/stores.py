@@ -1,4 +1,7 @@
-"""Where the claim check keeps payloads: a folder, for the processes of one host, or a bucket of S3 for a fleet."""
+"""Where the claim check keeps payloads: a folder, for the processes of one host, or a bucket of S3 for a fleet.
+
+botocore is imported where S3 is asked: the settings of every process name a store, and few use one.
+"""
 
 import contextlib
 import functools
@@ -8,15 +11,12 @@ import time
 import uuid
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
-
-import botocore.session
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from urllib.parse import unquote
 
 from celery_inference.sqs.api.client_factory import CONNECT_TIMEOUT_SECONDS
 from celery_inference.sqs.claim_check.claim_check import ClaimCheck, ClaimStore
-from celery_inference.sqs.errors import ClaimGoneError, ClaimStoreError, OptionError
+from celery_inference.sqs.claim_check.store_url import split_store_url
+from celery_inference.sqs.errors import ClaimGoneError, ClaimStoreError
 from celery_inference.sqs.messages.claim import Claim
 from celery_inference.sqs.messages.envelope import with_payload
 
@@ -31,18 +31,16 @@ _GONE = {"NoSuchKey", "404", "NotFound"}
 @functools.lru_cache(maxsize=8)
 def store_at(url: str) -> ClaimStore:
     """The store that a URL names: `file:///FOLDER` or `s3://BUCKET/PREFIX`. Raises OptionError for others."""
-    parts = urlsplit(url)
-    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/") and parts.path != "/":
+    parts = split_store_url(url)
+    if parts.scheme == "file":
         return FolderStore(Path(unquote(parts.path)))
-    if parts.scheme == "s3" and parts.netloc:
-        return S3Store(parts.netloc, parts.path.strip("/"))
-    raise OptionError(f"claim check {url!r} is neither file:///FOLDER nor s3://BUCKET/PREFIX")
+    return S3Store(parts.netloc, parts.path.strip("/"))
 
 
 def claims_at(url: str | None) -> ClaimCheck:
     """The claim check of the store that a URL names. Raises ClaimStoreError for None, where none is configured."""
     if url is None:
-        raise ClaimStoreError("(none)", "no store is configured here; CELERY_CLAIM_CHECK names one")
+        raise ClaimStoreError("(none)", "no store is configured here; CELERY_INFERENCE_CLAIM_CHECK names one")
     return ClaimCheck(store_at(url))
 
 
@@ -129,6 +127,8 @@ class S3Store:
 
     def get(self, key: str, size_bytes: int) -> bytes:
         """See ClaimStore. Reads no more than was claimed, whatever is there."""
+        from botocore.exceptions import BotoCoreError
+
         answer = self._call("get_object", key)
         try:
             payload = self._read(answer["Body"], size_bytes + 1)
@@ -151,6 +151,8 @@ class S3Store:
         self._call("delete_object", key)
 
     def _call(self, operation: str, key: str, **parameters: Any) -> Any:
+        from botocore.exceptions import BotoCoreError, ClientError
+
         try:
             return getattr(self._connected(), operation)(Bucket=self._bucket, Key=f"{self._prefix}{key}", **parameters)
         except ClientError as error:
@@ -161,6 +163,9 @@ class S3Store:
             raise ClaimStoreError(self._url, f"{type(error).__name__}: {error}") from error
 
     def _connected(self) -> Any:
+        import botocore.session
+        from botocore.config import Config
+
         with self._lock:
             if self._client is None:
                 config = Config(

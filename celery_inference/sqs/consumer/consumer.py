@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.broadcast.inbox import Ready
-from celery_inference.sqs.claim_check.redeemer import Redeeming
+from celery_inference.sqs.claim_check.redeemer import Redeemer
 from celery_inference.sqs.consumer import signals
-from celery_inference.sqs.consumer.fifo_groups import GroupOrder
-from celery_inference.sqs.consumer.leases import LeaseKeeper, lease_end
+from celery_inference.sqs.consumer.fifo_groups import FifoGroups
+from celery_inference.sqs.consumer.leases import LeaseRenewer, lease_end
 from celery_inference.sqs.consumer.message import Message
 from celery_inference.sqs.consumer.receiver import SYSTEM_ATTRIBUTES, Receiver
 from celery_inference.sqs.consumer.redelivery import fresh, postponed
@@ -25,12 +25,12 @@ from celery_inference.sqs.messages import delays, envelope
 from celery_inference.sqs.messages.delivery import Delivery, from_answer
 from celery_inference.sqs.messages.reason import Reason
 from celery_inference.sqs.messages.validation import check_headers
-from celery_inference.sqs.options import Options
+from celery_inference.sqs.options import TransportOptions
 
 logger = logging.getLogger(__name__)
 
 
-class Consuming:
+class ChannelConsumer:
     """Receiver, leases and settlements of one channel. Thread-safe.
 
     Messages go into `ready`, a queue whose `put` is safe in signal handlers; None in it only wakes.
@@ -38,27 +38,27 @@ class Consuming:
 
     def __init__(
         self,
-        account: Account,
-        options: Options,
+        clients: SqsClients,
+        options: TransportOptions,
         *,
         resolve: Callable[[str], str],
         ready: Ready,
         channel: Any,
     ) -> None:
-        self._account = account
+        self._clients = clients
         self._options = options
         self._resolve = resolve
         self._ready = ready
         self._channel = channel
-        self._keeper = LeaseKeeper(
-            account,
+        self._leases = LeaseRenewer(
+            clients,
             lease_seconds=options.lease_seconds,
             cap_seconds=max(options.lease_cap_seconds, options.lease_seconds),
         )
-        self._payloads = Redeeming(options.claims, lambda: self.stopping)
+        self._payloads = Redeemer(options.claims, lambda: self.stopping)
         self._settler = Settler(
-            account,
-            self._keeper,
+            clients,
+            self._leases,
             lanes=options.lanes,
             delete_linger_seconds=options.delete_linger_seconds,
             release_cap_seconds=options.release_cap_seconds,
@@ -66,7 +66,7 @@ class Consuming:
             on_done=self._payloads.remove,
         )
         self._receiver = Receiver(
-            account,
+            clients,
             options,
             resolve=resolve,
             accept=self._accept,
@@ -77,7 +77,7 @@ class Consuming:
         self._left = threading.Condition(self._lock)
         self._held: dict[str, Message] = {}
         self._leaving = 0  # taken from those held, and not with the settler yet
-        self._order = GroupOrder()
+        self._order = FifoGroups()
         self._no_ack: set[str] = set()
         self._pid = os.getpid()
         self.stopping = False
@@ -113,7 +113,7 @@ class Consuming:
         self._ready.put(None)
 
     def _accept(self, received: list[Delivery]) -> None:
-        self._keeper.keep(received)
+        self._leases.keep(received)
         with self._lock:
             arrival = self._order.arrive(received)
         try:
@@ -134,7 +134,7 @@ class Consuming:
         self._hand_on(read)
 
     def _hand_on(self, read: list[tuple[Delivery, Message | None]]) -> None:
-        signals.tell([message for _, message in read if message is not None])
+        signals.publish_received([message for _, message in read if message is not None])
         for delivery, message in read:
             if message is None:
                 self._receiver.free_slot(delivery.queue)
@@ -170,7 +170,7 @@ class Consuming:
             self._payloads.let_go(delivery)
             delivery.reason = Reason("UndecodableMessage", str(exc), attempts=0, worker=self._options.worker_name)
             logger.warning("message %s on %s cannot be read: %s", delivery.message_id, delivery.queue, exc)
-            self._settler.bury(delivery)
+            self._settler.write_dead_letter(delivery)
             return None
 
     # In the consuming thread.
@@ -215,10 +215,10 @@ class Consuming:
     def get(self, name: str, *, no_ack: bool) -> Message | None:
         """Receive one message here and now."""
         url = self._resolve(name)
-        answer = self._account.call(
+        answer = self._clients.call(
             "ReceiveMessage",
             name,
-            self._account.client.receive_message,
+            self._clients.client.receive_message,
             QueueUrl=url,
             MaxNumberOfMessages=1,
             WaitTimeSeconds=0,
@@ -228,7 +228,7 @@ class Consuming:
         )
         for raw in answer.get("Messages", []):
             delivery = from_answer(raw, name, url, lease_end(self._options.lease_seconds))
-            self._keeper.keep([delivery])
+            self._leases.keep([delivery])
             message = self._read(delivery)
             if message is None:
                 return None
@@ -257,7 +257,7 @@ class Consuming:
                 self._settler.delete(message.delivery)
 
     def reject(self, tag: str, *, requeue: bool, seconds: int | None = None) -> None:
-        """Release or bury; nothing happens for a delivery that was settled before."""
+        """Release it, or write a dead letter; nothing happens for a delivery that was settled before."""
         with self._lock:
             held = self._held.get(tag)
             followers = []
@@ -270,7 +270,7 @@ class Consuming:
             if message is not None and requeue:
                 self._give_back(message.delivery, seconds)
             elif message is not None:
-                self._settler.bury(message.delivery)
+                self._settler.write_dead_letter(message.delivery)
         for follower in followers:
             # SQS keeps them behind the one that is released; here they would overtake it.
             self.reject(follower.delivery.tag, requeue=True, seconds=0)
@@ -279,16 +279,16 @@ class Consuming:
         """Release, or send a fresh copy of a message that SQS would move to the DLQ at its next receive.
 
         Whoever gives a delivery back has attempts to spare for it; what has none is rejected without requeue. FIFO
-        queues keep the order of their groups, which a copy would lose: there the sweep brings the message back.
+        queues keep the order of their groups, which a copy would lose: there the reconciler brings the message back.
         """
         lane = lane_of(delivery.queue, self._options.lanes)
-        last = lane is not None and lane.queue.name == delivery.queue and delivery.count >= lane.max_receive_count
+        last = lane is not None and lane.takes(delivery.queue) and delivery.count >= lane.max_receive_count
         if not last or delivery.queue.endswith(".fifo"):
             self._settler.release(delivery, seconds)
         elif delivery.holds():
             self._settler.postpone(delivery, fresh(delivery, self._settler.release_seconds(delivery, seconds)))
         else:
-            self._keeper.drop(delivery)
+            self._leases.drop(delivery)
 
     @contextmanager
     def _leave(self, tag: str) -> Iterator[Message | None]:
@@ -321,7 +321,7 @@ class Consuming:
         """Its lease was lost while it waited: it is another's now."""
         with self._leave(message.delivery.tag) as mine:
             if mine is not None:
-                self._keeper.give_up(message.delivery)
+                self._leases.give_up(message.delivery)
 
     # Stopping.
 
@@ -361,5 +361,5 @@ class Consuming:
         self.release_all()
         settled = self.flush(self._options.shutdown_seconds)
         self._settler.close(self._options.shutdown_seconds if settled else 0.0)
-        self._keeper.close()
+        self._leases.close()
         STOPPER.discard(self)  # last: who ends the process at a second signal waits for what SQS has not heard yet

@@ -18,7 +18,7 @@ class Arrival:
     given_back: set[Key] = field(default_factory=set)
 
 
-class GroupOrder:
+class FifoGroups:
     """The messages of FIFO queues that are held, by group, in the order of their receive. Not thread-safe."""
 
     def __init__(self) -> None:

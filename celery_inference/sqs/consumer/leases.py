@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery_inference.sqs import limits
-from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.api.fault_log import FaultLog
 from celery_inference.sqs.consumer.deliveries import HELD
 from celery_inference.sqs.errors import SqsError, is_passing
@@ -62,11 +62,11 @@ class _Entry:
     renewing: bool = False
 
 
-class LeaseKeeper:
+class LeaseRenewer:
     """Renews the leases of one channel. Thread-safe; its daemon thread starts with the first lease."""
 
-    def __init__(self, account: Account, *, lease_seconds: int, cap_seconds: int) -> None:
-        self._account = account
+    def __init__(self, clients: SqsClients, *, lease_seconds: int, cap_seconds: int) -> None:
+        self._clients = clients
         self._lease_seconds = lease_seconds
         self._cap_seconds = cap_seconds
         self._faults = FaultLog()
@@ -187,8 +187,8 @@ class LeaseKeeper:
 
     def _call(self, url: str, queue: str, entries: list[_Entry]) -> Any:
         # Read at the call, because credentials may have been renewed since.
-        function = self._account.client.change_message_visibility_batch
-        return self._account.call(
+        function = self._clients.client.change_message_visibility_batch
+        return self._clients.call(
             "ChangeMessageVisibilityBatch",
             queue,
             function,

@@ -114,7 +114,7 @@ class Message(kombu_message.Message):
     def leave_to_newer(self) -> bool:
         """Release a message that is not understood here, while its version window is open; False: it is over."""
         options = self.channel.options
-        seconds = seconds_until_known(self, options.version_window_seconds, options.lanes)
+        seconds = seconds_until_known(self, options.unknown_task_grace_seconds, options.lanes)
         if seconds is None:
             return False
         release_after(self, seconds)

@@ -1,4 +1,4 @@
-"""The brake: while anybody in this process holds it, its workers receive nothing.
+"""Pauses: while this process has one, under whatever name, its workers receive nothing.
 
 What is held already goes on, its leases are kept, and it is settled as ever.
 """
@@ -9,7 +9,7 @@ import threading
 logger = logging.getLogger(__name__)
 
 
-class Brake:
+class Pauses:
     """Held under names, each with its reason. Thread-safe."""
 
     def __init__(self) -> None:
@@ -42,4 +42,4 @@ class Brake:
             logger.warning("it is over that %s%s", reason, "" if self.held else "; receiving again")
 
 
-BRAKE = Brake()
+PAUSES = Pauses()

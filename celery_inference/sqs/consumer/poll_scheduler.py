@@ -50,7 +50,7 @@ class _Queue:
 
 
 @dataclass(slots=True)
-class Polling:
+class PollScheduler:
     """The state of queues that share their slots. Times are monotonic seconds. Not thread-safe."""
 
     wait_seconds: int

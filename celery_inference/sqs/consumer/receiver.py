@@ -13,16 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.api.fault_log import FaultLog
 from celery_inference.sqs.consumer.leases import lease_end
-from celery_inference.sqs.consumer.pause import BRAKE
-from celery_inference.sqs.consumer.poll_scheduler import Poll, Polling
+from celery_inference.sqs.consumer.pause import PAUSES
+from celery_inference.sqs.consumer.poll_scheduler import Poll, PollScheduler
 from celery_inference.sqs.errors import DeniedError, QueueMissingError, SqsError
 from celery_inference.sqs.lanes import lane_of
 from celery_inference.sqs.limits import MAX_BATCH_ENTRIES
 from celery_inference.sqs.messages.delivery import Delivery, from_answer
-from celery_inference.sqs.options import Options
+from celery_inference.sqs.options import TransportOptions
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ Accept = Callable[[list[Delivery]], None]
 class Slots:
     """Slots that some queues share, 0 for no limit, and what asks those queues."""
 
-    polling: Polling
+    polling: PollScheduler
     limit: int = 0
     held: int = 0
 
@@ -54,15 +54,15 @@ class Receiver:
 
     def __init__(
         self,
-        account: Account,
-        options: Options,
+        clients: SqsClients,
+        options: TransportOptions,
         *,
         resolve: Resolve,
         accept: Accept,
         backlog: Callable[[], int],
         give_up: Callable[[SqsError], None],
     ) -> None:
-        self._account = account
+        self._clients = clients
         self._options = options
         self._resolve = resolve
         self._accept = accept
@@ -71,7 +71,7 @@ class Receiver:
         self._proven: set[str] = set()
         self._faults = FaultLog()
         self._changed = threading.Condition()
-        self._shared = Slots(Polling(options.wait_time_seconds, options.gather_seconds, options.max_receives))
+        self._shared = Slots(PollScheduler(options.wait_time_seconds, options.gather_seconds, options.max_receives))
         self._groups = [self._shared]
         self._slots_of: dict[str, Slots] = {}
         self._threads = 0
@@ -107,7 +107,7 @@ class Receiver:
         if not count:
             return self._shared
         polls = -(-count // MAX_BATCH_ENTRIES)
-        slots = Slots(Polling(self._options.wait_time_seconds, self._options.gather_seconds, polls), count)
+        slots = Slots(PollScheduler(self._options.wait_time_seconds, self._options.gather_seconds, polls), count)
         self._groups.append(slots)
         return slots
 
@@ -152,7 +152,7 @@ class Receiver:
                 self._changed.notify()
 
     def _count(self, slots: Slots) -> int:
-        if BRAKE.held or self._backlog() > BACKLOG_LIMIT:
+        if PAUSES.held or self._backlog() > BACKLOG_LIMIT:
             return 0
         return slots.limit or UNLIMITED_SLOTS
 
@@ -238,10 +238,10 @@ class Receiver:
             self._give_back(url, deliveries)
 
     def _call(self, url: str, poll: Poll) -> list[dict[str, Any]]:
-        answer = self._account.call(
+        answer = self._clients.call(
             "ReceiveMessage",
             poll.queue,
-            self._account.polling_client.receive_message,
+            self._clients.polling_client.receive_message,
             QueueUrl=url,
             MaxNumberOfMessages=poll.max_messages,
             WaitTimeSeconds=poll.wait_seconds,
@@ -255,10 +255,10 @@ class Receiver:
     def _give_back(self, url: str, deliveries: list[Delivery]) -> None:
         """Release what came after the stop; in this thread, because the channel's others may have ended."""
         try:
-            self._account.call(
+            self._clients.call(
                 "ChangeMessageVisibilityBatch",
                 deliveries[0].queue,
-                self._account.client.change_message_visibility_batch,
+                self._clients.client.change_message_visibility_batch,
                 QueueUrl=url,
                 Entries=[
                     {"Id": str(index), "ReceiptHandle": delivery.receipt, "VisibilityTimeout": 0}

@@ -1,7 +1,7 @@
-"""Settling deliveries off the consuming thread: delete, release, bury, postpone.
+"""Settling deliveries off the consuming thread: delete, release, write a dead letter, postpone.
 
 Deletes and releases of a queue are gathered, ten a call; a delete waits for company for a few tens of
-milliseconds. Burying (a dead letter) and postponing (a countdown beyond SQS's longest) send a copy first
+milliseconds. Writing a dead letter and postponing (a countdown beyond SQS's longest) send a copy first
 and delete the original only when SQS has the copy, so that a crash in between doubles and never loses.
 """
 
@@ -15,10 +15,10 @@ from typing import Any
 
 from celery_inference.sqs import limits
 from celery_inference.sqs.api.backoff import full_jitter, release_delay
-from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.api.fault_log import FaultLog
-from celery_inference.sqs.consumer.leases import LeaseKeeper
-from celery_inference.sqs.dead_letters.writer import bury_parameters, note_buried, note_left
+from celery_inference.sqs.consumer.leases import LeaseRenewer
+from celery_inference.sqs.dead_letters.writer import dead_letter_parameters, publish_left, publish_written
 from celery_inference.sqs.errors import RefusedError, SqsError, is_passing
 from celery_inference.sqs.lanes import Lane, lane_of
 from celery_inference.sqs.messages.delivery import Delivery
@@ -63,8 +63,8 @@ class Settler:
 
     def __init__(
         self,
-        account: Account,
-        keeper: LeaseKeeper,
+        clients: SqsClients,
+        leases: LeaseRenewer,
         *,
         lanes: tuple[Lane, ...],
         delete_linger_seconds: float,
@@ -73,8 +73,8 @@ class Settler:
         on_done: Callable[[Delivery], None] | None = None,
     ) -> None:
         self._on_done = on_done
-        self._account = account
-        self._keeper = keeper
+        self._clients = clients
+        self._leases = leases
         self._lanes = lanes
         self._release_cap_seconds = release_cap_seconds
         self._delete_messages = delete_messages
@@ -104,7 +104,7 @@ class Settler:
         One whose lease was lost is visible already, or another's to release.
         """
         if not delivery.holds():
-            self._keeper.drop(delivery)
+            self._leases.drop(delivery)
             return
         self._put(RELEASE, delivery.queue_url, _Entry(delivery, seconds=self.release_seconds(delivery, seconds)))
 
@@ -114,7 +114,7 @@ class Settler:
             seconds = delivery.release_after_seconds
         return release_delay(delivery.count, self._release_cap_seconds) if seconds is None else seconds
 
-    def bury(self, delivery: Delivery) -> None:
+    def write_dead_letter(self, delivery: Delivery) -> None:
         """Send the message to its lane's DLQ with its reason, then delete it; what cannot be is released."""
         self._put(COPY, delivery.queue_url, _Entry(delivery))
 
@@ -182,7 +182,7 @@ class Settler:
                 logger.exception("%s failed in an unexpected way; its messages will be delivered again", operation)
                 again = []
                 for entry in entries:
-                    self._keeper.drop(entry.delivery)
+                    self._leases.drop(entry.delivery)
             with self._work:
                 self._copying -= operation == COPY
                 self._count -= len(entries) - len(again)
@@ -223,7 +223,7 @@ class Settler:
         if operation == COPY:
             return self._copy(entries[0])
         if operation == RELEASE:
-            held = [entry for entry in entries if self._keeper.drop_unless_renewing(entry.delivery)]
+            held = [entry for entry in entries if self._leases.drop_unless_renewing(entry.delivery)]
             renewing = [entry for entry in entries if entry not in held]
             again = [(RELEASE, self._later(entry, 0.02)) for entry in renewing]
             return again + (self._batch(RELEASE, url, held) if held else [])
@@ -235,7 +235,7 @@ class Settler:
 
     def _end(self, entry: _Entry, operation: str) -> None:
         entry.delivery.done = operation == DELETE
-        self._keeper.drop(entry.delivery)
+        self._leases.drop(entry.delivery)
 
     def _batch(self, operation: str, url: str, entries: list[_Entry]) -> list[tuple[str, _Entry]]:
         queue = entries[0].delivery.queue
@@ -246,16 +246,16 @@ class Settler:
         if operation == RELEASE:
             for parameter, entry in zip(parameters, entries, strict=True):
                 parameter["VisibilityTimeout"] = entry.seconds
-        client = self._account.client
+        client = self._clients.client
         function = client.delete_message_batch if operation == DELETE else client.change_message_visibility_batch
         try:
-            answer = self._account.call(operation, queue, function, QueueUrl=url, Entries=parameters)
+            answer = self._clients.call(operation, queue, function, QueueUrl=url, Entries=parameters)
         except SqsError as exc:
             self._faults.failed(subject, exc)
             worth_it = [entry for entry in entries if time.monotonic() - entry.since < GIVE_UP_SECONDS]
             for entry in entries:
                 if entry not in worth_it:
-                    self._keeper.drop(entry.delivery)
+                    self._leases.drop(entry.delivery)
             return self._retried(operation, worth_it)
         self._faults.succeeded(subject)
         failed = {int(failure["Id"]): failure for failure in answer.get("Failed", [])}
@@ -274,7 +274,7 @@ class Settler:
             ):
                 again.append((operation, self._later(entry, RETRY_BASE_SECONDS * entry.refusals)))
             else:
-                self._keeper.drop(entry.delivery)
+                self._leases.drop(entry.delivery)
                 self._faults.failed(subject, f"{failure.get('Code')}: {failure.get('Message')}", "left to redelivery")
         return again
 
@@ -282,10 +282,10 @@ class Settler:
         delivery = entry.delivery
         subject = f"{COPY} for {delivery.queue}"
         try:
-            parameters = entry.parameters or self._bury_parameters(delivery)
+            parameters = entry.parameters or self._dead_letter_parameters(delivery)
             if parameters is None:
                 return [(RELEASE, self._left_to_sqs(delivery))]
-            answer = self._account.call(COPY, delivery.queue, self._account.client.send_message, **parameters)
+            answer = self._clients.call(COPY, delivery.queue, self._clients.client.send_message, **parameters)
         except RefusedError as exc:
             self._faults.failed(subject, exc, "left to the redrive of SQS")
             return [(RELEASE, self._released(entry))]
@@ -295,22 +295,22 @@ class Settler:
             return [(RELEASE, self._released(entry))]
         self._faults.succeeded(subject)
         if entry.parameters is None:
-            note_buried(parameters, answer.get("MessageId", ""))
+            publish_written(parameters, answer.get("MessageId", ""))
         return [(DELETE, _Entry(delivery))]
 
     def _lane_of(self, delivery: Delivery) -> Lane | None:
         """The lane on whose queue it came, if one is declared."""
         lane = lane_of(delivery.queue, self._lanes)
-        return lane if lane is not None and lane.queue.name == delivery.queue else None
+        return lane if lane is not None and lane.takes(delivery.queue) else None
 
-    def _bury_parameters(self, delivery: Delivery) -> dict[str, Any] | None:
+    def _dead_letter_parameters(self, delivery: Delivery) -> dict[str, Any] | None:
         """SendMessage's parameters for its dead letter; None where only SQS can make one of it."""
         lane = self._lane_of(delivery)
         if lane is None:
             return None
         dead = lane.dead_letter_queue
-        parameters = bury_parameters(delivery, dead.name, dead.max_message_bytes)
-        return None if parameters is None else parameters | {"QueueUrl": self._account.queue_url(dead.name)}
+        parameters = dead_letter_parameters(delivery, dead.name, dead.max_message_bytes)
+        return None if parameters is None else parameters | {"QueueUrl": self._clients.queue_url(dead.name)}
 
     def _left_to_sqs(self, delivery: Delivery) -> _Entry:
         """The release of what cannot carry its reason: at once, because only more receives bring it to its queue of
@@ -318,7 +318,9 @@ class Settler:
         """
         lane = self._lane_of(delivery)
         if lane is None:
-            self._faults.failed(f"burying from {delivery.queue}", "no lane with a dead-letter queue is declared for it")
+            self._faults.failed(
+                f"writing a dead letter from {delivery.queue}", "no lane with a dead-letter queue is declared for it"
+            )
             return self._released(_Entry(delivery))
         if delivery.count >= lane.max_receive_count:
             logger.warning(
@@ -326,7 +328,7 @@ class Settler:
                 delivery.message_id,
                 delivery.queue,
             )
-            note_left(delivery)
+            publish_left(delivery)
         return _Entry(delivery)
 
     def _released(self, entry: _Entry) -> _Entry:

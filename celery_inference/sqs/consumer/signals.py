@@ -12,14 +12,14 @@ from celery_inference.sqs.consumer.message import Message
 logger = logging.getLogger(__name__)
 
 Look = Callable[[Sequence[Message]], None]
-LOOKS: list[Look] = []
+ON_RECEIVED: list[Look] = []
 
 
-def tell(messages: Sequence[Message]) -> None:
+def publish_received(messages: Sequence[Message]) -> None:
     """Let all look, in the receiver's thread, before any of the messages is handed over. Never raises."""
     if not messages:
         return
-    for look in LOOKS:
+    for look in ON_RECEIVED:
         try:
             look(messages)
         except Exception:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from celery_inference.sqs import limits
 from celery_inference.sqs.dead_letters.entry import Entry
-from celery_inference.sqs.dead_letters.letter import DeadLetter, letter_sent
+from celery_inference.sqs.dead_letters.letter import DeadLetter, dead_letter_sent
 from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
 from celery_inference.sqs.errors import SqsError
 from celery_inference.sqs.lanes import UnknownLaneError
@@ -24,7 +24,7 @@ FORMAT = 1
 LONGEST_LINE_BYTES = 16 * 1_048_576  # a whole message, each character escaped, and its entry
 
 
-class LetterFileError(SqsError, ValueError):
+class DeadLetterFileError(SqsError, ValueError):
     """A file, or one line of it, that is none of ours."""
 
 
@@ -137,7 +137,7 @@ class Importer:
     def steps(self) -> Iterator[int]:
         """Send it all; yields how many bytes of the file are done. The journal goes when all is.
 
-        Raises LetterFileError for a line that is none, before anything of its ten is sent.
+        Raises DeadLetterFileError for a line that is none, before anything of its ten is sent.
         """
         target = f"queue {self._queue}" if self._queue else f"lane {self._lane}"
         done = self._read_journal(target)
@@ -163,13 +163,15 @@ class Importer:
                 values["body"] = str(values["body"])
                 batch.append(values)
             except (ValueError, LookupError, TypeError, AttributeError) as error:
-                raise LetterFileError(f"{self._file}: the line at byte {place} is no dead letter ({error})") from error
+                raise DeadLetterFileError(
+                    f"{self._file}: the line at byte {place} is no dead letter ({error})"
+                ) from error
         return batch
 
     def _send(self, batch: list[dict[str, Any]]) -> None:
         if self._queue is not None:
             queue = next(iter(self._queues.values()))
-            self._send_all(Sender(queue.account, self._queue, queue.account.queue_url(self._queue), None), batch)
+            self._send_all(Sender(queue.clients, self._queue, queue.clients.queue_url(self._queue), None), batch)
             return
         by_lane: dict[str, list[dict[str, Any]]] = {}
         for values in batch:
@@ -184,13 +186,13 @@ class Importer:
         dead = queue.lane.dead_letter_queue
         for values in letters:
             _keep_reason(values, dead.max_message_bytes)
-        entries = [Entry.of(letter_sent(values["body"], values["attributes"]), queue.lane) for values in letters]
+        entries = [Entry.of(dead_letter_sent(values["body"], values["attributes"]), queue.lane) for values in letters]
         known = queue.index.known(queue.lane.name, [entry.id for entry in entries])
         there = {entry.id for entry in known.values() if entry.is_held}
         fresh = [(entry, values) for entry, values in zip(entries, letters, strict=True) if entry.id not in there]
         self.passed_over += len(letters) - len(fresh)
-        url = queue.account.queue_url(dead.name)
-        self._send_all(Sender(queue.account, dead.name, url, queue.lane), [values for _, values in fresh])
+        url = queue.clients.queue_url(dead.name)
+        self._send_all(Sender(queue.clients, dead.name, url, queue.lane), [values for _, values in fresh])
         queue.index.add([entry for entry, _ in fresh if entry.buried], again=True)
 
     def _send_all(self, sender: Sender, letters: list[dict[str, Any]]) -> None:

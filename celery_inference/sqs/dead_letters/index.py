@@ -72,7 +72,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class LanePause:
     """A lane whose consumption was stopped because too much of it failed."""
 
     lane: str
@@ -91,7 +91,7 @@ class Marking:
     to_task: str | None = None
 
 
-class LetterIndex(Protocol):
+class DeadLetterIndex(Protocol):
     """The index, in the result store. Methods block for a moment, may be called from any thread, and raise OSError
     when the store is away.
 
@@ -136,10 +136,10 @@ class LetterIndex(Protocol):
     def let_go(self, name: str, holder: str) -> None:
         """Give a lease back."""
 
-    def stops(self) -> list[Stop]:
-        """The lanes whose consumption is stopped."""
+    def stops(self) -> list[LanePause]:
+        """The lanes whose consumption is paused."""
 
-    def stop(self, stop: Stop) -> None:
+    def stop(self, stop: LanePause) -> None:
         """Stop a lane's consumption everywhere."""
 
     def resume(self, lane: str) -> bool:

@@ -62,7 +62,7 @@ def peek(client: "SQSClient", lane: Lane, limit: int = 10) -> list[DeadLetter]:
                 break
             receipts.extend(message["ReceiptHandle"] for message in messages)
             for message in messages:
-                letter = letter_in(dict(message))
+                letter = dead_letter_in(dict(message))
                 seen[letter.message_id] = letter
     finally:
         for start in range(0, len(receipts), limits.MAX_BATCH_ENTRIES):
@@ -76,7 +76,7 @@ def peek(client: "SQSClient", lane: Lane, limit: int = 10) -> list[DeadLetter]:
     return list(seen.values())
 
 
-def letter_sent(body: str, attributes: dict[str, Any], message_id: str = "") -> DeadLetter:
+def dead_letter_sent(body: str, attributes: dict[str, Any], message_id: str = "") -> DeadLetter:
     """The letter that a message sent now to a DLQ is."""
     return DeadLetter(
         message_id=message_id,
@@ -90,7 +90,7 @@ def letter_sent(body: str, attributes: dict[str, Any], message_id: str = "") -> 
     )
 
 
-def letter_in(message: dict[str, Any]) -> DeadLetter:
+def dead_letter_in(message: dict[str, Any]) -> DeadLetter:
     """The letter in one entry of ReceiveMessage's answer."""
     attributes = dict(message.get("MessageAttributes", {}))
     system = message.get("Attributes", {})

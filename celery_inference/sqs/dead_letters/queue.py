@@ -16,13 +16,13 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.dead_letters import scan
 from celery_inference.sqs.dead_letters.entry import Entry
-from celery_inference.sqs.dead_letters.index import LetterIndex, Progress, Selection
+from celery_inference.sqs.dead_letters.index import DeadLetterIndex, Progress, Selection
 from celery_inference.sqs.dead_letters.letter import DeadLetter
-from celery_inference.sqs.dead_letters.redrive import BEGUN, Drop, Redrive, Settle, Target, Work
-from celery_inference.sqs.dead_letters.scan import Held, Look
+from celery_inference.sqs.dead_letters.redrive import BEGUN, DeadLetterPass, DropPass, RedrivePass, SettlePass, Target
+from celery_inference.sqs.dead_letters.scan import Scan, ScannedLetter
 from celery_inference.sqs.errors import SqsError
 from celery_inference.sqs.lanes import LANES, Lane
 from celery_inference.sqs.queues.depths import Counts, count
@@ -42,8 +42,10 @@ class DeadLetterQueue:
     """One lane's dead letters. Methods block, and raise errors of `celery_inference.sqs.errors` and, for the index,
     OSError."""
 
-    def __init__(self, account: Account, lane: Lane, index: LetterIndex, *, lanes: tuple[Lane, ...] = LANES) -> None:
-        self.account = account
+    def __init__(
+        self, clients: SqsClients, lane: Lane, index: DeadLetterIndex, *, lanes: tuple[Lane, ...] = LANES
+    ) -> None:
+        self.clients = clients
         self.lanes = lanes
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self.lane = lane
@@ -52,7 +54,7 @@ class DeadLetterQueue:
 
     def count(self) -> Counts:
         """How many letters SQS counts."""
-        return count(self.account, self.lane)
+        return count(self.clients, self.lane)
 
     @contextmanager
     def held(self, wait_seconds: float = BUSY_WAIT_SECONDS) -> Iterator[None]:
@@ -86,9 +88,9 @@ class DeadLetterQueue:
             except OSError:
                 continue  # the work itself will meet it, too
 
-    def look(self) -> Look:
+    def start_scan(self) -> Scan:
         """A pass over the queue, whoever else works on it."""
-        return Look(self.account, self.lane)
+        return Scan(self.clients, self.lane)
 
     def letters(self, selection: Selection) -> Iterator[tuple[Entry, DeadLetter]]:
         """The letters that fit, with their bodies, out of the queue, one by one; all are given back afterwards.
@@ -96,8 +98,8 @@ class DeadLetterQueue:
         Ends early when ids are asked for and each has been found.
         """
         found: set[str] = set()
-        with self.held(), self.look() as look:
-            for helds in look:
+        with self.held(), self.start_scan() as current:
+            for helds in current:
                 for entry, held in self._entries(helds):
                     if selection.matches(entry) and entry.id not in found:
                         found.add(entry.id)
@@ -110,9 +112,10 @@ class DeadLetterQueue:
         wanted = Selection(lane=self.lane.name, ids=frozenset({entry.id}))
         return next((letter for _, letter in self.letters(wanted)), None)
 
-    def _entries(self, helds: Sequence[Held]) -> list[tuple[Entry, Held]]:
-        """Each letter with its entry: the index's own, else what the letter says. Buried ones are taken up on the way;
-        what SQS redrove is the sweep's, which also stores its outcome."""
+    def _entries(self, helds: Sequence[ScannedLetter]) -> list[tuple[Entry, ScannedLetter]]:
+        """Each letter with its entry: the index's own, else what the letter says. Those that a worker wrote are taken
+        up on the way;
+        what SQS redrove is the reconciler's, which also stores its outcome."""
         found = [(Entry.of(held.letter, self.lane), held) for held in helds]
         known = self.index.known(self.lane.name, [entry.id for entry, _ in found])
         fresh = [entry for entry, _ in found if entry.id not in known and entry.buried]
@@ -135,8 +138,8 @@ class DeadLetterQueue:
 
         Raises UnknownLaneError for a target that is no declared lane.
         """
-        work = Redrive(
-            self.account,
+        work = RedrivePass(
+            self.clients,
             self.lane,
             self.index,
             lanes=self.lanes,
@@ -148,38 +151,42 @@ class DeadLetterQueue:
 
     def drop(self, selection: Selection, *, report: Report | None = None) -> Progress:
         """Delete the letters that fit. Their outcomes stay."""
-        return self.work_on(Drop(self.account, self.lane, self.index, lanes=self.lanes, selection=selection), report)
+        return self.work_on(
+            DropPass(self.clients, self.lane, self.index, lanes=self.lanes, selection=selection), report
+        )
 
     def settle(self) -> Progress:
         """End what an interrupted process has begun, and nothing more."""
-        return self.work_on(Settle(self.account, self.lane, self.index, lanes=self.lanes, selection=Selection()))
+        return self.work_on(SettlePass(self.clients, self.lane, self.index, lanes=self.lanes, selection=Selection()))
 
     def unsettled(self) -> bool:
         """Whether a process was interrupted between two steps."""
         return self.index.count(Selection(lane=self.lane.name, state=BEGUN)) > 0
 
-    def work_on(self, work: Work, report: Report | None = None, *, wait_seconds: float = BUSY_WAIT_SECONDS) -> Progress:
+    def work_on(
+        self, work: DeadLetterPass, report: Report | None = None, *, wait_seconds: float = BUSY_WAIT_SECONDS
+    ) -> Progress:
         """Let this work meet every letter, while no other process works on them; `report` hears of each step."""
         with self.held(wait_seconds):
             work.prepare()
             self._passes(work, report)
         return work.progress
 
-    def _passes(self, work: Work, report: Report | None) -> None:
+    def _passes(self, work: DeadLetterPass, report: Report | None) -> None:
         until = time.monotonic() + scan.HOLD_SECONDS + LEASE_SECONDS
         while True:
             started = time.time()
-            with self.look() as look:
-                for helds in look:
+            with self.start_scan() as current:
+                for helds in current:
                     before = work.progress.done
-                    work.step(look, self._entries(helds))
+                    work.step(current, self._entries(helds))
                     if report is not None:
                         report(work.progress)
                     if work.per_second:
-                        look.rest((work.progress.done - before) / work.per_second)
+                        current.rest((work.progress.done - before) / work.per_second)
                     if work.ended():
                         return
-                complete = look.complete
+                complete = current.complete
             if not work.left():
                 return
             counts = self.count()

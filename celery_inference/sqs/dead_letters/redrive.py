@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.dead_letters.entry import GONE, HELD, Entry, State
-from celery_inference.sqs.dead_letters.index import LetterIndex, Marking, Progress, Selection
+from celery_inference.sqs.dead_letters.index import DeadLetterIndex, Marking, Progress, Selection
 from celery_inference.sqs.dead_letters.resend import NotSendableError, resend_parameters
-from celery_inference.sqs.dead_letters.scan import Held, Look
+from celery_inference.sqs.dead_letters.scan import Scan, ScannedLetter
 from celery_inference.sqs.errors import UnavailableError
 from celery_inference.sqs.lanes import Lane, lane_named
 from celery_inference.sqs.messages.reason import Mark
@@ -30,21 +30,21 @@ class Target:
     task: str | None = None
 
 
-class Work:
+class DeadLetterPass:
     """What becomes of the letters of a pass. One thread's."""
 
     def __init__(
         self,
-        account: Account,
+        clients: SqsClients,
         lane: Lane,
-        index: LetterIndex,
+        index: DeadLetterIndex,
         *,
         lanes: tuple[Lane, ...],
         selection: Selection,
         target: Target | None = None,
         per_second: float | None = None,
     ) -> None:
-        self._account = account
+        self._clients = clients
         self._lanes = lanes
         self.index = index
         self.lane = lane
@@ -74,33 +74,33 @@ class Work:
         """How many of the index's letters are still to be met."""
         return self.index.count(Selection(lane=self.lane.name, state=BEGUN))
 
-    def step(self, look: Look, letters: list[tuple[Entry, Held]]) -> None:
+    def step(self, scan: Scan, letters: list[tuple[Entry, ScannedLetter]]) -> None:
         """Deal with up to ten letters."""
         # Copies of one letter go together: the first is it, the others are superseded.
-        once: dict[str, tuple[Entry, Held]] = {}
-        superseded: list[Held] = []
+        once: dict[str, tuple[Entry, ScannedLetter]] = {}
+        superseded: list[ScannedLetter] = []
         for entry, held in letters:
             if entry.state in GONE or (entry.id in once and self._moves(entry)):
                 superseded.append(held)
             elif entry.id not in once:
                 once[entry.id] = (entry, held)
-        self._end(look, [pair for pair in once.values() if pair[0].state in (State.SENT, State.DROPPING)])
-        self._send(look, [pair for pair in once.values() if pair[0].state is State.SENDING])
+        self._end(scan, [pair for pair in once.values() if pair[0].state in (State.SENT, State.DROPPING)])
+        self._send(scan, [pair for pair in once.values() if pair[0].state is State.SENDING])
         chosen = [pair for pair in once.values() if pair[0].state is State.WAITING and self.wanted(pair[0])]
         if chosen:
-            self.do(look, chosen)
-        look.delete(superseded)
+            self.do(scan, chosen)
+        scan.delete(superseded)
 
     def _moves(self, entry: Entry) -> bool:
         return entry.state is not State.WAITING or self.wanted(entry)
 
-    def do(self, look: Look, letters: list[tuple[Entry, Held]]) -> None:
+    def do(self, scan: Scan, letters: list[tuple[Entry, ScannedLetter]]) -> None:
         """Do what was asked for with letters that wait."""
 
-    def _end(self, look: Look, letters: list[tuple[Entry, Held]]) -> None:
+    def _end(self, scan: Scan, letters: list[tuple[Entry, ScannedLetter]]) -> None:
         """Delete what has left, or is dropped, and say so."""
         if letters:
-            look.delete([held for _, held in letters])
+            scan.delete([held for _, held in letters])
             gone = {State.DROPPING: State.DROPPED}
             self._mark([(entry, gone.get(entry.state, State.REDRIVEN)) for entry, _ in letters])
 
@@ -113,14 +113,14 @@ class Work:
         self._skipped.add(entry.id)
         self.progress.skipped[why] = self.progress.skipped.get(why, 0) + 1
 
-    def _send(self, look: Look, letters: list[tuple[Entry, Held]]) -> int:
+    def _send(self, scan: Scan, letters: list[tuple[Entry, ScannedLetter]]) -> int:
         """Send letters that are marked SENDING; returns how many have left."""
-        by_lane: dict[str, list[tuple[Entry, Held]]] = {}
+        by_lane: dict[str, list[tuple[Entry, ScannedLetter]]] = {}
         for entry, held in letters:
             by_lane.setdefault(entry.to_lane or self.lane.name, []).append((entry, held))
-        return sum(self._send_to(look, name, pairs) for name, pairs in by_lane.items())
+        return sum(self._send_to(scan, name, pairs) for name, pairs in by_lane.items())
 
-    def _send_to(self, look: Look, lane_name: str, letters: list[tuple[Entry, Held]]) -> int:
+    def _send_to(self, scan: Scan, lane_name: str, letters: list[tuple[Entry, ScannedLetter]]) -> int:
         lane = lane_named(lane_name, self._lanes)
         parameters, sendable = [], []
         for entry, held in letters:
@@ -138,14 +138,14 @@ class Work:
         if left:
             self._mark([(entry, State.SENT) for entry, _ in left])
             self._sent_tasks.update(entry.task_id for entry, _ in left)
-            self._end(look, left)
+            self._end(scan, left)
         for error in failures.values():
             if isinstance(error, UnavailableError):
                 raise error
         return len(left)
 
     def _sender(self, lane: Lane) -> Sender:
-        return Sender(self._account, lane.name, self._account.queue_url(lane.name), lane)
+        return Sender(self._clients, lane.name, self._clients.queue_url(lane.queue.name), lane)
 
     def _stay(self, entry: Entry, why: str) -> None:
         self._skip(entry, why)
@@ -177,7 +177,7 @@ class Work:
         return entry.state is State.SENDING or self.wanted(entry)
 
 
-class Settle(Work):
+class SettlePass(DeadLetterPass):
     def ended(self) -> bool:
         return not self.left()
 
@@ -185,7 +185,7 @@ class Settle(Work):
         return False
 
 
-class Asked(Work):
+class RequestedPass(DeadLetterPass):
     """With letters that the operator asked for."""
 
     def ended(self) -> bool:
@@ -198,14 +198,14 @@ class Asked(Work):
         return super().left() + max(0, waiting - len(self._skipped))
 
 
-class Redrive(Asked):
+class RedrivePass(RequestedPass):
     def prepare(self) -> None:
         super().prepare()
         lane_named(self.target.lane or self.lane.name, self._lanes)
 
-    def do(self, look: Look, letters: list[tuple[Entry, Held]]) -> None:
+    def do(self, scan: Scan, letters: list[tuple[Entry, ScannedLetter]]) -> None:
         lane = lane_named(self.target.lane or self.lane.name, self._lanes)
-        sendable: list[tuple[Entry, Held]] = []
+        sendable: list[tuple[Entry, ScannedLetter]] = []
         for entry, held in letters:
             marked = replace(entry, to_lane=self.target.lane, to_task=self.target.task)
             try:
@@ -216,18 +216,18 @@ class Redrive(Asked):
                 self._skip(entry, str(exc))
         if not sendable:
             return
-        # A letter that the sweep has not taken up yet has to be known before it can be marked.
+        # A letter that the reconciler has not taken up yet has to be known before it can be marked.
         self.index.add([entry for entry, _ in sendable])
         self.index.open_generations(
             [(entry.task_id, entry.generation + 1) for entry, _ in sendable if entry.task_id is not None]
         )
         self._mark([(entry, State.SENDING) for entry, _ in sendable])
-        self.progress.done += self._send(look, sendable)
+        self.progress.done += self._send(scan, sendable)
 
 
-class Drop(Asked):
-    def do(self, look: Look, letters: list[tuple[Entry, Held]]) -> None:
+class DropPass(RequestedPass):
+    def do(self, scan: Scan, letters: list[tuple[Entry, ScannedLetter]]) -> None:
         self.index.add([entry for entry, _ in letters])
         self._mark([(entry, State.DROPPING) for entry, _ in letters])
-        self._end(look, [(replace(entry, state=State.DROPPING), held) for entry, held in letters])
+        self._end(scan, [(replace(entry, state=State.DROPPING), held) for entry, held in letters])
         self.progress.done += len(letters)

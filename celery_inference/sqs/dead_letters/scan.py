@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from celery_inference.sqs import limits
-from celery_inference.sqs.api.clients import Account
-from celery_inference.sqs.dead_letters.letter import DeadLetter, letter_in
+from celery_inference.sqs.api.clients import SqsClients
+from celery_inference.sqs.dead_letters.letter import DeadLetter, dead_letter_in
 from celery_inference.sqs.errors import SqsError
 from celery_inference.sqs.lanes import Lane
 from celery_inference.sqs.queues.depths import count
@@ -28,25 +28,25 @@ NAP_SECONDS = 0.2
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class ScannedLetter:
     """A letter that this look holds."""
 
     letter: DeadLetter
     receipt: str
 
 
-class Look:
+class Scan:
     """One pass over a lane's dead-letter queue, in one thread: `with Look(account, lane) as look: for held in look`.
 
     Each step yields up to ten letters. What the caller does not `delete` is given back at the end. Afterwards
     `complete` says whether every letter was seen that was visible.
     """
 
-    def __init__(self, account: Account, lane: Lane) -> None:
-        self._account = account
+    def __init__(self, clients: SqsClients, lane: Lane) -> None:
+        self._clients = clients
         self._lane = lane
         self._queue = lane.dead_letter_queue.name
-        self._url = account.queue_url(self._queue)
+        self._url = clients.queue_url(self._queue)
         self._held: dict[str, str] = {}  # message id: receipt
         self._ends: deque[tuple[float, str]] = deque()  # when each receive's hold ends
         self._seen: set[str] = set()
@@ -67,7 +67,7 @@ class Look:
         """How many letters it has seen."""
         return len(self._seen)
 
-    def __iter__(self) -> Iterator[list[Held]]:
+    def __iter__(self) -> Iterator[list[ScannedLetter]]:
         empty = 0
         while len(self._held) < MOST_HELD:
             self._renew()
@@ -90,7 +90,7 @@ class Look:
         """Whether this look has received the letter and not deleted it since."""
         return message_id in self._held
 
-    def delete(self, helds: Sequence[Held]) -> None:
+    def delete(self, helds: Sequence[ScannedLetter]) -> None:
         """Delete letters that were seen in this look. Raises errors of `celery_inference.sqs.errors`; the rest is then
         still held."""
         for start in range(0, len(helds), limits.MAX_BATCH_ENTRIES):
@@ -120,11 +120,11 @@ class Look:
         for start in range(0, len(receipts), limits.MAX_BATCH_ENTRIES):
             self._change(receipts[start : start + limits.MAX_BATCH_ENTRIES], 0)
 
-    def _receive(self, wait_seconds: int) -> list[Held]:
-        answer = self._account.call(
+    def _receive(self, wait_seconds: int) -> list[ScannedLetter]:
+        answer = self._clients.call(
             "ReceiveMessage",
             self._queue,
-            self._account.client.receive_message,
+            self._clients.client.receive_message,
             QueueUrl=self._url,
             MaxNumberOfMessages=limits.MAX_BATCH_ENTRIES,
             VisibilityTimeout=HOLD_SECONDS,
@@ -132,9 +132,11 @@ class Look:
             MessageAttributeNames=["All"],
             MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"],
         )
-        return [Held(letter_in(message), message["ReceiptHandle"]) for message in answer.get("Messages", [])]
+        return [
+            ScannedLetter(dead_letter_in(message), message["ReceiptHandle"]) for message in answer.get("Messages", [])
+        ]
 
-    def _hold(self, held: Held) -> None:
+    def _hold(self, held: ScannedLetter) -> None:
         message_id = held.letter.message_id
         self._seen.add(message_id)
         self._held[message_id] = held.receipt
@@ -157,11 +159,11 @@ class Look:
         self._call("ChangeMessageVisibilityBatch", Entries=entries)
 
     def _nothing_visible(self) -> bool:
-        return count(self._account, self._lane).visible == 0
+        return count(self._clients, self._lane).visible == 0
 
     def _call(self, operation: str, **parameters: Any) -> Any:
-        client = self._account.client
+        client = self._clients.client
         function = (
             client.delete_message_batch if operation.startswith("Delete") else client.change_message_visibility_batch
         )
-        return self._account.call(operation, self._queue, function, QueueUrl=self._url, **parameters)
+        return self._clients.call(operation, self._queue, function, QueueUrl=self._url, **parameters)

@@ -1,4 +1,4 @@
-"""Burying: what a worker sends to a dead-letter queue, and telling this process of it."""
+"""What a worker sends to a dead-letter queue, and who in this process hears of it."""
 
 import dataclasses
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from celery_inference.sqs import limits
-from celery_inference.sqs.dead_letters.letter import DeadLetter, letter_sent
+from celery_inference.sqs.dead_letters.letter import DeadLetter, dead_letter_sent
 from celery_inference.sqs.messages.reason import REASON_ATTRIBUTE, REASON_LIMIT_BYTES, Reason, mark_of
 from celery_inference.sqs.messages.size import message_bytes
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def bury_parameters(
+def dead_letter_parameters(
     delivery: "Delivery", dead_letter_queue: str, dead_letter_limit_bytes: int
 ) -> dict[str, Any] | None:
     """SendMessage's parameters (without the URL) for a delivery's dead letter.
@@ -43,7 +43,7 @@ def bury_parameters(
         # A group of its own, because SQS shows only the first ten messages of a group to who takes none away. The
         # real one is in the reason.
         parameters["MessageGroupId"] = delivery.message_id
-        # The same delivery buried twice is one dead letter; a later generation of it is another.
+        # The same delivery written twice is one dead letter; a later generation of it is another.
         parameters["MessageDeduplicationId"] = f"{delivery.message_id}-{delivery.count}"
     return parameters
 
@@ -80,18 +80,20 @@ def listen(listener: Callable[[DeadLetter], None]) -> None:
         _listeners.append(listener)
 
 
-def note_buried(parameters: dict[str, Any], message_id: str) -> None:
+def publish_written(parameters: dict[str, Any], message_id: str) -> None:
     """Tell the listeners of a letter that was sent with these parameters and has this message id."""
-    _note(letter_sent(parameters["MessageBody"], parameters.get("MessageAttributes", {}), message_id))
+    _publish(dead_letter_sent(parameters["MessageBody"], parameters.get("MessageAttributes", {}), message_id))
 
 
-def note_left(delivery: "Delivery") -> None:
+def publish_left(delivery: "Delivery") -> None:
     """Tell the listeners of a letter that cannot carry its reason: SQS itself moves it at its next receive."""
-    letter = letter_sent(delivery.body, delivery.attributes, delivery.message_id)
-    _note(dataclasses.replace(letter, reason=_complete(delivery), deliveries=delivery.count, sent_at=delivery.sent_at))
+    letter = dead_letter_sent(delivery.body, delivery.attributes, delivery.message_id)
+    _publish(
+        dataclasses.replace(letter, reason=_complete(delivery), deliveries=delivery.count, sent_at=delivery.sent_at)
+    )
 
 
-def _note(letter: DeadLetter) -> None:
+def _publish(letter: DeadLetter) -> None:
     for listener in _listeners:
         try:
             listener(letter)

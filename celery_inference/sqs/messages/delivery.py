@@ -17,7 +17,7 @@ _numbers = itertools.count(1)
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """What is needed to renew, release, delete or bury one received message. Times are monotonic seconds."""
+    """What is needed to renew, release, delete or dead-letter one received message. Times are monotonic seconds."""
 
     queue: str
     queue_url: str

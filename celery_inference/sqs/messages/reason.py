@@ -35,7 +35,7 @@ _CAUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a message is a dead letter. What is known only when it is buried is filled in then.
+    """Why a message is a dead letter. What is known only when the dead letter is written is filled in then.
 
     `message` is the error's first line, `message_id` SQS's id of the message that failed (its dead letter has
     another), `failed_at` in seconds since the epoch, `group` the message group on a FIFO lane.

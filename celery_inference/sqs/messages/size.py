@@ -22,7 +22,7 @@ def inline_limit_bytes(queue: str, lane: Lane | None) -> int:
     """
     if lane is None:
         return limits.MAX_MESSAGE_BYTES - REASON_ROOM_BYTES
-    if lane.queue.name != queue:
+    if not lane.takes(queue):
         return lane.dead_letter_queue.max_message_bytes
     room = max(limits.MIN_MESSAGE_SIZE_SETTING_BYTES, lane.dead_letter_queue.max_message_bytes - REASON_ROOM_BYTES)
     return min(lane.queue.max_message_bytes, room)

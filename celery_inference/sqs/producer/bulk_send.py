@@ -80,9 +80,9 @@ def _send_batch(sender: Sender, parameters: Sequence[dict[str, Any]], group: lis
 
 def _send_once(sender: Sender, parameters: Sequence[dict[str, Any]], indexes: list[int]) -> list[NotSent]:
     entries = [{"Id": str(index), **parameters[index]} for index in indexes]
-    function = sender.account.client.send_message_batch
+    function = sender.clients.client.send_message_batch
     try:
-        answer = sender.account.call("SendMessageBatch", sender.queue, function, QueueUrl=sender.url, Entries=entries)
+        answer = sender.clients.call("SendMessageBatch", sender.queue, function, QueueUrl=sender.url, Entries=entries)
     except SqsError as exc:
         return [NotSent(index, exc) for index in indexes]
     return [NotSent(int(failed["Id"]), _entry_error(sender.queue, failed)) for failed in answer.get("Failed", [])]

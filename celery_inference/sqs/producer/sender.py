@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.claim_check.claim_check import ClaimCheck
 from celery_inference.sqs.errors import (
     DelayRefusedError,
@@ -24,9 +24,9 @@ class Sender:
     """Sends to one queue. Thread-safe, blocks, raises errors of `celery_inference.sqs.errors`."""
 
     def __init__(
-        self, account: Account, queue: str, url: str, lane: Lane | None, claims: ClaimCheck | None = None
+        self, clients: SqsClients, queue: str, url: str, lane: Lane | None, claims: ClaimCheck | None = None
     ) -> None:
-        self.account = account
+        self.clients = clients
         self.queue = queue
         self.url = url
         self._claims = claims
@@ -76,5 +76,5 @@ class Sender:
     def send(self, message: dict[str, Any]) -> None:
         """Send one message."""
         parameters = self.parameters(message)
-        client = self.account.client
-        self.account.call("SendMessage", self.queue, client.send_message, QueueUrl=self.url, **parameters)
+        client = self.clients.client
+        self.clients.call("SendMessage", self.queue, client.send_message, QueueUrl=self.url, **parameters)

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from celery_inference.sqs import limits
 from celery_inference.sqs.errors import DENIED_CODES, MISSING_CODES
-from celery_inference.sqs.lanes import Lane, Queue
+from celery_inference.sqs.lanes import DeclaredQueue, Lane
 from celery_inference.sqs.messages.reason import REASON_ROOM_BYTES
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def check(client: "SQSClient", lane: Lane) -> list[Difference]:
     return differences
 
 
-def _found(client: "SQSClient", queue: Queue, differences: list[Difference]) -> tuple[str, dict[str, str]] | None:
+def _found(
+    client: "SQSClient", queue: DeclaredQueue, differences: list[Difference]
+) -> tuple[str, dict[str, str]] | None:
     """URL and attributes of a queue."""
     action = "GetQueueUrl"
     try:
@@ -72,12 +74,12 @@ def _found(client: "SQSClient", queue: Queue, differences: list[Difference]) -> 
     return url, dict(answer["Attributes"])
 
 
-def _denial(queue: Queue, action: str) -> Difference:
+def _denial(queue: DeclaredQueue, action: str) -> Difference:
     remedy = "allow it on this queue in the role's policy"
     return Difference(queue.name, f"permission sqs:{action}", "allowed", "denied", remedy, fatal=True)
 
 
-def _compare(queue: Queue, found: dict[str, str], differences: list[Difference]) -> None:
+def _compare(queue: DeclaredQueue, found: dict[str, str], differences: list[Difference]) -> None:
     for name, declared in queue.attributes().items():
         value = found.get(name, "absent")
         if value != declared:
@@ -116,14 +118,14 @@ def _check_pair(lane: Lane, main: dict[str, str], dead: dict[str, str], differen
         differences.append(Difference(name, "size limit", declared, f"{size} bytes", remedy))
 
 
-def _oversized(queue: Queue, url: str) -> dict[str, Any]:
+def _oversized(queue: DeclaredQueue, url: str) -> dict[str, Any]:
     parameters: dict[str, Any] = {"QueueUrl": url, "MessageBody": "x" * (limits.MAX_MESSAGE_BYTES + 1)}
     if queue.fifo:
         parameters |= {"MessageGroupId": "check", "MessageDeduplicationId": "check"}
     return parameters
 
 
-def _check_permissions(client: "SQSClient", queue: Queue, url: str, differences: list[Difference]) -> None:
+def _check_permissions(client: "SQSClient", queue: DeclaredQueue, url: str, differences: list[Difference]) -> None:
     bogus = {"QueueUrl": url, "ReceiptHandle": "not-a-receipt-handle"}
     tries: list[tuple[str, Any, dict[str, Any]]] = [
         ("SendMessage", client.send_message, _oversized(queue, url)),

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.errors import MISSING_CODES, QueueMissingError
-from celery_inference.sqs.lanes import Lane, Queue
+from celery_inference.sqs.lanes import DeclaredQueue, Lane
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
@@ -51,7 +51,7 @@ def read_depths(client: "SQSClient", lanes: Iterable[Lane], url_of: Callable[[st
     return depths
 
 
-def _depth(client: "SQSClient", lane: Lane, queue: Queue, url_of: Callable[[str], str]) -> Depth:
+def _depth(client: "SQSClient", lane: Lane, queue: DeclaredQueue, url_of: Callable[[str], str]) -> Depth:
     is_dead_letter_queue = queue is lane.dead_letter_queue
     try:
         url = url_of(queue.name)
@@ -86,7 +86,7 @@ class Counts:
         return self.visible + self.in_flight + self.delayed
 
 
-def count(account: Account, lane: Lane) -> Counts:
+def count(clients: SqsClients, lane: Lane) -> Counts:
     """Count a lane's dead letters; receives nothing. Blocks for a call; raises errors of
     `celery_inference.sqs.errors`."""
     name = lane.dead_letter_queue.name
@@ -95,8 +95,8 @@ def count(account: Account, lane: Lane) -> Counts:
         "ApproximateNumberOfMessagesNotVisible",
         "ApproximateNumberOfMessagesDelayed",
     ]
-    url = account.queue_url(name)
-    answer = account.call(
-        "GetQueueAttributes", name, account.client.get_queue_attributes, QueueUrl=url, AttributeNames=names
+    url = clients.queue_url(name)
+    answer = clients.call(
+        "GetQueueAttributes", name, clients.client.get_queue_attributes, QueueUrl=url, AttributeNames=names
     )
     return Counts(*(int(answer["Attributes"].get(each, 0)) for each in names))

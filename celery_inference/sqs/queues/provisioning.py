@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from celery_inference.sqs.errors import MISSING_CODES
-from celery_inference.sqs.lanes import Lane, Queue
+from celery_inference.sqs.lanes import DeclaredQueue, Lane
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
 
-CREATE = "celery -A tasks queues create"
+CREATE = "celery-inference queues create"
 
 
 def create(client: "SQSClient", lane: Lane) -> None:
@@ -34,7 +34,7 @@ def _allow_policy(source_arn: str) -> str:
     return json.dumps({"redrivePermission": "byQueue", "sourceQueueArns": [source_arn]})
 
 
-def _ensure(client: "SQSClient", queue: Queue, extra: dict[str, str]) -> str:
+def _ensure(client: "SQSClient", queue: DeclaredQueue, extra: dict[str, str]) -> str:
     attributes = queue.attributes() | extra
     try:
         url = client.get_queue_url(QueueName=queue.name)["QueueUrl"]

@@ -6,9 +6,9 @@ from typing import Any
 from amqp.protocol import queue_declare_ok_t  # type: ignore[import-untyped]
 
 from celery_inference.sqs.broadcast.inbox import Inbox
-from celery_inference.sqs.broadcast.node import Member
-from celery_inference.sqs.broadcast.queue_names import Kind, kind_of_exchange, kind_of_queue
-from celery_inference.sqs.broadcast.receive_queue import Mailbox
+from celery_inference.sqs.broadcast.node import Node
+from celery_inference.sqs.broadcast.queue_names import QueueKind, kind_of_exchange, kind_of_queue
+from celery_inference.sqs.broadcast.receive_queue import ReceiveQueue
 from celery_inference.sqs.errors import BroadcastOffError
 from celery_inference.sqs.transport.channel import Channel
 
@@ -18,15 +18,15 @@ class BroadcastChannel(Channel):
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         super().__init__(connection, **kwargs)
-        self._open: dict[str, tuple[Inbox, Mailbox | None]] = {}
+        self._open: dict[str, tuple[Inbox, ReceiveQueue | None]] = {}
 
     @property
-    def member(self) -> Member:
+    def node(self) -> Node:
         """This process's part in the broadcast; raises BroadcastOffError if it is off."""
-        member: Member | None = self.connection.member
-        if member is None:
+        node: Node | None = self.connection.node
+        if node is None:
             raise BroadcastOffError
-        return member
+        return node
 
     # Queues and bindings are names here: nothing is kept of them.
 
@@ -34,7 +34,7 @@ class BroadcastChannel(Channel):
         """As a lane's queue; one of the broadcast is made when it is consumed."""
         if kind_of_queue(queue) is None:
             return super().queue_declare(queue, passive=passive, **arguments)
-        assert self.member
+        assert self.node
         return queue_declare_ok_t(queue, 0, 0)
 
     def queue_bind(
@@ -56,16 +56,16 @@ class BroadcastChannel(Channel):
         kind = kind_of_exchange(exchange)
         if kind is None:
             return super().basic_publish(message, exchange, routing_key, **kwargs)
-        member: Member | None = self.connection.member
-        if member is None and kind is Kind.EVENTS:
+        node: Node | None = self.connection.node
+        if node is None and kind is QueueKind.EVENTS:
             return None
         self._inplace_augment_message(message, exchange, routing_key)
-        if kind is Kind.EVENTS:
-            self.member.event(message, routing_key)
-        elif kind is Kind.REPLY:
-            self.member.reply(routing_key, message)
+        if kind is QueueKind.EVENTS:
+            self.node.event(message, routing_key)
+        elif kind is QueueKind.REPLY:
+            self.node.reply(routing_key, message)
         else:
-            self.member.command(message)
+            self.node.command(message)
         return None
 
     # Consuming.
@@ -84,14 +84,14 @@ class BroadcastChannel(Channel):
         if queue in self._open:
             return
         inbox = Inbox(queue, self, self.connection.ready)
-        mailbox = None
-        if kind is Kind.CONTROL:
-            mailbox = self.member.open_control(queue.rsplit(".", 2)[0], inbox)
-        elif kind is Kind.EVENTS:
-            mailbox = self.member.open_events(inbox)
+        receive_queue = None
+        if kind is QueueKind.CONTROL:
+            receive_queue = self.node.open_control(queue.rsplit(".", 2)[0], inbox)
+        elif kind is QueueKind.EVENTS:
+            receive_queue = self.node.open_events(inbox)
         else:
-            self.member.replies.take(_oid(queue), inbox)
-        self._open[queue] = (inbox, mailbox)
+            self.node.replies.take(_oid(queue), inbox)
+        self._open[queue] = (inbox, receive_queue)
 
     def basic_cancel(self, consumer_tag: str) -> None:
         """Stop a consumer; its queue of the broadcast is deleted."""
@@ -101,14 +101,14 @@ class BroadcastChannel(Channel):
             self._shut(queue)
 
     def _shut(self, queue: str) -> None:
-        inbox, mailbox = self._open.pop(queue, (None, None))
+        inbox, receive_queue = self._open.pop(queue, (None, None))
         if inbox is not None:
             inbox.close()
             self.connection._callbacks.pop(queue, None)
-        if mailbox is not None:
-            self.member.shut(mailbox)
+        if receive_queue is not None:
+            self.node.shut(receive_queue)
         elif inbox is not None:
-            self.member.replies.forget(_oid(queue))
+            self.node.replies.forget(_oid(queue))
 
     def close(self) -> None:
         """As a channel of lanes, and delete this channel's queues of the broadcast."""

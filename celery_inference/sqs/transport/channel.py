@@ -13,23 +13,23 @@ from amqp.protocol import queue_declare_ok_t  # type: ignore[import-untyped]
 from kombu.exceptions import ChannelError
 from kombu.transport import virtual
 
-from celery_inference.sqs.api.clients import Account
+from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.consumer import message as messages
-from celery_inference.sqs.consumer.consumer import Consuming
+from celery_inference.sqs.consumer.consumer import ChannelConsumer
 from celery_inference.sqs.consumer.shutdown import STOPPER
 from celery_inference.sqs.errors import QueueMissingError, UnavailableError
 from celery_inference.sqs.lanes import lane_of
 from celery_inference.sqs.messages.delivery import Delivery
-from celery_inference.sqs.options import Options
+from celery_inference.sqs.options import TransportOptions
 from celery_inference.sqs.producer.publish_batch import PublishBatch
 from celery_inference.sqs.producer.sender import Sender
-from celery_inference.sqs.queues.urls import queue_url, sqs_name
+from celery_inference.sqs.queues.urls import queue_name, queue_url
 
 logger = logging.getLogger(__name__)
 
 
 class QoS(virtual.QoS):
-    """kombu's handle on the prefetch count; what is unacknowledged is `Consuming`'s to know."""
+    """kombu's handle on the prefetch count; what is unacknowledged is `ChannelConsumer`'s to know."""
 
     def __init__(self, channel: "Channel", prefetch_count: int = 0) -> None:
         self._channel = weakref.ref(channel)
@@ -73,7 +73,7 @@ class Channel(virtual.Channel):
     do_restore = False
     supports_batch_publish = True
 
-    consuming: Consuming | None = None
+    consuming: ChannelConsumer | None = None
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         super().__init__(connection, **kwargs)
@@ -83,16 +83,16 @@ class Channel(virtual.Channel):
     # What the channel is made of.
 
     @property
-    def options(self) -> Options:
+    def options(self) -> TransportOptions:
         """The connection's options."""
-        options: Options = self.connection.options
+        options: TransportOptions = self.connection.options
         return options
 
     @property
-    def account(self) -> Account:
+    def clients(self) -> SqsClients:
         """This process's clients and queue URLs."""
-        account: Account = self.connection.account
-        return account
+        clients: SqsClients = self.connection.clients
+        return clients
 
     @property
     def worker_name(self) -> str | None:
@@ -101,7 +101,7 @@ class Channel(virtual.Channel):
 
     def queue_url(self, queue: str) -> str:
         """A queue's URL, blocking at first use; makes a declared lane that is missing if that is allowed."""
-        return queue_url(self.account, self.options, queue)
+        return queue_url(self.clients, self.options, queue)
 
     # Queues.
 
@@ -129,9 +129,9 @@ class Channel(virtual.Channel):
 
     def _size(self, queue: str) -> int:
         name = "ApproximateNumberOfMessages"
-        client = self.account.client
+        client = self.clients.client
         url = self.queue_url(queue)
-        answer = self.account.call(
+        answer = self.clients.call(
             "GetQueueAttributes", queue, client.get_queue_attributes, QueueUrl=url, AttributeNames=[name]
         )
         return int(answer["Attributes"][name])
@@ -139,7 +139,7 @@ class Channel(virtual.Channel):
     def _purge(self, queue: str) -> int:
         size = self._size(queue)
         url = self.queue_url(queue)
-        self.account.call("PurgeQueue", queue, self.account.client.purge_queue, QueueUrl=url)
+        self.clients.call("PurgeQueue", queue, self.clients.client.purge_queue, QueueUrl=url)
         return size
 
     def _delete(self, queue: str, *_: Any, **__: Any) -> None:
@@ -147,8 +147,8 @@ class Channel(virtual.Channel):
             logger.warning("queue %s belongs to a declared lane and is not deleted", queue)
             return
         url = self.queue_url(queue)
-        self.account.call("DeleteQueue", queue, self.account.client.delete_queue, QueueUrl=url)
-        self.account.forget_queue(sqs_name(queue))
+        self.clients.call("DeleteQueue", queue, self.clients.client.delete_queue, QueueUrl=url)
+        self.clients.forget_queue(queue_name(self.options, queue))
 
     # Publishing.
 
@@ -160,19 +160,19 @@ class Channel(virtual.Channel):
         try:
             sender.send(message)
         except UnavailableError:
-            self.connection.note_failure()
+            self.connection.record_failure()
             raise
-        self.connection.note_success()
+        self.connection.record_success()
 
     def sender(self, queue: str) -> Sender:
         """What sends to a queue; blocks at its first use."""
         try:
             url = self.queue_url(queue)
         except UnavailableError:
-            self.connection.note_failure()
+            self.connection.record_failure()
             raise
         lane = lane_of(queue, self.options.lanes)
-        return Sender(self.account, queue, url, lane, self.options.claims)
+        return Sender(self.clients, queue, url, lane, self.options.claims)
 
     def create_publish_batch(self, max_size: int) -> PublishBatch:
         """kombu's `Producer.batch()`: ten messages or 1 MiB a call, several calls at once."""
@@ -190,14 +190,14 @@ class Channel(virtual.Channel):
         self.connection._callbacks[queue] = callback
         self._start_consuming().add_queue(queue, no_ack=no_ack)
 
-    def _start_consuming(self) -> Consuming:
+    def _start_consuming(self) -> ChannelConsumer:
         with self._consuming_lock:
             if self.consuming is None:
-                account, options = self.account, self.options
-                self.consuming = Consuming(
-                    account,
+                clients, options = self.clients, self.options
+                self.consuming = ChannelConsumer(
+                    clients,
                     options,
-                    resolve=lambda queue: queue_url(account, options, queue),
+                    resolve=lambda queue: queue_url(clients, options, queue),
                     ready=self.connection.ready,
                     channel=self,
                 )
@@ -268,6 +268,6 @@ class Channel(virtual.Channel):
 @atexit.register
 def _close_all() -> None:
     """Release what a process still holds that ends without closing its connections."""
-    for member in STOPPER.members():
-        if isinstance(member, Consuming):
-            member.close()
+    for node in STOPPER.members():
+        if isinstance(node, ChannelConsumer):
+            node.close()

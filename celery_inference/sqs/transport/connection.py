@@ -21,7 +21,8 @@ delete_linger_seconds   how long a delete waits for others, to fill a call, 0 to
 call_timeout_seconds    one answer of SQS, long polls apart; default 10
 shutdown_seconds        for flushing releases and deletes when a channel closes; default 5
 release_cap_seconds     longest delay of a released message, full jitter below it; default 300
-version_window_seconds  for how long after it was sent what the worker does not know is left to newer workers, before
+unknown_task_grace_seconds  for how long after it was sent what the worker does not know is left to newer workers,
+before
                         it becomes a dead letter; default 0
 weights                 {queue: weight} for sharing slots among queues; default: the lane's, 1 where none is declared
 worker_name             named in the reasons of dead letters
@@ -47,12 +48,12 @@ from typing import Any
 
 from kombu.transport import virtual
 
-from celery_inference.sqs.api.clients import Account, Endpoint, account_of
+from celery_inference.sqs.api.clients import SqsClients, SqsEndpoint, clients_of
 from celery_inference.sqs.broadcast.inbox import Ready
-from celery_inference.sqs.broadcast.node import Member, member_of
+from celery_inference.sqs.broadcast.node import Node, node_of
 from celery_inference.sqs.consumer.shutdown import release_everything, stop_receiving
 from celery_inference.sqs.errors import UnavailableError
-from celery_inference.sqs.options import Options, read_options
+from celery_inference.sqs.options import TransportOptions, read_options
 from celery_inference.sqs.transport.broadcast_channel import BroadcastChannel
 from celery_inference.sqs.transport.channel import Channel
 
@@ -79,22 +80,22 @@ class Transport(virtual.Transport):
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
-        self.options: Options = read_options(client.transport_options or {})
+        self.options: TransportOptions = read_options(client.transport_options or {})
         self.endpoint = _endpoint(client, self.options)
         self.ready: Ready = queue.SimpleQueue()
         if self.options.broadcast_prefix is not None:
             self.implements = self.implements.extend(exchange_type=frozenset({"direct", "topic", "fanout"}))
 
     @property
-    def account(self) -> Account:
+    def clients(self) -> SqsClients:
         """This process's clients and queue URLs."""
-        return account_of(self.endpoint)
+        return clients_of(self.endpoint)
 
     @property
-    def member(self) -> Member | None:
+    def node(self) -> Node | None:
         """This process's part in Celery's events and remote control, None where they are off."""
         prefix = self.options.broadcast_prefix
-        return None if prefix is None else member_of(self.account, prefix)
+        return None if prefix is None else node_of(self.clients, prefix)
 
     @property
     def default_connection_params(self) -> dict[str, Any]:
@@ -117,11 +118,11 @@ class Transport(virtual.Transport):
         connection: Transport = super().establish_connection()
         return connection
 
-    def note_failure(self) -> None:
+    def record_failure(self) -> None:
         """A send failed; counted on the kombu connection, which outlives its transports."""
         self.client.sqs_failures = getattr(self.client, "sqs_failures", 0) + 1
 
-    def note_success(self) -> None:
+    def record_success(self) -> None:
         """A send went through."""
         if getattr(self.client, "sqs_failures", 0):
             self.client.sqs_failures = 0
@@ -164,12 +165,12 @@ class Transport(virtual.Transport):
         return any(consuming.stopping for consuming in consumings)
 
 
-def _endpoint(client: Any, options: Options) -> Endpoint:
+def _endpoint(client: Any, options: TransportOptions) -> SqsEndpoint:
     url = None
     if client.hostname:
         scheme = "https" if options.is_secure else "http"
         url = f"{scheme}://{client.hostname}" + (f":{client.port}" if client.port else "")
-    return Endpoint(
+    return SqsEndpoint(
         url=url,
         region=options.region,
         access_key=client.userid or None,

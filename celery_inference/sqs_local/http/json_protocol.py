@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from celery_inference.sqs_local.http import json_codec, validation
-from celery_inference.sqs_local.http.errors import SqsError, malformed
+from celery_inference.sqs_local.http.errors import ApiError, malformed
 from celery_inference.sqs_local.http.server import Request
 
 _HEADERS: Final = b"Content-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: %b\r\n"
@@ -14,10 +14,10 @@ _TARGET: Final = "AmazonSQS."
 
 
 def parsed(request: Request) -> tuple[str, dict[str, Any]]:
-    """Operation and fields. Raises SqsError."""
+    """Operation and fields. Raises ApiError."""
     target = request.headers.get("x-amz-target", "")
     if not target.startswith(_TARGET):
-        raise SqsError("InvalidAction", "The header X-Amz-Target must name an operation of AmazonSQS.")
+        raise ApiError("InvalidAction", "The header X-Amz-Target must name an operation of AmazonSQS.")
     body = request.body
     try:
         params = json_codec.decode(body) if body else {}
@@ -37,7 +37,7 @@ def shown(answer: Mapping[str, Any], request_id: str) -> tuple[bytes, bytes]:
     return _HEADERS % request_id.encode(), json_codec.encode(answer)
 
 
-def shown_error(error: SqsError, request_id: str) -> tuple[bytes, bytes]:
+def shown_error(error: ApiError, request_id: str) -> tuple[bytes, bytes]:
     fault = "Receiver" if error.receiver_fault else "Sender"
     header = f"x-amzn-query-error: {error.query_code};{fault}\r\n".encode()
     body = json_codec.encode({"__type": error.type, "message": error.message})

@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from celery_inference.sqs_local.http.errors import SqsError, malformed, missing
+from celery_inference.sqs_local.http.errors import ApiError, malformed, missing
 from celery_inference.sqs_local.http.server import Request
 from celery_inference.sqs_local.http.validation import REFUSED_CHARACTERS
 
@@ -60,7 +60,7 @@ def is_query(request: Request) -> bool:
 
 
 def parsed(request: Request) -> tuple[str, dict[str, Any]]:
-    """Operation and fields as the JSON protocol has them. Raises SqsError."""
+    """Operation and fields as the JSON protocol has them. Raises ApiError."""
     try:
         pairs = parse_qsl(
             request.body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS
@@ -134,7 +134,7 @@ def shown(operation: str, answer: Mapping[str, Any], request_id: str) -> tuple[b
     return _document(f"{operation}Response", result + metadata, request_id)
 
 
-def shown_error(error: SqsError, request_id: str) -> tuple[bytes, bytes]:
+def shown_error(error: ApiError, request_id: str) -> tuple[bytes, bytes]:
     fault = "Receiver" if error.receiver_fault else "Sender"
     about = f"<Type>{fault}</Type><Code>{error.query_code}</Code><Message>{_text(error.message)}</Message><Detail/>"
     metadata = f"<RequestId>{request_id}</RequestId>"

@@ -38,7 +38,7 @@ class Request(NamedTuple):
     body: bytes
 
 
-class Handler(Protocol):
+class RequestHandler(Protocol):
     """What answers requests, now or later, by `Connection.reply`."""
 
     def handle(self, connection: Connection, request: Request) -> None: ...
@@ -50,7 +50,7 @@ class Handler(Protocol):
 class Connection(asyncio.Protocol):
     """One client. `on_lost` is called when it goes while a request waits for its answer."""
 
-    def __init__(self, handler: Handler, connections: set[Connection]) -> None:
+    def __init__(self, handler: RequestHandler, connections: set[Connection]) -> None:
         self._handler = handler
         self._connections = connections
         self._buffer: bytes | bytearray = b""  # what came and is not answered yet

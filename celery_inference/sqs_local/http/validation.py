@@ -9,7 +9,7 @@ from math import inf
 from typing import Any, Final
 
 from celery_inference.sqs_local import limits
-from celery_inference.sqs_local.http.errors import SqsError, in_batch, invalid, invalid_value, malformed, missing
+from celery_inference.sqs_local.http.errors import ApiError, in_batch, invalid, invalid_value, malformed, missing
 
 Params = Mapping[str, Any]
 
@@ -52,7 +52,7 @@ def whole(params: Params, name: str, low: int, high: int) -> int | None:
     return value
 
 
-def _out_of_range(value: float, name: str, low: int, high: int) -> SqsError:
+def _out_of_range(value: float, name: str, low: int, high: int) -> ApiError:
     """In the words that SQS has for each."""
     wanted = f">= {low} and <= {high}" if name == "WaitTimeSeconds" else f"between {low} and {high}"
     return invalid_value(value, name, f"Must be {wanted}, if provided.")
@@ -130,7 +130,7 @@ def entries(params: Params, kind: str) -> list[dict[str, Any]]:
 
 
 def encoded_body(body: str) -> bytes:
-    """UTF-8; raises SqsError for characters that SQS refuses."""
+    """UTF-8; raises ApiError for characters that SQS refuses."""
     if not body.isprintable() and REFUSED_CHARACTERS.search(body):
         raise _invalid_characters()
     return body.encode()
@@ -144,8 +144,8 @@ def check_unicode(params: Params) -> None:
         raise _invalid_characters() from None
 
 
-def _invalid_characters() -> SqsError:
-    return SqsError(
+def _invalid_characters() -> ApiError:
+    return ApiError(
         "InvalidMessageContents",
         "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF"
         " | #xE000 to #xFFFD | #x10000 to #x10FFFF",

@@ -37,7 +37,7 @@ class Reply(NamedTuple):
     delivered: Delivered | None
 
 
-class Outbox:
+class CommitQueue:
     """Lives on the event loop's thread. Messages with a sequence below `on_disk_to` are on disk."""
 
     def __init__(

@@ -10,17 +10,14 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from celery_inference.sqs_local.http import json_codec
-from celery_inference.sqs_local.http.errors import SqsError
-from celery_inference.sqs_local.journal.journal import ROOM_BYTES
-from celery_inference.sqs_local.state.message import GONE, Message
-from celery_inference.sqs_local.state.queue import Queue
-
-if TYPE_CHECKING:
-    from celery_inference.sqs_local.dispatcher import Service
-    from celery_inference.sqs_local.journal.journal import Journal
+from celery_inference.sqs_local.http.errors import ApiError
+from celery_inference.sqs_local.journal.journal import ROOM_BYTES, Journal
+from celery_inference.sqs_local.state.message import GONE, StoredMessage
+from celery_inference.sqs_local.state.queue import LocalQueue
+from celery_inference.sqs_local.state.store import QueueStore
 
 MIN_SEGMENTS: Final = 4
 MAX_BYTES_TO_LIVING: Final = 2.5  # the journal may be this many times as long as what lives in it
@@ -38,13 +35,26 @@ AGAIN_TIMES: Final = 4  # besides, this many times what the last look took
 
 _log = logging.getLogger(__name__)
 
-Living = tuple[Queue, Message | tuple[str, str]]  # a message, or a deduplication id by its key
+Living = tuple[LocalQueue, StoredMessage | tuple[str, str]]  # a message, or a deduplication id by its key
 
 
-class Cleaner:
+class JournaledStore(Protocol):
+    """What compaction needs of `celery_inference.sqs_local.dispatcher`, which owns store and journal."""
+
+    store: QueueStore
+    journal: Journal | None
+
+    @property
+    def now_ms(self) -> Callable[[], int]: ...
+    def turn(self) -> None: ...
+    def make_room(self, room_bytes: int) -> None: ...
+    def commit(self) -> None: ...
+
+
+class Compaction:
     """Runs in steps on the event loop: a generator that gives the seconds until its next one."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: JournaledStore) -> None:
         self._service = service
         self._running = False
         self._began = 0.0
@@ -113,7 +123,7 @@ class Cleaner:
                 return segment.number
         return 0
 
-    def _living_bytes(self, size_of: Callable[[Message], int]) -> Generator[float, None, Counter[int]]:
+    def _living_bytes(self, size_of: Callable[[StoredMessage], int]) -> Generator[float, None, Counter[int]]:
         """How much lives in each segment, by its number."""
         size_bytes: Counter[int] = Counter()
         now_ms = self._service.now_ms()
@@ -144,21 +154,21 @@ class Cleaner:
                     part_bytes += _copy_bytes(part[-1])
                 try:
                     self._service.make_room(2 * part_bytes + ROOM_BYTES)  # escapes may double it
-                except SqsError:
+                except ApiError:
                     return False
                 for queue, what in part:
                     self._copy(queue, what, number)
                 self._service.commit()
                 yield PAUSE_SECONDS
 
-    def _copy(self, queue: Queue, what: Message | tuple[str, str], number: int) -> None:
+    def _copy(self, queue: LocalQueue, what: StoredMessage | tuple[str, str], number: int) -> None:
         store = self._service.store
         if store.queues.get(queue.name) is not queue:
             return
-        if not isinstance(what, Message):
-            store.note_deduplication(queue, what, number)
+        if not isinstance(what, StoredMessage):
+            store.record_deduplication(queue, what, number)
         elif what.state != GONE:
-            store.note_message(queue, what)
+            store.record_message(queue, what)
 
     def _living_to(self, number: int) -> Generator[float, None, list[Living]]:
         """What lives in segments up to this one."""
@@ -172,8 +182,8 @@ class Cleaner:
         return found
 
 
-def _in_parts(queue: Queue) -> Iterator[list[Message]]:
-    part: list[Message] = []
+def _in_parts(queue: LocalQueue) -> Iterator[list[StoredMessage]]:
+    part: list[StoredMessage] = []
     part_bytes = 0
     for message in list(queue.messages.values()):
         part.append(message)
@@ -187,14 +197,14 @@ def _in_parts(queue: Queue) -> Iterator[list[Message]]:
 
 def _copy_bytes(living: Living) -> int:
     what = living[1]
-    return _size_bytes(what) if isinstance(what, Message) else DEDUPLICATION_BYTES
+    return _size_bytes(what) if isinstance(what, StoredMessage) else DEDUPLICATION_BYTES
 
 
-def _size_bytes(message: Message) -> int:
+def _size_bytes(message: StoredMessage) -> int:
     return message.content_bytes() + MESSAGE_BYTES
 
 
-def _measured_bytes(message: Message) -> int:
+def _measured_bytes(message: StoredMessage) -> int:
     """With the escapes that JSON needs, which may double it."""
     return len(json_codec.encode(message.row())) + LINE_BYTES
 

@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from celery_inference.sqs_local.journal.journal import AFTER
 from celery_inference.sqs_local.state.deduplication import Deduplication, Sent
-from celery_inference.sqs_local.state.message import IN_FLIGHT, READY, Message, MessageRow
-from celery_inference.sqs_local.state.move_tasks import Moves
-from celery_inference.sqs_local.state.queue import Queue
-from celery_inference.sqs_local.state.queue_attributes import Settings
-from celery_inference.sqs_local.state.store import Event, Store
+from celery_inference.sqs_local.state.message import IN_FLIGHT, READY, MessageRow, StoredMessage
+from celery_inference.sqs_local.state.move_tasks import MoveTasks
+from celery_inference.sqs_local.state.queue import LocalQueue
+from celery_inference.sqs_local.state.queue_attributes import QueueAttributes
+from celery_inference.sqs_local.state.store import Event, QueueStore
 
 
-def apply(store: Store, moves: Moves, event: Event, segment: int, now_ms: int) -> None:
+def apply(store: QueueStore, moves: MoveTasks, event: Event, segment: int, now_ms: int) -> None:
     """One event of the journal's `segment`; after the last one comes `finish`.
 
     Events about queues or messages that are gone are skipped: segments are dropped oldest first.
@@ -40,7 +40,7 @@ def apply(store: Store, moves: Moves, event: Event, segment: int, now_ms: int) -
             _OF_QUEUE[kind](store, queue, event[2:])
 
 
-def finish(store: Store, now_ms: int) -> None:
+def finish(store: QueueStore, now_ms: int) -> None:
     """Indexes the queues. Leases and delays that began in what is now the future keep their length, from now on."""
     for queue in store.queues.values():
         for message in queue.messages.values():
@@ -54,31 +54,31 @@ def finish(store: Store, now_ms: int) -> None:
         queue.index()
 
 
-def _queue(store: Store, event: Event) -> None:
+def _queue(store: QueueStore, event: Event) -> None:
     _, name, shown, tags, times = event
     queue = store.queues.get(name)
     if queue is None:
-        queue = store.queues[name] = Queue(name, Settings.restore(shown), times[0])
-    queue.settings = Settings.restore(shown)
+        queue = store.queues[name] = LocalQueue(name, QueueAttributes.restore(shown), times[0])
+    queue.settings = QueueAttributes.restore(shown)
     queue.tags = tags
     queue.created_ms, queue.modified_ms, queue.purged_ms = times
 
 
-def _message(store: Store, name: str, row: MessageRow, segment: int) -> None:
+def _message(store: QueueStore, name: str, row: MessageRow, segment: int) -> None:
     queue = store.queues.get(name)
     if queue is not None:
         _take(store, queue, row, segment)
 
 
-def _take(store: Store, queue: Queue, row: MessageRow, segment: int) -> Message:
-    message = Message.from_row(row)
+def _take(store: QueueStore, queue: LocalQueue, row: MessageRow, segment: int) -> StoredMessage:
+    message = StoredMessage.from_row(row)
     message.segment = segment
     store.next_sequence = max(store.next_sequence, message.sequence + 1)
     queue.messages[message.id] = message
     return message
 
 
-def _sent(store: Store, event: Event, segment: int) -> None:
+def _sent(store: QueueStore, event: Event, segment: int) -> None:
     """A message that was sent under a deduplication id."""
     _, name, group, dedup_id, row = event
     queue = store.queues.get(name)
@@ -87,14 +87,14 @@ def _sent(store: Store, event: Event, segment: int) -> None:
         queue.dedup.add((group, dedup_id), Sent(message.id, message.sequence, message.sent_ms, segment))
 
 
-def _dedup(store: Store, event: Event, segment: int) -> None:
+def _dedup(store: QueueStore, event: Event, segment: int) -> None:
     _, name, group, dedup_id, message_id, sequence, sent_ms = event
     queue = store.queues.get(name)
     if queue is not None:
         queue.dedup.add((group, dedup_id), Sent(message_id, sequence, sent_ms, segment))
 
 
-def _received(store: Store, queue: Queue, rest: list[Any]) -> None:
+def _received(store: QueueStore, queue: LocalQueue, rest: list[Any]) -> None:
     now_ms, due_ms, ids = rest
     for message in _known(queue, ids):
         message.receive_count += 1
@@ -104,14 +104,14 @@ def _received(store: Store, queue: Queue, rest: list[Any]) -> None:
         message.state = IN_FLIGHT if due_ms else READY
 
 
-def _leased(store: Store, queue: Queue, rest: list[Any]) -> None:
+def _leased(store: QueueStore, queue: LocalQueue, rest: list[Any]) -> None:
     message_id, due_ms = rest
     for message in _known(queue, [message_id]):
         message.due_ms = due_ms
         message.state = IN_FLIGHT
 
 
-def _undone(store: Store, queue: Queue, rest: list[Any]) -> None:
+def _undone(store: QueueStore, queue: LocalQueue, rest: list[Any]) -> None:
     message_id, count, first_received_ms = rest
     for message in _known(queue, [message_id]):
         message.state = READY
@@ -119,7 +119,7 @@ def _undone(store: Store, queue: Queue, rest: list[Any]) -> None:
         message.first_received_ms = first_received_ms
 
 
-def _moved(store: Store, queue: Queue, rest: list[Any]) -> None:
+def _moved(store: QueueStore, queue: LocalQueue, rest: list[Any]) -> None:
     target_name, message_id, source_arn, *when = rest
     message = queue.messages.pop(message_id, None)
     target = store.queues.get(target_name)
@@ -129,26 +129,26 @@ def _moved(store: Store, queue: Queue, rest: list[Any]) -> None:
         target.messages[message_id] = message
 
 
-def _deleted(store: Store, queue: Queue, rest: list[Any]) -> None:
+def _deleted(store: QueueStore, queue: LocalQueue, rest: list[Any]) -> None:
     for message_id in rest[0]:
         queue.messages.pop(message_id, None)
 
 
-def _expired(store: Store, queue: Queue, rest: list[Any]) -> None:
+def _expired(store: QueueStore, queue: LocalQueue, rest: list[Any]) -> None:
     queue.messages = {id_: message for id_, message in queue.messages.items() if message.sent_ms >= rest[0]}
 
 
-def _purged(store: Store, queue: Queue, rest: list[Any]) -> None:
+def _purged(store: QueueStore, queue: LocalQueue, rest: list[Any]) -> None:
     queue.messages.clear()
     queue.dedup = Deduplication()
     queue.purged_ms = rest[0]
 
 
-def _known(queue: Queue, ids: list[str]) -> list[Message]:
+def _known(queue: LocalQueue, ids: list[str]) -> list[StoredMessage]:
     return [queue.messages[id_] for id_ in ids if id_ in queue.messages]
 
 
-_OF_QUEUE: Final[Mapping[str, Callable[[Store, Queue, list[Any]], None]]] = {
+_OF_QUEUE: Final[Mapping[str, Callable[[QueueStore, LocalQueue, list[Any]], None]]] = {
     "recv": _received,
     "lease": _leased,
     "undo": _undone,

@@ -90,19 +90,19 @@ class Segment:
         lost_bytes = self.unread_bytes()
         if lost_bytes:
             with suppress(OSError):  # a full disk
-                self._keep_aside(lost_bytes)
+                self._keep_cut_off(lost_bytes)
             # The file stays as long as it is: its space is what a full disk is met with.
             self._fill(self.end, self.end + lost_bytes)
             os.fsync(self.fd)
         return lost_bytes
 
-    def _keep_aside(self, count: int) -> None:
-        aside = os.open(self.path.with_suffix(f".cut-{self.end}"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def _keep_cut_off(self, count: int) -> None:
+        cut_off = os.open(self.path.with_suffix(f".cut-{self.end}"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            write_at(aside, os.pread(self.fd, count, self.end), 0)
-            os.fsync(aside)
+            write_at(cut_off, os.pread(self.fd, count, self.end), 0)
+            os.fsync(cut_off)
         finally:
-            os.close(aside)
+            os.close(cut_off)
 
 
 def encoded(events: Any) -> bytes:
@@ -121,7 +121,7 @@ def decoded(line: bytes) -> list[Any] | None:
 
 
 def reserve(fd: int, offset: int, length: int) -> None:
-    """Has the file system set space aside. Raises OSError where it has none."""
+    """Has the file system reserve space. Raises OSError where it has none."""
     _allocate(fd, offset, length)
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from celery_inference.sqs_local import limits
-from celery_inference.sqs_local.http.errors import SqsError, invalid, invalid_value, malformed
+from celery_inference.sqs_local.http.errors import ApiError, invalid, invalid_value, malformed
 from celery_inference.sqs_local.http.validation import encoded_body
 
 Attributes = dict[str, dict[str, str]]
@@ -105,7 +105,7 @@ def _checked_one(name: str, attribute: object) -> tuple[dict[str, str], int]:
         )
     for unsupported in ("StringListValues", "BinaryListValues"):
         if attribute.get(unsupported):
-            raise SqsError("UnsupportedOperation", f"Message attribute list values in {unsupported} are not supported.")
+            raise ApiError("UnsupportedOperation", f"Message attribute list values in {unsupported} are not supported.")
     field = "BinaryValue" if kind == "Binary" else "StringValue"
     value = attribute.get(field)
     if value is None or value == "":
@@ -132,7 +132,7 @@ def _encoded(text: str) -> bytes:
     """UTF-8, of what bodies may hold; another error than theirs refuses the rest."""
     try:
         return encoded_body(text)
-    except SqsError as error:
+    except ApiError as error:
         raise invalid(error.message) from None
 
 

@@ -8,14 +8,14 @@ from typing import Final
 
 from celery_inference.sqs_local import limits
 from celery_inference.sqs_local.http import validation
-from celery_inference.sqs_local.http.errors import SqsError, in_batch, invalid, invalid_value, missing
+from celery_inference.sqs_local.http.errors import ApiError, in_batch, invalid, invalid_value, missing
 from celery_inference.sqs_local.http.validation import Params
 from celery_inference.sqs_local.operations import message_attributes
 from celery_inference.sqs_local.operations.queues import Answer, Call
 from celery_inference.sqs_local.operations.receive import shown_sequence
 from celery_inference.sqs_local.state import checksums
-from celery_inference.sqs_local.state.message import Message
-from celery_inference.sqs_local.state.queue import Queue
+from celery_inference.sqs_local.state.message import StoredMessage
+from celery_inference.sqs_local.state.queue import LocalQueue
 
 
 def send_message(call: Call) -> Answer:
@@ -27,7 +27,7 @@ def send_message(call: Call) -> Answer:
 
 def send_message_batch(call: Call) -> Answer:
     queue = call.queue()
-    drafts: list[tuple[str, Message, int | None]] = []
+    drafts: list[tuple[str, StoredMessage, int | None]] = []
     failed: list[Answer] = []
     total_bytes = 0
     entries = validation.entries(call.params, "SendMessageBatchRequestEntry")
@@ -39,7 +39,7 @@ def send_message_batch(call: Call) -> Answer:
             total_bytes += size_bytes
             _check_size(size_bytes, queue)
             drafts.append((entry["Id"], message, delay_ms))
-        except SqsError as error:
+        except ApiError as error:
             failed.append(_failure(entry["Id"], error))
     if total_bytes > limits.MAX_MESSAGE_BYTES:
         most = limits.MAX_MESSAGE_BYTES
@@ -54,17 +54,17 @@ def send_message_batch(call: Call) -> Answer:
     return _batch_answer(done, failed)
 
 
-def _check_size(size_bytes: int, queue: Queue) -> None:
+def _check_size(size_bytes: int, queue: LocalQueue) -> None:
     most = queue.settings.max_bytes
     if size_bytes > most:
         raise invalid(f"One or more parameters are invalid. Reason: Message must be shorter than {most} bytes.")
 
 
-def _draft(params: Params, queue: Queue) -> tuple[Message, int | None, int]:
+def _draft(params: Params, queue: LocalQueue) -> tuple[StoredMessage, int | None, int]:
     """A checked message, yet without id and times; its delay in ms where one was given; its size in bytes."""
     body = validation.text(params, "MessageBody")
     encoded = validation.encoded_body(body)
-    message = Message("", 0, 0, body, checksums.of_body(encoded))
+    message = StoredMessage("", 0, 0, body, checksums.of_body(encoded))
     attribute_bytes, delay_ms = 0, None
     # Most messages are a body, beside an Id or a QueueUrl.
     if len(params) > 2:
@@ -78,7 +78,7 @@ def _draft(params: Params, queue: Queue) -> tuple[Message, int | None, int]:
     return message, delay_ms, len(encoded) + attribute_bytes
 
 
-def _add_options(message: Message, params: Params) -> tuple[int, int | None]:
+def _add_options(message: StoredMessage, params: Params) -> tuple[int, int | None]:
     """What else the sender has said; gives the size of the message attributes in bytes, and the delay in ms."""
     message.attributes, attribute_bytes = message_attributes.checked(params.get("MessageAttributes"))
     message.attributes_md5 = checksums.of_attributes(message.attributes) if message.attributes else None
@@ -89,7 +89,7 @@ def _add_options(message: Message, params: Params) -> tuple[int, int | None]:
     return attribute_bytes, None if delay_seconds is None else delay_seconds * 1000
 
 
-def _check_fifo(message: Message, delay_ms: int | None, queue: Queue, encoded: bytes) -> None:
+def _check_fifo(message: StoredMessage, delay_ms: int | None, queue: LocalQueue, encoded: bytes) -> None:
     if message.group is None:
         raise missing("MessageGroupId")
     if delay_ms:
@@ -101,7 +101,7 @@ def _check_fifo(message: Message, delay_ms: int | None, queue: Queue, encoded: b
         message.dedup_id = hashlib.sha256(encoded).hexdigest()
 
 
-def _check_fifo_batch(entries: Sequence[Params], queue: Queue) -> None:
+def _check_fifo_batch(entries: Sequence[Params], queue: LocalQueue) -> None:
     """What a FIFO queue cannot do without refuses the whole batch, not the entry that lacks it alone."""
     for entry in entries:
         if entry.get("MessageGroupId") is None:
@@ -110,13 +110,15 @@ def _check_fifo_batch(entries: Sequence[Params], queue: Queue) -> None:
             raise _no_dedup_id()
 
 
-def _no_dedup_id() -> SqsError:
+def _no_dedup_id() -> ApiError:
     return invalid(
         "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly"
     )
 
 
-def _sent(call: Call, queue: Queue, message: Message, delay_ms: int | None, trace_header: str | None) -> Answer:
+def _sent(
+    call: Call, queue: LocalQueue, message: StoredMessage, delay_ms: int | None, trace_header: str | None
+) -> Answer:
     """`trace_header`: of the request, for a message that has none of its own; it adds no sum to the answer."""
     given_header = message.trace_header
     if given_header is None:
@@ -157,7 +159,7 @@ def change_message_visibility_batch(call: Call) -> Answer:
     return _each(call, kind, lambda entry: _change_visibility(call, queue, entry))
 
 
-def _change_visibility(call: Call, queue: Queue, params: Params) -> None:
+def _change_visibility(call: Call, queue: LocalQueue, params: Params) -> None:
     handle = validation.text(params, "ReceiptHandle")
     seconds = validation.whole(params, "VisibilityTimeout", 0, limits.MAX_VISIBILITY_SECONDS)
     if seconds is None:
@@ -173,12 +175,12 @@ def _each(call: Call, kind: str, act: Callable[[Params], None]) -> Answer:
         try:
             act(entry)
             done.append({"Id": entry["Id"]})
-        except SqsError as error:
+        except ApiError as error:
             failed.append(_failure(entry["Id"], error))
     return _batch_answer(done, failed)
 
 
-def _failure(id_: str, error: SqsError) -> Answer:
+def _failure(id_: str, error: ApiError) -> Answer:
     return {
         "Id": id_,
         "SenderFault": not error.receiver_fault,

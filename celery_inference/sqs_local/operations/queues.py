@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from celery_inference.sqs_local import limits
 from celery_inference.sqs_local.http import validation
-from celery_inference.sqs_local.http.errors import SqsError, invalid, invalid_value, unknown_attribute
+from celery_inference.sqs_local.http.errors import ApiError, invalid, invalid_value, unknown_attribute
 from celery_inference.sqs_local.http.server import Request
 from celery_inference.sqs_local.http.validation import Params
-from celery_inference.sqs_local.state.move_tasks import Moves
-from celery_inference.sqs_local.state.queue import Queue
+from celery_inference.sqs_local.state.move_tasks import MoveTasks
+from celery_inference.sqs_local.state.queue import LocalQueue
 from celery_inference.sqs_local.state.queue_attributes import COUNTS, SETTABLE
-from celery_inference.sqs_local.state.store import Store
+from celery_inference.sqs_local.state.store import QueueStore
 
 Answer = dict[str, Any]
 PURGE_PAUSE_MS: Final = 60_000  # API_PurgeQueue: one purge in 60 seconds
@@ -26,14 +26,14 @@ _ALL_ATTRIBUTES: Final = frozenset((*SETTABLE, *COUNTS, "CreatedTimestamp", "Las
 class Call:
     """One request, and the time at which it takes effect."""
 
-    store: Store
-    moves: Moves
+    store: QueueStore
+    moves: MoveTasks
     params: Params
     now_ms: int
     request: Request
     new_id: Callable[[], str]
 
-    def queue(self) -> Queue:
+    def queue(self) -> LocalQueue:
         return self.store.queue(validation.queue_of_url(self.params), self.now_ms)
 
     def url(self, name: str) -> str:
@@ -142,7 +142,7 @@ def _checked_tags(tags: dict[str, str]) -> dict[str, str]:
 def purge_queue(call: Call) -> Answer:
     queue = call.queue()
     if queue.purged_ms and call.now_ms - queue.purged_ms < PURGE_PAUSE_MS:
-        raise SqsError(
+        raise ApiError(
             "PurgeQueueInProgress",
             f"Only one PurgeQueue operation on {queue.name} is allowed every 60 seconds.",
             query_code="AWS.SimpleQueueService.PurgeQueueInProgress",

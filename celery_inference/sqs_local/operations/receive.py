@@ -11,9 +11,9 @@ from celery_inference.sqs_local.http.errors import unknown_attribute
 from celery_inference.sqs_local.operations import message_attributes
 from celery_inference.sqs_local.operations.queues import Answer, Call
 from celery_inference.sqs_local.state import checksums, receipt_handles
-from celery_inference.sqs_local.state.message import Message
-from celery_inference.sqs_local.state.queue import Queue
-from celery_inference.sqs_local.state.store import Store
+from celery_inference.sqs_local.state.message import StoredMessage
+from celery_inference.sqs_local.state.queue import LocalQueue
+from celery_inference.sqs_local.state.store import QueueStore
 
 SENDER_ID: Final = "AIDALOCALSQSSERVER000"
 _SYSTEM_ATTRIBUTES: Final = frozenset(
@@ -67,13 +67,13 @@ class ReceiveRequest:
             attempt=validation.group_or_dedup_id(params, "ReceiveRequestAttemptId") if queue.settings.fifo else None,
         )
 
-    def receive(self, store: Store, queue: Queue, now_ms: int) -> list[Message]:
+    def receive(self, store: QueueStore, queue: LocalQueue, now_ms: int) -> list[StoredMessage]:
         return store.receive(queue, self.count, self.visibility_ms, now_ms, self.attempt)
 
-    def answer(self, messages: list[Message]) -> Answer:
+    def answer(self, messages: list[StoredMessage]) -> Answer:
         return {"Messages": [self._shown(message) for message in messages]} if messages else {}
 
-    def _shown(self, message: Message) -> Answer:
+    def _shown(self, message: StoredMessage) -> Answer:
         shown: Answer = {
             "MessageId": message.id,
             "ReceiptHandle": receipt_handles.encode(self.queue_name, message.id, message.receive_count),
@@ -92,7 +92,7 @@ class ReceiveRequest:
                 shown["MD5OfMessageAttributes"] = message.attributes_md5 if whole else checksums.of_attributes(chosen)
         return shown
 
-    def _system_attributes(self, message: Message) -> dict[str, str]:
+    def _system_attributes(self, message: StoredMessage) -> dict[str, str]:
         known = {
             "SenderId": SENDER_ID,
             "SentTimestamp": str(message.sent_ms),

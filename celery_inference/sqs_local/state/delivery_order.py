@@ -12,25 +12,25 @@ from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from typing import Protocol
 
-from celery_inference.sqs_local.state.message import READY, Message
+from celery_inference.sqs_local.state.message import READY, StoredMessage
 
-Entry = tuple[int, Message]
+Entry = tuple[int, StoredMessage]
 MIN_DEAD_ENTRIES = 64
 
 
 class Order(Protocol):
     """The ready messages of one queue."""
 
-    def push(self, message: Message) -> None:
+    def push(self, message: StoredMessage) -> None:
         """A message became ready."""
 
-    def pop(self) -> Message | None:
+    def pop(self) -> StoredMessage | None:
         """The next ready message, taken out; of a FIFO group that is open, or that this very call is emptying."""
 
-    def hold(self, message: Message) -> None:
+    def hold(self, message: StoredMessage) -> None:
         """`message`, just popped, is in flight."""
 
-    def release(self, message: Message) -> None:
+    def release(self, message: StoredMessage) -> None:
         """`message` is in flight no more; called before `push` where it becomes ready again."""
 
     def end_call(self) -> None:
@@ -55,7 +55,7 @@ class FairOrder:
         self._dead = 0
         self._entries = 0
 
-    def push(self, message: Message) -> None:
+    def push(self, message: StoredMessage) -> None:
         entries = self._groups.get(message.group)
         if entries is None:
             entries = self._groups[message.group] = []
@@ -63,7 +63,7 @@ class FairOrder:
         heappush(entries, (message.sequence, message))
         self._entries += 1
 
-    def pop(self) -> Message | None:
+    def pop(self) -> StoredMessage | None:
         turns = self._turns
         while turns:
             group = turns[0]
@@ -79,10 +79,10 @@ class FairOrder:
             del self._groups[group]
         return None
 
-    def hold(self, message: Message) -> None:
+    def hold(self, message: StoredMessage) -> None:
         pass
 
-    def release(self, message: Message) -> None:
+    def release(self, message: StoredMessage) -> None:
         pass
 
     def end_call(self) -> None:
@@ -125,7 +125,7 @@ class FifoOrder:
         self._dead = 0
         self._entries = 0
 
-    def push(self, message: Message) -> None:
+    def push(self, message: StoredMessage) -> None:
         group = self._groups.get(message.group)
         if group is None:
             group = self._groups[message.group] = _FifoGroup()
@@ -134,7 +134,7 @@ class FifoOrder:
         if group.entries[0][1] is message and group.is_open():
             self._add_head(message.sequence, message.group)
 
-    def pop(self) -> Message | None:
+    def pop(self) -> StoredMessage | None:
         if self._taking is not None:
             message = self._next_of(self._taking)
             if message is not None:
@@ -177,7 +177,7 @@ class FifoOrder:
         self._heads = list(self._open_heads())
         heapify(self._heads)
 
-    def _next_of(self, name: str | None) -> Message | None:
+    def _next_of(self, name: str | None) -> StoredMessage | None:
         group = self._groups.get(name)
         while group is not None and group.entries and group.is_open():
             message = heappop(group.entries)[1]
@@ -189,13 +189,13 @@ class FifoOrder:
             del self._groups[name]
         return None
 
-    def hold(self, message: Message) -> None:
+    def hold(self, message: StoredMessage) -> None:
         group = self._groups.get(message.group)
         if group is None:
             group = self._groups[message.group] = _FifoGroup()
         insort(group.held, message.sequence)
 
-    def release(self, message: Message) -> None:
+    def release(self, message: StoredMessage) -> None:
         group = self._groups[message.group]
         was_open = bool(group.entries) and group.is_open()
         group.held.remove(message.sequence)

@@ -13,7 +13,7 @@ MessageRow = list[Any]
 _PLAIN_FIELDS: Final = 5  # of a row that says nothing of deliveries, delay, group and attributes
 
 
-class Message:
+class StoredMessage:
     """A message. Times are milliseconds since the epoch; 0 stands for never.
 
     `sequence` orders all messages of a store; `due_ms` is when a delay or a lease ends; `segment` is the part of the
@@ -61,7 +61,7 @@ class Message:
         self.state = READY
         self.segment = 0
 
-    def __lt__(self, other: Message) -> bool:
+    def __lt__(self, other: StoredMessage) -> bool:
         """For heaps, where one message may stand twice with the same time."""
         return self.sequence < other.sequence
 
@@ -126,7 +126,7 @@ class Message:
         ]
 
     @classmethod
-    def from_row(cls, row: MessageRow) -> Message:
+    def from_row(cls, row: MessageRow) -> StoredMessage:
         message = cls(row[0], row[1], row[2], row[3], row[4])
         if len(row) == _PLAIN_FIELDS:
             return message

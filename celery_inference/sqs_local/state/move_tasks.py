@@ -6,11 +6,11 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from celery_inference.sqs_local.http.errors import SqsError, invalid, unsupported
-from celery_inference.sqs_local.state.message import Message
-from celery_inference.sqs_local.state.queue import Queue
+from celery_inference.sqs_local.http.errors import ApiError, invalid, unsupported
+from celery_inference.sqs_local.state.message import StoredMessage
+from celery_inference.sqs_local.state.queue import LocalQueue
 from celery_inference.sqs_local.state.queue_attributes import name_of
-from celery_inference.sqs_local.state.store import Store
+from celery_inference.sqs_local.state.store import QueueStore
 
 RUNNING: Final = "RUNNING"
 MAX_MOVES_A_STEP: Final = 100  # so that a large move lets other requests in between
@@ -38,10 +38,10 @@ class MoveTask:
         return urlsafe_b64encode(f"{self.id}/{self.source_arn}".encode()).decode()
 
 
-class Moves:
+class MoveTasks:
     """The tasks of a store, oldest first."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: QueueStore) -> None:
         self._store = store
         self._tasks: dict[str, MoveTask] = {}
         # Per running task: from when on its rate counts, and how many it had moved then.
@@ -55,7 +55,7 @@ class Moves:
     def start(
         self, id_: str, source_arn: str, destination_arn: str | None, per_second: int | None, now_ms: int
     ) -> MoveTask:
-        """Raises SqsError where there is no such queue, nothing to move back to, or a task is running."""
+        """Raises ApiError where there is no such queue, nothing to move back to, or a task is running."""
         source = self._queue(source_arn, "SourceArn", now_ms)
         if destination_arn is not None:
             target = self._queue(destination_arn, "DestinationArn", now_ms)
@@ -82,7 +82,7 @@ class Moves:
             raise invalid("Value for parameter TaskHandle is invalid.") from None
         task = self._tasks.get(id_)
         if task is None or task.handle != handle:
-            raise SqsError("ResourceNotFoundException", "Task does not exist.", status=404)
+            raise ApiError("ResourceNotFoundException", "Task does not exist.", status=404)
         if task.status != RUNNING:
             raise unsupported("Only active tasks can be cancelled.")
         self._finish(task, "CANCELLED")
@@ -116,7 +116,7 @@ class Moves:
         if moved and task.status == RUNNING:
             self._note(task)
 
-    def _bring_back(self, task: MoveTask, source: Queue, message: Message, now_ms: int) -> bool:
+    def _bring_back(self, task: MoveTask, source: LocalQueue, message: StoredMessage, now_ms: int) -> bool:
         arn = task.destination_arn or message.source_arn
         target = self._store.queues.get(name_of(arn)) if arn else None
         if target is None:
@@ -128,11 +128,11 @@ class Moves:
         task.moved += 1
         return True
 
-    def _queue(self, arn: str, parameter: str, now_ms: int) -> Queue:
+    def _queue(self, arn: str, parameter: str, now_ms: int) -> LocalQueue:
         name = name_of(arn)
         if name not in self._store.queues or arn != self._store.arn(name):
             reason = f"The resource that you specified for the {parameter} parameter doesn't exist."
-            raise SqsError("ResourceNotFoundException", reason, status=404)
+            raise ApiError("ResourceNotFoundException", reason, status=404)
         return self._store.queue(name, now_ms)
 
     def _of(self, source: str) -> list[MoveTask]:
@@ -152,7 +152,7 @@ class Moves:
     def _note(self, task: MoveTask) -> None:
         self._store.events.append(["task", asdict(task)])
 
-    def note_all(self) -> None:
+    def record_all(self) -> None:
         for task in self._tasks.values():
             self._note(task)
 

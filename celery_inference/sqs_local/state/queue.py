@@ -6,32 +6,32 @@ from typing import Final
 
 from celery_inference.sqs_local.state.deduplication import Deduplication
 from celery_inference.sqs_local.state.delivery_order import FairOrder, FifoOrder, Order
-from celery_inference.sqs_local.state.message import DELAYED, GONE, IN_FLIGHT, READY, Message
-from celery_inference.sqs_local.state.queue_attributes import Settings
-from celery_inference.sqs_local.state.receive_attempts import Attempts
-from celery_inference.sqs_local.state.timers import Ages, Timers
+from celery_inference.sqs_local.state.message import DELAYED, GONE, IN_FLIGHT, READY, StoredMessage
+from celery_inference.sqs_local.state.queue_attributes import QueueAttributes
+from celery_inference.sqs_local.state.receive_attempts import ReceiveAttempts
+from celery_inference.sqs_local.state.timers import RetentionOrder, Timers
 
 MAX_KNOWN_GROUPS: Final = 1_024  # of delayed groups, before those whose delay is over are forgotten
 
 
-class Queue:
+class LocalQueue:
     """The state machine of one queue. `settings` and `tags` are replaced, never changed in place."""
 
-    def __init__(self, name: str, settings: Settings, created_ms: int) -> None:
+    def __init__(self, name: str, settings: QueueAttributes, created_ms: int) -> None:
         self.name = name
         self.settings = settings
         self.tags: dict[str, str] = {}
         self.created_ms = created_ms
         self.modified_ms = created_ms
         self.purged_ms = 0
-        self.messages: dict[str, Message] = {}
+        self.messages: dict[str, StoredMessage] = {}
         self.delayed = 0
         self.in_flight = 0
         self.dedup = Deduplication()
-        self.attempts = Attempts()
+        self.attempts = ReceiveAttempts()
         self._order: Order = FifoOrder() if settings.fifo else FairOrder()
         self._timers = Timers()
-        self._ages = Ages()
+        self._ages = RetentionOrder()
         self._last_due: dict[str | None, int] = {}
 
     @property
@@ -45,7 +45,7 @@ class Queue:
         """By the other DeduplicationScope, which may have been the queue's when the id was sent."""
         return ("" if self.settings.dedup_by_group else (group or ""), dedup_id)
 
-    def add(self, message: Message) -> None:
+    def add(self, message: StoredMessage) -> None:
         """Takes in a new message in whatever state it is."""
         self.messages[message.id] = message
         self._ages.add(message, len(self.messages))
@@ -62,7 +62,7 @@ class Queue:
             self._order.hold(message)
         self._timers.add(message, self.delayed + self.in_flight)
 
-    def remove(self, message_id: str) -> Message | None:
+    def remove(self, message_id: str) -> StoredMessage | None:
         message = self.messages.pop(message_id, None)
         if message is not None:
             state = message.state
@@ -91,7 +91,7 @@ class Queue:
         self.delayed = self.in_flight = 0
         self._order = FifoOrder() if self.settings.fifo else FairOrder()
         self._timers = Timers()
-        self._ages = Ages()
+        self._ages = RetentionOrder()
         for message in sorted(messages.values(), key=lambda message: message.sequence):
             self.add(message)
 
@@ -108,18 +108,18 @@ class Queue:
     def next_due_ms(self) -> int | None:
         return self._timers.next_ms()
 
-    def take(self) -> Message | None:
+    def take(self) -> StoredMessage | None:
         """The next ready message, still counted as ready: `lease` or `remove_taken` it, then `end_call`."""
         return self._order.pop()
 
     def end_call(self) -> None:
         self._order.end_call()
 
-    def remove_taken(self, message: Message) -> None:
+    def remove_taken(self, message: StoredMessage) -> None:
         del self.messages[message.id]
         message.state = GONE
 
-    def lease(self, message: Message, now_ms: int, visibility_ms: int) -> None:
+    def lease(self, message: StoredMessage, now_ms: int, visibility_ms: int) -> None:
         """Counts a delivery of a taken message; with `visibility_ms` 0 it stays ready."""
         message.receive_count += 1
         message.received_ms = now_ms
@@ -134,7 +134,7 @@ class Queue:
         self._order.hold(message)
         self._timers.add(message, self.delayed + self.in_flight)
 
-    def set_lease_end(self, message: Message, due_ms: int, now_ms: int) -> None:
+    def set_lease_end(self, message: StoredMessage, due_ms: int, now_ms: int) -> None:
         """Changes the lease of a message in flight; one that ends now makes it ready."""
         message.due_ms = due_ms
         if due_ms <= now_ms:
@@ -142,11 +142,11 @@ class Queue:
         else:
             self._timers.add(message, self.delayed + self.in_flight)
 
-    def untake(self, message: Message) -> None:
+    def untake(self, message: StoredMessage) -> None:
         """A taken message goes back, as if it had not been looked at."""
         self._order.push(message)
 
-    def due_of_new(self, message: Message, delay_ms: int, now_ms: int) -> int:
+    def due_of_new(self, message: StoredMessage, delay_ms: int, now_ms: int) -> int:
         """When a new message becomes ready. In a FIFO group, not before those that were sent earlier."""
         due_ms = now_ms + delay_ms if delay_ms else 0
         if not self.settings.fifo:
@@ -159,7 +159,7 @@ class Queue:
             self._last_due[message.group] = due_ms
         return due_ms
 
-    def _make_ready(self, message: Message) -> None:
+    def _make_ready(self, message: StoredMessage) -> None:
         if message.state == IN_FLIGHT:
             self.in_flight -= 1
             self._order.release(message)

@@ -56,7 +56,7 @@ _MAX_KEY_ID_CHARACTERS: Final = 2_048  # KMS's API_DescribeKey: KeyId
 
 
 @dataclass(frozen=True)
-class Redrive:
+class RedrivePolicy:
     """Where messages go that were received `max_receives` times in vain.
 
     `target` is the name in `target_arn`. The whole ARN decides when it is set, and the name alone from then on: what
@@ -69,7 +69,7 @@ class Redrive:
 
 
 @dataclass(frozen=True)
-class Settings:
+class QueueAttributes:
     """The attributes of one queue: `shown` as strings, and those that the queue works by as numbers."""
 
     shown: Mapping[str, str]
@@ -81,24 +81,24 @@ class Settings:
     max_bytes: int
     content_dedup: bool
     dedup_by_group: bool
-    redrive: Redrive | None
+    redrive: RedrivePolicy | None
     allow: Mapping[str, Any] | None
 
     @classmethod
-    def create(cls, given: Mapping[str, str], *, fifo: bool) -> Settings:
+    def create(cls, given: Mapping[str, str], *, fifo: bool) -> QueueAttributes:
         """Raises SqsError for unknown names, bad values, and values that do not go together."""
         return cls._from({**_DEFAULTS, **(_FIFO_DEFAULTS if fifo else {})}, given, fifo)
 
-    def changed(self, given: Mapping[str, str]) -> Settings:
+    def changed(self, given: Mapping[str, str]) -> QueueAttributes:
         return self._from(self.shown, given, self.fifo)
 
     @classmethod
-    def restore(cls, shown: Mapping[str, str]) -> Settings:
+    def restore(cls, shown: Mapping[str, str]) -> QueueAttributes:
         """From a journal, which may hold what is refused by now."""
         return cls._from(shown, {}, "FifoQueue" in shown)
 
     @classmethod
-    def _from(cls, base: Mapping[str, str], given: Mapping[str, str], fifo: bool) -> Settings:
+    def _from(cls, base: Mapping[str, str], given: Mapping[str, str], fifo: bool) -> QueueAttributes:
         shown = dict(base)
         for name, value in given.items():
             text = _checked(name, value, fifo)
@@ -142,8 +142,8 @@ def name_of(arn: str) -> str:
     return arn.rpartition(":")[2]
 
 
-def _redrive(target_arn: str, max_receives: int) -> Redrive:
-    return Redrive(name_of(target_arn), target_arn, max_receives)
+def _redrive(target_arn: str, max_receives: int) -> RedrivePolicy:
+    return RedrivePolicy(name_of(target_arn), target_arn, max_receives)
 
 
 def _check_together(shown: Mapping[str, str], given: Mapping[str, str]) -> None:

@@ -20,20 +20,20 @@ from celery_inference.sqs_local.http.errors import (
 )
 from celery_inference.sqs_local.state import receipt_handles
 from celery_inference.sqs_local.state.deduplication import Sent
-from celery_inference.sqs_local.state.message import DELAYED, IN_FLIGHT, READY, Message
-from celery_inference.sqs_local.state.queue import Queue
-from celery_inference.sqs_local.state.queue_attributes import Redrive, Settings
+from celery_inference.sqs_local.state.message import DELAYED, IN_FLIGHT, READY, StoredMessage
+from celery_inference.sqs_local.state.queue import LocalQueue
+from celery_inference.sqs_local.state.queue_attributes import QueueAttributes, RedrivePolicy
 
 Event = list[Any]
 MAX_MOVES_A_CALL: Final = 200  # to the dead-letter queue, of 360 bytes each; the rest is for the next receive
 MAX_NAMED: Final = 1_000  # messages that expired together, of 40 bytes each; more of them are noted by their time
 
 
-class Store:
+class QueueStore:
     """Queues by name. Not thread-safe: one thread at a time."""
 
     def __init__(self, new_id: Callable[[], str], *, region: str = "us-east-1", account: str = "000000000000") -> None:
-        self.queues: dict[str, Queue] = {}
+        self.queues: dict[str, LocalQueue] = {}
         self.events: list[Event] = []
         # Names of the queues in which something may have become ready, or due at another time.
         self.touched: set[str] = set()
@@ -47,13 +47,13 @@ class Store:
     def arn(self, name: str) -> str:
         return self._arn_prefix + name
 
-    def queue(self, name: str, now_ms: int) -> Queue:
+    def queue(self, name: str, now_ms: int) -> LocalQueue:
         """The queue as it is at `now_ms`, to be worked on. Raises SqsError where there is none."""
         queue = self.peek(name, now_ms)
         self.touched.add(name)
         return queue
 
-    def peek(self, name: str, now_ms: int) -> Queue:
+    def peek(self, name: str, now_ms: int) -> LocalQueue:
         """The same, without noting that it may change."""
         queue = self.queues.get(name)
         if queue is None:
@@ -61,7 +61,7 @@ class Store:
         self.advance(queue, now_ms)
         return queue
 
-    def advance(self, queue: Queue, now_ms: int) -> None:
+    def advance(self, queue: LocalQueue, now_ms: int) -> None:
         expired = queue.advance(now_ms)
         if len(expired) > MAX_NAMED:
             self.events.append(["expired", queue.name, now_ms - queue.settings.retention_ms + 1])
@@ -70,8 +70,8 @@ class Store:
 
     def create_queue(
         self, name: str, given: Mapping[str, str], tags: Mapping[str, str], *, fifo: bool, now_ms: int
-    ) -> Queue:
-        settings = Settings.create(given, fifo=fifo)
+    ) -> LocalQueue:
+        settings = QueueAttributes.create(given, fifo=fifo)
         existing = self.queues.get(name)
         if existing is not None:
             different = existing.settings.difference(given)
@@ -79,40 +79,40 @@ class Store:
                 raise queue_exists(different)
             return existing
         self._check_redrive(name, settings)
-        queue = Queue(name, settings, now_ms)
+        queue = LocalQueue(name, settings, now_ms)
         queue.tags = dict(tags)
         self.queues[name] = queue
-        self.note_queue(queue)
+        self.record_queue(queue)
         return queue
 
-    def set_attributes(self, queue: Queue, given: Mapping[str, str], now_ms: int) -> None:
+    def set_attributes(self, queue: LocalQueue, given: Mapping[str, str], now_ms: int) -> None:
         settings = queue.settings.changed(given)
         if "RedrivePolicy" in given:
             self._check_redrive(queue.name, settings)
         queue.settings = settings
         queue.modified_ms = now_ms
-        self.note_queue(queue)
+        self.record_queue(queue)
 
-    def set_tags(self, queue: Queue, tags: dict[str, str]) -> None:
+    def set_tags(self, queue: LocalQueue, tags: dict[str, str]) -> None:
         queue.tags = tags
-        self.note_queue(queue)
+        self.record_queue(queue)
 
-    def note_queue(self, queue: Queue) -> None:
+    def record_queue(self, queue: LocalQueue) -> None:
         times = [queue.created_ms, queue.modified_ms, queue.purged_ms]
         self.events.append(["queue", queue.name, dict(queue.settings.shown), queue.tags, times])
 
-    def note_message(self, queue: Queue, message: Message) -> None:
+    def record_message(self, queue: LocalQueue, message: StoredMessage) -> None:
         """A full copy, after which the journal's older segments need not speak of the message."""
         message.segment = self.segment
         self.events.append(["msg", queue.name, message.row()])
 
-    def note_deduplication(self, queue: Queue, key: tuple[str, str], segment: int) -> None:
+    def record_deduplication(self, queue: LocalQueue, key: tuple[str, str], segment: int) -> None:
         """Copies a deduplication id that the journal has in `segment` or before, if it is still remembered."""
         sent = queue.dedup.moved(key, segment, self.segment)
         if sent is not None:
             self.events.append(["dedup", queue.name, *key, sent.message_id, sent.sequence, sent.sent_ms])
 
-    def _check_redrive(self, name: str, settings: Settings) -> None:
+    def _check_redrive(self, name: str, settings: QueueAttributes) -> None:
         redrive = settings.redrive
         if redrive is None:
             return
@@ -140,7 +140,9 @@ class Store:
         """Names of the queues whose dead letters go to `name`."""
         return [q.name for q in self.queues.values() if q.settings.redrive and q.settings.redrive.target == name]
 
-    def send(self, queue: Queue, message: Message, now_ms: int, delay_ms: int | None = None) -> tuple[str, int]:
+    def send(
+        self, queue: LocalQueue, message: StoredMessage, now_ms: int, delay_ms: int | None = None
+    ) -> tuple[str, int]:
         """The id and sequence that the message now has; `delay_ms` None takes the queue's.
 
         In a FIFO queue a repeated deduplication id gives those of the first, and `message` is not sent.
@@ -168,12 +170,12 @@ class Store:
             self.events.append(["sent", queue.name, *key, message.row()])
             message.segment = self.segment
         else:
-            self.note_message(queue, message)
+            self.record_message(queue, message)
         return message.id, message.sequence
 
     def receive(
-        self, queue: Queue, count: int, visibility_ms: int, now_ms: int, attempt: str | None = None
-    ) -> list[Message]:
+        self, queue: LocalQueue, count: int, visibility_ms: int, now_ms: int, attempt: str | None = None
+    ) -> list[StoredMessage]:
         """Up to `count` messages, leased; those received too often go to the dead-letter queue instead.
 
         The same `attempt` again gives the same deliveries again, their leases begun anew. Raises SqsError (OverLimit)
@@ -194,7 +196,7 @@ class Store:
             raise over_limit(f"The maximum number of in flight messages is reached: {most}.")
         redrive = queue.settings.redrive
         dead_letters = self.queues.get(redrive.target) if redrive else None
-        taken: list[Message] = []
+        taken: list[StoredMessage] = []
         moved = 0
         while len(taken) < count and (message := queue.take()) is not None:
             if dead_letters is not None and redrive is not None and _spent(message, redrive):
@@ -233,9 +235,9 @@ class Store:
             counts = [message.receive_count, message.first_received_ms]
             self.events.append(["undo", queue.name, message_id, *counts])
 
-    def _move(self, source: Queue, target: Queue, message: Message, now_ms: int) -> None:
+    def _move(self, source: LocalQueue, target: LocalQueue, message: StoredMessage, now_ms: int) -> None:
         source.remove_taken(message)
-        moved = Message.from_row(message.row())
+        moved = StoredMessage.from_row(message.row())
         moved.segment = message.segment
         moved.become_dead_letter(self.arn(source.name), now_ms if source.settings.fifo else None)
         target.add(moved)
@@ -244,10 +246,10 @@ class Store:
         event = ["moved", source.name, target.name, message.id, moved.source_arn]
         self.events.append([*event, now_ms] if source.settings.fifo else event)
 
-    def renew(self, source: Queue, target: Queue, message: Message, now_ms: int) -> None:
+    def renew(self, source: LocalQueue, target: LocalQueue, message: StoredMessage, now_ms: int) -> None:
         """Moves a taken message as if it were sent again: with a new id and enqueue time, never received."""
         source.remove_taken(message)
-        renewed = Message(self._new_id(), self.next_sequence, now_ms, message.body, message.body_md5)
+        renewed = StoredMessage(self._new_id(), self.next_sequence, now_ms, message.body, message.body_md5)
         self.next_sequence += 1
         renewed.attributes = message.attributes
         renewed.attributes_md5 = message.attributes_md5
@@ -257,9 +259,9 @@ class Store:
         target.add(renewed)
         self.touched.add(target.name)
         self.events.append(["del", source.name, [message.id]])
-        self.note_message(target, renewed)
+        self.record_message(target, renewed)
 
-    def delete(self, queue: Queue, receipt_handle: str) -> None:
+    def delete(self, queue: LocalQueue, receipt_handle: str) -> None:
         """Of an older delivery than the last: succeeds and deletes nothing (API_DeleteMessage)."""
         message_id, delivery = receipt_handles.decode(receipt_handle, queue.name)
         message = queue.messages.get(message_id)
@@ -276,7 +278,7 @@ class Store:
             else:
                 events.append(["del", queue.name, [message_id]])
 
-    def change_visibility(self, queue: Queue, receipt_handle: str, seconds: int, now_ms: int) -> None:
+    def change_visibility(self, queue: LocalQueue, receipt_handle: str, seconds: int, now_ms: int) -> None:
         message_id, delivery = receipt_handles.decode(receipt_handle, queue.name)
         message = queue.messages.get(message_id)
         if message is None or message.receive_count != delivery:
@@ -290,11 +292,11 @@ class Store:
             raise invalid(f"Total VisibilityTimeout for the message is beyond the limit [{most} seconds]")
         self._set_lease(queue, message, due_ms, now_ms)
 
-    def _set_lease(self, queue: Queue, message: Message, due_ms: int, now_ms: int) -> None:
+    def _set_lease(self, queue: LocalQueue, message: StoredMessage, due_ms: int, now_ms: int) -> None:
         queue.set_lease_end(message, due_ms, now_ms)
         self.events.append(["lease", queue.name, message.id, due_ms])
 
-    def purge(self, queue: Queue, now_ms: int) -> None:
+    def purge(self, queue: LocalQueue, now_ms: int) -> None:
         queue.clear()
         queue.purged_ms = now_ms
         self.events.append(["purge", queue.name, now_ms])
@@ -304,5 +306,5 @@ class Store:
         return events
 
 
-def _spent(message: Message, redrive: Redrive) -> bool:
+def _spent(message: StoredMessage, redrive: RedrivePolicy) -> bool:
     return message.receive_count - message.counted_from >= redrive.max_receives

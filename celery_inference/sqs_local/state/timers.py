@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 
-from celery_inference.sqs_local.state.message import DELAYED, GONE, IN_FLIGHT, Message
+from celery_inference.sqs_local.state.message import DELAYED, GONE, IN_FLIGHT, StoredMessage
 
-Entry = tuple[int, int, Message]
+Entry = tuple[int, int, StoredMessage]
 MIN_ENTRIES = 64
 
 
@@ -16,7 +16,7 @@ class Timers:
     def __init__(self) -> None:
         self._heap: list[Entry] = []
 
-    def add(self, message: Message, waiting: int) -> None:
+    def add(self, message: StoredMessage, waiting: int) -> None:
         """`waiting`: how many messages are delayed or in flight, to know when most entries are outdated."""
         if len(self._heap) > MIN_ENTRIES + 2 * waiting:
             self._heap = [entry for entry in self._heap if self._counts(entry)]
@@ -31,7 +31,7 @@ class Timers:
             heappop(heap)
         return None
 
-    def pop_due(self, now_ms: int) -> Message | None:
+    def pop_due(self, now_ms: int) -> StoredMessage | None:
         heap = self._heap
         while heap and heap[0][0] <= now_ms:
             entry = heappop(heap)
@@ -45,19 +45,19 @@ class Timers:
         return message.due_ms == entry[0] and message.state in (DELAYED, IN_FLIGHT)
 
 
-class Ages:
+class RetentionOrder:
     """Messages by the time they were sent, oldest first, for retention."""
 
     def __init__(self) -> None:
         self._heap: list[Entry] = []
 
-    def add(self, message: Message, living: int) -> None:
+    def add(self, message: StoredMessage, living: int) -> None:
         if len(self._heap) > MIN_ENTRIES + 2 * living:
             self._heap = [entry for entry in self._heap if entry[2].state != GONE]
             heapify(self._heap)
         heappush(self._heap, (message.sent_ms, message.sequence, message))
 
-    def pop_sent_before(self, time_ms: int) -> Message | None:
+    def pop_sent_before(self, time_ms: int) -> StoredMessage | None:
         """The oldest message that lives and was sent before `time_ms`, taken out."""
         heap = self._heap
         while heap and (heap[0][0] < time_ms or heap[0][2].state == GONE):

@@ -33,7 +33,7 @@ logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class FinishedRow:
     """What became of a row: the tokens that it added, or why it was cut off, `key` None then for all that are left."""
 
     key: str | None
@@ -41,7 +41,7 @@ class Written:
     error: str | None = None
 
 
-class Continuous:
+class ContinuousGeneration:
     """A loop over one model, started. Raises ModelLoadError where the model or its memory does not allow one.
 
     `mode` is "greedy" or "sampled", which transformers knows for all rows of a loop alone. `ends` are the tokens that
@@ -87,7 +87,7 @@ class Continuous:
         if taken is None:
             raise RuntimeError("the loop of continuous batching has ended")
 
-    def written(self) -> Iterator[Written]:
+    def written(self) -> Iterator[FinishedRow]:
         """Rows as they end, until the loop does; blocks. The last one has no key when the loop ended by itself."""
         while True:
             output = self._manager.get_result(timeout=_WAIT_SECONDS)
@@ -95,14 +95,14 @@ class Continuous:
                 if self._manager.is_running():
                     continue
                 error = self._manager.background_thread_status.fatal_error
-                yield Written(None, [], f"the loop of continuous batching has ended: {error!r}")
+                yield FinishedRow(None, [], f"the loop of continuous batching has ended: {error!r}")
                 return
             if output.status == RequestStatus.FAILED or output.error is not None:
                 # A loop that breaks fails each of its rows, and then says that it has ended.
                 if self._manager.background_thread_status.local_status == BackgroundThreadStatus.DONT_STOP:
-                    yield Written(output.request_id, [], str(output.error))
+                    yield FinishedRow(output.request_id, [], str(output.error))
             elif output.is_finished():
-                yield Written(output.request_id, output.generated_tokens)
+                yield FinishedRow(output.request_id, output.generated_tokens)
 
     @property
     def fatal(self) -> Exception | None:

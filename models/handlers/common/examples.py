@@ -15,20 +15,22 @@ _QUESTION = {"type": "choice", "instructions": "What is it about?", "criteria": 
 
 def of(spec: ModelSpec, pipe: Any) -> tuple[Any, dict[str, Any]]:
     """An input of the spec's kind, as a sender's check leaves it, and the options without which it is none."""
-    options: dict[str, Any] = {"candidate_labels": ["one", "two"]} if "candidate_labels" in spec.kind.options else {}
+    options: dict[str, Any] = (
+        {"candidate_labels": ["one", "two"]} if "candidate_labels" in spec.pipeline_task.options else {}
+    )
     if spec.task == "fill-mask":
         return f"The cat sat on the {pipe.tokenizer.mask_token}.", options
-    if spec.kind.media == "fields":
+    if spec.pipeline_task.media == "fields":
         return _fields(spec, pipe), options
     return _by_media(spec), options
 
 
 def _by_media(spec: ModelSpec) -> Any:
-    if spec.kind.media == "image":
+    if spec.pipeline_task.media == "image":
         return images.sample()
-    if spec.kind.media == "audio":
+    if spec.pipeline_task.media == "audio":
         return audio.sample()
-    if spec.kind.media == "video":
+    if spec.pipeline_task.media == "video":
         from models.media import video
 
         return video.sample()

@@ -62,7 +62,7 @@ def pipe(spec: ModelSpec, device: torch.device) -> Any:
     has_processor = any(
         (Path(spec.source) / name).exists() for name in ("preprocessor_config.json", "processor_config.json")
     )
-    if has_processor and spec.kind.media in ("image", "video"):
+    if has_processor and spec.pipeline_task.media in ("image", "video"):
         parts["image_processor"] = image_processor(spec)
     return pipeline(
         spec.task,
@@ -77,7 +77,7 @@ def pipe(spec: ModelSpec, device: torch.device) -> Any:
 
 def _check_positions(spec: ModelSpec, config: Any) -> None:
     positions = getattr(config, "max_position_embeddings", None)
-    if spec.kind.media in ("text", "chat", "fields") and positions is not None and spec.max_tokens > positions:
+    if spec.pipeline_task.media in ("text", "chat", "fields") and positions is not None and spec.max_tokens > positions:
         raise ModelLoadError(f"max_tokens is {spec.max_tokens}, and the model has {positions} positions")
 
 

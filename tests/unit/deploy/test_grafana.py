@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor.vocabulary import VOCABULARY
+from monitor.metric_names import VOCABULARY
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "grafana"
 PROMTOOL = shutil.which("promtool")
@@ -66,7 +66,9 @@ def test_the_rules_fire_when_they_should_and_not_otherwise() -> None:
 @needs_promtool
 def test_a_rule_that_never_fires_is_found(tmp_path: Path) -> None:
     for name in ("rules.yaml", "rules_test.yaml"):
-        (tmp_path / name).write_text((FOLDER / name).read_text().replace("expr: lane_dead_letters > 0", "expr: 0 > 1"))
+        (tmp_path / name).write_text(
+            (FOLDER / name).read_text().replace("expr: celery_inference_lane_dead_letters > 0", "expr: 0 > 1")
+        )
     assert promtool("test", "rules", tmp_path / "rules_test.yaml").returncode != 0
 
 

@@ -8,9 +8,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
+from celery_inference.commands.main import main
 from deploy.sagemaker.container import PORT
 from tests.support.lambda_service import HANDLER
 
@@ -81,7 +83,7 @@ def test_the_functions_image_has_every_room_that_its_handler_imports_and_names_i
         assert f"COPY {room} {room}\n" in text
         assert f"!{room}" in ignored
     assert f'CMD ["{HANDLER}"]' in text.splitlines()
-    assert "CELERY_BROADCAST=off" in text
+    assert "CELERY_INFERENCE_BROADCAST=off" in text
 
 
 def test_an_endpoints_image_has_every_room_that_its_container_imports_and_takes_sagemakers_argument() -> None:
@@ -129,3 +131,29 @@ def test_compose_asks_nobody_but_the_worker_what_the_image_asks(services: dict[s
 
 def test_compose_gives_a_worker_time_to_stop(services: dict[str, dict[str, object]]) -> None:
     assert services["worker"]["stop_grace_period"] == "60s"
+
+
+def command_lines() -> list[list[str]]:
+    """Of each container of ours in compose and Kubernetes, entrypoint and arguments."""
+    image = ["celery", "-A", "tasks"]
+    found = []
+    for service in yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())["services"].values():
+        found.append([*service.get("entrypoint", image), *service.get("command", ["worker"])])
+    for file in sorted((ROOT / "deploy/kubernetes").glob("*.yaml")):
+        for document in yaml.safe_load_all(file.read_text()):
+            pod = ((document or {}).get("spec") or {}).get("template", {}).get("spec", {})
+            for container in pod.get("containers", []):
+                found.append([*container.get("command", image), *container.get("args", ["worker"])])
+    return found
+
+
+def test_every_container_runs_a_command_that_there_is() -> None:
+    lines = command_lines()
+    assert {line[0] for line in lines} == {"python", "celery", "celery-inference"}
+    for line in lines:
+        if line[0] == "celery-inference":
+            context = click.Context(main)
+            assert main.get_command(context, line[1]) is not None, line
+        elif line[0] == "celery":
+            assert line[:3] == ["celery", "-A", "tasks"]
+            assert line[3] in ("worker", "flower"), line

@@ -14,10 +14,11 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from celery_inference.results.dynamodb import schema, table
-from celery_inference.results.dynamodb.url import Place as DynamoDBPlace
-from celery_inference.sqs.lanes import LAMBDA, LANES
+from celery_inference.results.dynamodb.url import TableUrl as DynamoDBPlace
+from celery_inference.sqs.lanes import LANES
 from deploy.infra.scaling import MAX_STEPS, wake_steps
 from tests.support.cloudformation import problems
+from tests.support.lanes import LAMBDA
 from tests.support.moto_bridge import Bridge
 from tests.support.recorded_stack import FLEET, FUNCTION, REGION, RecordedStack, record
 
@@ -116,6 +117,31 @@ def _camel(operation: str) -> str:
     return "".join(word.capitalize() for word in operation.split("_"))
 
 
+def test_a_prefix_begins_every_name_and_hosts_and_function_know_it(stack: RecordedStack) -> None:
+    staging = record({"queues": {"queue_prefix": "Staging_"}, "fleet": FLEET, "lambda": FUNCTION})
+    assert set(staging.of(QUEUE)) == {f"Staging_{name}" for name in stack.of(QUEUE)}
+    for resource in staging.resources:
+        names = [
+            value for key, value in resource.inputs.items() if key in ("name", "bucket") and isinstance(value, str)
+        ]
+        assert all("taging" in name for name in names), resource
+    text = json.dumps([resource.inputs for resource in staging.resources])
+    assert ":Staging_celery-broadcast" in text
+    (template,) = staging.of("aws:ec2/launchTemplate:LaunchTemplate").values()
+    assert "CELERY_INFERENCE_QUEUE_PREFIX=Staging_" in base64.b64decode(template["userData"]).decode()
+    (function,) = staging.of("aws:lambda/function:Function").values()
+    assert function["environment"]["variables"]["CELERY_INFERENCE_QUEUE_PREFIX"] == "Staging_"
+
+
+def test_lanes_come_from_the_file_that_a_stack_names(tmp_path: Path) -> None:
+    file = tmp_path / "lanes.toml"
+    file.write_text("[main]\ndefault = true\nretention_seconds = 7200\n[slow]\nmax_receive_count = 9\n")
+    queues = record({"queues": {"lanes": str(file)}}).of(QUEUE)
+    assert set(queues) == {"main", "main-dlq", "slow", "slow-dlq"}
+    assert queues["main"]["messageRetentionSeconds"] == 7200
+    assert json.loads(queues["slow"]["redrivePolicy"])["maxReceiveCount"] == 9
+
+
 def test_a_dead_letter_lives_for_14_days_and_has_room_for_its_reason(stack: RecordedStack) -> None:
     for lane in LANES:
         letters = stack.of(QUEUE)[lane.dead_letter_queue.name]
@@ -210,8 +236,8 @@ def test_the_lane_of_a_function_fits_its_timeout() -> None:
 
 def test_one_failed_message_brings_back_no_other(stack: RecordedStack) -> None:
     variables = stack.of("aws:lambda/function:Function")["ml-inference"]["environment"]["variables"]
-    assert variables["CELERY_RESULT_BACKEND"] == stack.exports["result_backend"]
-    assert variables["CELERY_CLAIM_CHECK"] == stack.exports["claim_check"]
+    assert variables["CELERY_INFERENCE_RESULT_BACKEND"] == stack.exports["result_backend"]
+    assert variables["CELERY_INFERENCE_CLAIM_CHECK"] == stack.exports["claim_check"]
     mapping = stack.of("aws:lambda/eventSourceMapping:EventSourceMapping")["ml-inference-lane"]
     assert mapping["functionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["eventSourceArn"].endswith(f":{LAMBDA.name}")
@@ -242,9 +268,9 @@ def test_hosts_boot_into_a_worker(stack: RecordedStack) -> None:
     written = {file["path"]: file for file in document["write_files"]}
     environment = written["/etc/celery-inference/environment"]
     assert f"IMAGE={FLEET['worker_image']}\n" in environment["content"]
-    assert "CELERY_RESULT_BACKEND=dynamodb://" in environment["content"]
+    assert "CELERY_INFERENCE_RESULT_BACKEND=dynamodb://" in environment["content"]
     assert f"AWS_DEFAULT_REGION={REGION}\n" in environment["content"]
-    assert "CELERY_HOST=ec2\n" in environment["content"]
+    assert "CELERY_INFERENCE_HOST=ec2\n" in environment["content"]
     assert environment["permissions"] == "0600"
     assert written["/usr/local/lib/celery-inference/registry-login"]["permissions"] == "0755"
     (disk,) = template["blockDeviceMappings"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deploy.infra.settings import SettingError, read
+from deploy.infra.settings import StackSettingError, read
 from tests.support.recorded_stack import FLEET, FUNCTION, record
 
 
@@ -22,6 +22,8 @@ from tests.support.recorded_stack import FLEET, FUNCTION, record
             {"queues": {"dead_letter_retention_seconds": 86_400}},
             ["dead_letter_retention_seconds is 86400", "retention_seconds (86400)"],
         ),
+        ({"queues": {"queue_prefix": "a b"}}, ["queues.queue_prefix", "'a b'"]),
+        ({"queues": {"lanes": "/nowhere.toml"}}, ["celery-inference:queues", "/nowhere.toml"]),
         ({"queues": {"retention_second": 60}}, ["queues.retention_second", "did you mean retention_seconds?"]),
         ({"fleat": {}}, ["fleat", "did you mean fleet?"]),
         ({"queues": 5}, ["queues", "5"]),
@@ -42,7 +44,7 @@ from tests.support.recorded_stack import FLEET, FUNCTION, record
     ],
 )
 def test_a_wrong_value_is_one_sentence(values: dict[str, Any], words: list[str]) -> None:
-    with pytest.raises(SettingError) as caught:
+    with pytest.raises(StackSettingError) as caught:
         read(values)
     sentence = str(caught.value)
     assert "\n" not in sentence
@@ -52,14 +54,14 @@ def test_a_wrong_value_is_one_sentence(values: dict[str, Any], words: list[str])
 
 
 def test_the_program_declares_nothing_with_a_wrong_value() -> None:
-    with pytest.raises(SettingError, match=r"did you mean queues\?"):
+    with pytest.raises(StackSettingError, match=r"did you mean queues\?"):
         record({"queue": {}})
 
 
 def test_nothing_needs_to_be_set() -> None:
     settings = read({})
     assert (settings.fleet, settings.aws_lambda) == (None, None)
-    assert settings.queues.max_receive_count == 4
+    assert settings.queues.max_receive_count is None
 
 
 def test_a_fleet_knows_the_backlog_that_one_worker_is_for() -> None:

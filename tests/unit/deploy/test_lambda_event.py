@@ -8,8 +8,8 @@ import pytest
 
 from celery_inference.sqs.messages.reason import REASON_ATTRIBUTE, mark_of
 from deploy.aws_lambda.event import EventError, deliveries_of
-from deploy.aws_lambda.handler import Handler
-from tasks.event_worker import WorkerLost
+from deploy.aws_lambda.handler import LambdaHandler
+from tasks.worker.event_source import WorkerLost
 from tests.support.lambda_service import record
 
 CONTEXT = SimpleNamespace(get_remaining_time_in_millis=lambda: 30_000)
@@ -49,7 +49,7 @@ def test_a_record_is_a_delivery_as_if_it_had_been_received_here() -> None:
     [None, [], {}, {"Records": 5}, {"Records": ["text"]}, {"Records": [{"s3": {}}]}, {"Records": [{"messageId": "1"}]}],
 )
 def test_what_is_no_event_of_sqs_is_refused_in_one_sentence(event: Any) -> None:
-    handler = Handler(SimpleNamespace(queue_url=str, work=None), 30)  # type: ignore[arg-type]
+    handler = LambdaHandler(SimpleNamespace(queue_url=str, work=None), 30)  # type: ignore[arg-type]
     with pytest.raises(EventError, match="of SQS"):
         handler(event, CONTEXT)
 
@@ -59,7 +59,7 @@ def test_what_is_not_done_is_named_and_nothing_else() -> None:
         assert seconds < 30
         deliveries[1].done = True
 
-    handler = Handler(SimpleNamespace(queue_url=str, work=work), 30)  # type: ignore[arg-type]
+    handler = LambdaHandler(SimpleNamespace(queue_url=str, work=work), 30)  # type: ignore[arg-type]
     records = [record(message(MessageId=name), "inference-lambda") for name in ("first", "second", "third")]
     answer = handler({"Records": records}, CONTEXT)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "first"}, {"itemIdentifier": "third"}]}
@@ -72,6 +72,6 @@ def test_an_environment_without_a_device_ends_itself(monkeypatch: pytest.MonkeyP
     def work(*_: Any) -> None:
         raise WorkerLost("no device is left")
 
-    handler = Handler(SimpleNamespace(queue_url=str, work=work), 30)  # type: ignore[arg-type]
+    handler = LambdaHandler(SimpleNamespace(queue_url=str, work=work), 30)  # type: ignore[arg-type]
     handler({"Records": [record(message(), "inference-lambda")]}, CONTEXT)
     assert ended == [1]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from celery_inference.specs.catalogue import DEFAULT_PATH, Catalogue, load
-from celery_inference.specs.catalogue_parser import KEYS
+from celery_inference.catalogue.catalogue import DEFAULT_PATH, Catalogue, load
+from celery_inference.catalogue.parser import KEYS
 from celery_inference.specs.errors import CatalogueError, UnknownModel
 from celery_inference.specs.model_spec import ModelSpec
 
@@ -48,10 +48,10 @@ def test_the_kind_gives_the_defaults_and_the_spec_narrows_them(tmp_path: Path) -
         tmp_path,
         'task = "text-generation"\nsource = "./g"\n[one.options.max_new_tokens]\ndefault = 7\nmaximum = 9',
     )
-    assert one.batch_size == one.kind.batch_size == 8
+    assert one.batch_size == one.pipeline_task.batch_size == 8
     option = one.options["max_new_tokens"]
     assert (option.default, option.minimum, option.maximum) == (7, 1, 9)
-    assert one.kind.options["max_new_tokens"].maximum == 512
+    assert one.pipeline_task.options["max_new_tokens"].maximum == 512
 
 
 def test_what_an_operator_may_say_of_a_model_is_read(tmp_path: Path) -> None:

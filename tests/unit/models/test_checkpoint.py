@@ -72,7 +72,7 @@ def test_pickles_that_were_allowed_hold_tensors_and_nothing_that_runs(folder: Pa
     state = BertModel.from_pretrained(folder).state_dict()
     pickled(folder, state)
     unsafe = spec("feature-extraction", folder, allow_unsafe=True)
-    assert load(unsafe, CPU)[0].figures["rows"] == 1
+    assert load(unsafe, CPU)[0].stats["rows"] == 1
     mark = tmp_path / "the pickle ran"
     torch.save({**state, "more": Bomb(mark)}, folder / "pytorch_model.bin")
     with pytest.raises(Exception, match="mkdir"):

@@ -12,16 +12,16 @@ from celery_inference.inputs import claims
 from celery_inference.inputs.check import check_inputs
 from celery_inference.specs.errors import InvalidInput
 from celery_inference.specs.model_spec import ModelSpec
-from celery_inference.specs.pipeline_tasks import KINDS
+from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
 from models.poison_inputs import digest_of
 from tests.support import samples
 
 PNG = b"\x89PNG\r\n\x1a\n and the rest"
-MEDIA = [task for task, kind in KINDS.items() if kind.media in ("image", "audio", "video")]
+MEDIA = [task for task, kind in PIPELINE_TASKS.items() if kind.media in ("image", "audio", "video")]
 
 
 def spec(task: str, **values: Any) -> ModelSpec:
-    return ModelSpec(name="one", task=task, source="/one", options=KINDS[task].options, **values)
+    return ModelSpec(name="one", task=task, source="/one", options=PIPELINE_TASKS[task].options, **values)
 
 
 def claim(data: bytes = PNG, **changed: Any) -> dict[str, Any]:

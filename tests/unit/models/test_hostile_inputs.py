@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celery_inference.inputs.check import check_inputs
-from celery_inference.specs.errors import InvalidInput, ModelsError
+from celery_inference.specs.errors import InferenceError, InvalidInput
 from celery_inference.specs.model_spec import ModelSpec
-from celery_inference.specs.pipeline_tasks import KINDS
+from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
 
 LARGE = "x" * (64 * 1024 * 1024)
 
@@ -33,11 +33,13 @@ class Number(int):
 
 
 def spec(task: str, **values: Any) -> ModelSpec:
-    return ModelSpec(name="one", task=task, source="/one", options=KINDS[task].options, **values)
+    return ModelSpec(name="one", task=task, source="/one", options=PIPELINE_TASKS[task].options, **values)
 
 
-SPECS = [spec(task) for task in KINDS]
-NAMES = sorted({name for kind in KINDS.values() for name in (*kind.options, *kind.fields, "role", "content", "type")})
+SPECS = [spec(task) for task in PIPELINE_TASKS]
+NAMES = sorted(
+    {name for kind in PIPELINE_TASKS.values() for name in (*kind.options, *kind.fields, "role", "content", "type")}
+)
 
 
 def nested(depth: int) -> Any:
@@ -177,6 +179,6 @@ def test_a_misspelt_argument_is_named_with_the_nearest(name: str) -> None:
 
 
 def test_every_error_shows_at_most_a_hundred_characters_of_a_name() -> None:
-    for error in (InvalidInput, *InvalidInput.__subclasses__(), *ModelsError.__subclasses__()):
+    for error in (InvalidInput, *InvalidInput.__subclasses__(), *InferenceError.__subclasses__()):
         if issubclass(error, InvalidInput):
             assert len(str(error.unknown("model", LARGE, ["one", "two"]))) < 200

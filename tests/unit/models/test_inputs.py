@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from celery_inference.inputs.check import check_inputs, is_many
 from celery_inference.specs.errors import InvalidInput, UnknownOption
 from celery_inference.specs.model_spec import ModelSpec
-from celery_inference.specs.pipeline_tasks import KINDS
+from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
 
 PNG = b"\x89PNG\r\n\x1a\n and the rest"
 
 
 def spec(task: str, **values: Any) -> ModelSpec:
-    return ModelSpec(name="one", task=task, source="/one", options=KINDS[task].options, **values)
+    return ModelSpec(name="one", task=task, source="/one", options=PIPELINE_TASKS[task].options, **values)
 
 
 TEXT = spec("text-classification", max_characters=100, max_bytes=120, max_inputs=3)

@@ -19,9 +19,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_model_is_loaded_and_warm(folder: Path) -> None:
-    runner, facts = load(spec("feature-extraction", folder), CPU)
+    runner, _, facts = load(spec("feature-extraction", folder), CPU)
     assert facts["dtype"] == "float32"
-    assert runner.figures["rows"] == 1
+    assert runner.stats["rows"] == 1
 
 
 def test_a_limit_beyond_the_models_positions_is_refused(folder: Path) -> None:
@@ -44,7 +44,7 @@ def test_beams_are_searched_as_the_pipeline_does(tmp_path: Path) -> None:
     from transformers import pipeline
 
     folder = tiny_models.make("text-generation", tmp_path)
-    runner, _ = load(spec("text-generation", folder), CPU)
+    runner, _, _ = load(spec("text-generation", folder), CPU)
     options = {"num_beams": 3, "max_new_tokens": 12}
     (answer,) = runner.run(["the cat sings"], [options])
     generate = pipeline("text-generation", model=str(folder), return_full_text=False)

@@ -5,17 +5,17 @@ import inspect
 import pytest
 
 from celery_inference.specs import errors
-from celery_inference.specs.errors import InputFailed, InvalidInput, ModelsError, Transient, nearest, rebuild
+from celery_inference.specs.errors import InferenceError, InputFailed, InvalidInput, Transient, nearest, rebuild
 
 ALL = [
     item
     for item in vars(errors).values()
-    if inspect.isclass(item) and issubclass(item, ModelsError) and item is not ModelsError
+    if inspect.isclass(item) and issubclass(item, InferenceError) and item is not InferenceError
 ]
 
 
 @pytest.mark.parametrize("error_class", ALL, ids=lambda c: c.__name__)
-def test_every_error_is_rebuilt_from_its_sentence_alone(error_class: type[ModelsError]) -> None:
+def test_every_error_is_rebuilt_from_its_sentence_alone(error_class: type[InferenceError]) -> None:
     error = error_class("one sentence")
     assert error_class(*error.args).args == ("one sentence",)
     assert str(error) == "one sentence"
@@ -23,7 +23,7 @@ def test_every_error_is_rebuilt_from_its_sentence_alone(error_class: type[Models
 
 
 @pytest.mark.parametrize("error_class", ALL, ids=lambda c: c.__name__)
-def test_the_tree_in_the_docstring_lists_every_error(error_class: type[ModelsError]) -> None:
+def test_the_tree_in_the_docstring_lists_every_error(error_class: type[InferenceError]) -> None:
     assert error_class.__name__ in (errors.__doc__ or "")
 
 

@@ -105,6 +105,6 @@ def test_a_model_that_lives_elsewhere_takes_no_room_and_has_a_process_of_its_own
 def test_a_worker_holds_a_few_batches_for_each_device_or_for_the_endpoint() -> None:
     here, there = spec("a", batch_size=8), spec("b", batch_size=8, endpoint="there", endpoint_batches=10)
     at_home = capacity([here], [gpu(0), gpu(1)])
-    assert at_home == 2 * 8 * here.kind.batches_held
+    assert at_home == 2 * 8 * here.pipeline_task.batches_held
     assert capacity([here, there], [gpu(0), gpu(1)]) == max(at_home, 8 * 11)
     assert capacity([there], [gpu(0)]) == 8 * 11

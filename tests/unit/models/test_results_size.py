@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from celery_inference.specs.errors import InvalidInput
 from celery_inference.specs.model_spec import ModelSpec
-from celery_inference.specs.pipeline_tasks import KINDS
+from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
 from models.scheduling import result_size
 
 RESULTS = st.recursive(
@@ -21,7 +21,7 @@ RESULTS = st.recursive(
 
 def spec(limit: int) -> ModelSpec:
     return ModelSpec(
-        "m", "feature-extraction", "/m", options=KINDS["feature-extraction"].options, max_result_bytes=limit
+        "m", "feature-extraction", "/m", options=PIPELINE_TASKS["feature-extraction"].options, max_result_bytes=limit
     )
 
 

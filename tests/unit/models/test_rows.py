@@ -8,17 +8,17 @@ import pytest
 
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.options import Option
-from celery_inference.specs.pipeline_tasks import KINDS
+from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
 from models.devices import Device
 from models.scheduling.batching import Limits, Row
-from models.scheduling.requests import Held
-from models.scheduling.rows import joins_as, limits_of, rows_of, told
+from models.scheduling.requests import PendingRequest
+from models.scheduling.rows import joins_as, limits_of, rows_of, with_facts
 
-WRITER = ModelSpec("w", "text-generation", "/w", continuous="on", options=KINDS["text-generation"].options)
+WRITER = ModelSpec("w", "text-generation", "/w", continuous="on", options=PIPELINE_TASKS["text-generation"].options)
 
 
 def row_of(spec: ModelSpec, **options: Any) -> Row:
-    request = Held("id", spec.name, options, Future(), [None], 1, 3)
+    request = PendingRequest("id", spec.name, options, Future(), [None], 1, 3)
     (row,) = rows_of(spec, request, ["the cat"], 0.0, 10.0)
     return row
 
@@ -59,14 +59,14 @@ def test_other_tasks_do_not_join_whatever_a_catalogue_says() -> None:
 
 def test_the_device_process_says_whether_lengths_must_be_equal_and_how_much_its_cache_holds() -> None:
     limits = Limits(16, 8192, 32)
-    assert told(limits, {}) == limits
-    assert told(limits, {"equal_lengths": True, "cache_tokens": None}) == replace(limits, equal=True)
-    assert told(limits, {"equal_lengths": False, "cache_tokens": 1024}).tokens == 1024
-    assert told(limits, {"cache_tokens": 10**6}).tokens == 8192
+    assert with_facts(limits, {}) == limits
+    assert with_facts(limits, {"equal_lengths": True, "cache_tokens": None}) == replace(limits, equal=True)
+    assert with_facts(limits, {"equal_lengths": False, "cache_tokens": 1024}).tokens == 1024
+    assert with_facts(limits, {"cache_tokens": 10**6}).tokens == 8192
 
 
 def test_one_thread_pads_least_and_a_gpu_most() -> None:
-    embedder = ModelSpec("e", "feature-extraction", "/e", options=KINDS["feature-extraction"].options)
+    embedder = ModelSpec("e", "feature-extraction", "/e", options=PIPELINE_TASKS["feature-extraction"].options)
     devices = Device("cpu:0", "cpu", 1), Device("cpu", "cpu", 2), Device("cuda:0", "cuda", 1)
     padding = [limits_of(embedder, device).pass_tokens for device in devices]
     assert sorted(set(padding)) == padding

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from celery_inference.specs.model_spec import ModelSpec
-from celery_inference.specs.pipeline_tasks import KINDS
+from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
 from models.device_process.error_classification import DeviceFailed, Poisoned
 from models.device_process.runner import Runner
 from models.handlers.base import Prepared
@@ -49,7 +49,7 @@ class Fussy:
 
 
 def runner_of(handler: Fussy, **values: Any) -> Runner:
-    one = ModelSpec("one", "feature-extraction", "/one", options=KINDS["feature-extraction"].options, **values)
+    one = ModelSpec("one", "feature-extraction", "/one", options=PIPELINE_TASKS["feature-extraction"].options, **values)
     runner = Runner(one, handler)  # type: ignore[arg-type]
     runner.well = (WELL, {})
     return runner
@@ -77,7 +77,7 @@ def test_a_ceiling_is_kept_from_the_first_pass_on() -> None:
     handler = Fussy(room=4)
     runner = runner_of(handler)
     work = runner.prepare(["ten of it."] * 16, [{}] * 16)
-    runner.forward(work, ceilings=((8, 40),))
+    runner.forward(work, memory_limits=((8, 40),))
     assert handler.sizes == [4, 4, 4, 4]
     assert work.ran_out == []
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from celery_inference.catalogue.catalogue import DEFAULT_PATH, load
 from celery_inference.inputs import token_count
-from celery_inference.specs.catalogue import DEFAULT_PATH, load
 from celery_inference.specs.errors import InvalidInput
 from celery_inference.specs.model_spec import ModelSpec
 from tests.support import tiny_models

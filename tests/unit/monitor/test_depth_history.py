@@ -1,7 +1,7 @@
 """Hours of depths in bounded memory, in which no peak vanishes."""
 
 from celery_inference.sqs.queues.depths import Depth
-from monitor.history import COARSE_SAMPLES, FINE_SAMPLES, History
+from monitor.queues.history import COARSE_SAMPLES, FINE_SAMPLES, History
 
 
 def depth(visible: int, queue: str = "inference", missing: bool = False) -> Depth:

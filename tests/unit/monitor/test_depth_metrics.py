@@ -5,11 +5,12 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from celery_inference.sqs.lanes import INFERENCE, Lane
+from celery_inference.sqs.lanes import Lane
 from celery_inference.sqs.queues.depths import Depth
-from monitor.depth_report import DepthReporter
+from monitor.metric_names import VOCABULARY
 from monitor.metrics import DepthCollector
-from monitor.vocabulary import VOCABULARY
+from monitor.queues.report import DepthReporter
+from tests.support.lanes import INFERENCE
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
 
@@ -37,21 +38,21 @@ def dead_letters(visible: int) -> Depth:
 
 def test_each_queue_and_state_is_a_series() -> None:
     text = scraped(queue(40), dead_letters(3))
-    assert 'queue_messages{queue="inference",state="visible"} 40.0' in text
-    assert 'queue_messages{queue="inference",state="in_flight"} 5.0' in text
-    assert 'queue_messages{queue="inference",state="delayed"} 2.0' in text
-    assert 'queue_messages{queue="inference-dlq",state="visible"} 3.0' in text
-    assert 'lane_dead_letters{lane="inference"} 4.0' in text
-    assert 'lane_depths_failed_rounds_total{lane="inference"} 0.0' in text
-    (age,) = re.findall(r'lane_depths_age_seconds{lane="inference"} (.+)', text)
+    assert 'celery_inference_queue_messages{queue="inference",state="visible"} 40.0' in text
+    assert 'celery_inference_queue_messages{queue="inference",state="in_flight"} 5.0' in text
+    assert 'celery_inference_queue_messages{queue="inference",state="delayed"} 2.0' in text
+    assert 'celery_inference_queue_messages{queue="inference-dlq",state="visible"} 3.0' in text
+    assert 'celery_inference_lane_dead_letters{lane="inference"} 4.0' in text
+    assert 'celery_inference_lane_depths_failed_rounds_total{lane="inference"} 0.0' in text
+    (age,) = re.findall(r'celery_inference_lane_depths_age_seconds{lane="inference"} (.+)', text)
     assert 0 <= float(age) < 60
 
 
 def test_what_is_not_known_is_absent_and_not_zero() -> None:
     text = scraped(fault=ConnectionError("away"))
-    assert "queue_messages{" not in text
-    assert "lane_depths_age_seconds{" not in text
-    assert 'lane_depths_failed_rounds_total{lane="inference"} 1.0' in text
+    assert "celery_inference_queue_messages{" not in text
+    assert "celery_inference_lane_depths_age_seconds{" not in text
+    assert 'celery_inference_lane_depths_failed_rounds_total{lane="inference"} 1.0' in text
     assert 'queue="inference"' not in scraped(queue(0, missing=True), dead_letters(3))
 
 
@@ -69,4 +70,4 @@ def test_nothing_outside_the_vocabulary_is_scraped() -> None:
     text = scraped(queue(40), dead_letters(3))
     names = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")}
     assert names <= {metric.name for metric in VOCABULARY}
-    assert "lane_dead_letters" in names
+    assert "celery_inference_lane_dead_letters" in names

@@ -12,13 +12,13 @@ from flower.urls import settings
 from tornado.httpclient import HTTPResponse
 from tornado.testing import AsyncHTTPTestCase
 
-from celery_inference.sqs.lanes import Lane, Queue
+from celery_inference.sqs.lanes import DeclaredQueue, Lane
 from celery_inference.sqs.queues.depths import Depth
-from monitor.depth_report import DepthReporter
-from monitor.flower_app import SqsFlower
+from monitor.app.flower_app import SqsFlower
+from monitor.queues.report import DepthReporter
 
 HOSTILE = "<script>alert('1')</script>"
-LANE = Lane(Queue("inference"), Queue("inference-dlq"))
+LANE = Lane(DeclaredQueue("inference"), DeclaredQueue("inference-dlq"))
 
 
 def depths(visible: int = 40, missing: bool = False) -> list[Depth]:
@@ -163,7 +163,7 @@ class TestPages(Pages):
 class TestHostileNames(Pages):
     """Queue names come from SQS's rules, which allow no markup; a page must not rest on that."""
 
-    lane = Lane(Queue(HOSTILE), Queue(f"{HOSTILE}-dlq"))
+    lane = Lane(DeclaredQueue(HOSTILE), DeclaredQueue(f"{HOSTILE}-dlq"))
 
     def test_names_are_text(self) -> None:
         self.answer = [Depth(HOSTILE, 1, 0, 0, False, HOSTILE)]

@@ -4,17 +4,17 @@ import threading
 from collections.abc import Sequence
 
 from celery_inference.sqs.errors import DeniedError
-from celery_inference.sqs.lanes import Lane, Queue
+from celery_inference.sqs.lanes import DeclaredQueue, Lane
 from celery_inference.sqs.queues.depths import Depth
-from monitor.depth_report import DepthReporter
-from monitor.depth_watch import STALE_AFTER_SECONDS, DepthWatch
-from monitor.reading_pace import Pace
+from monitor.queues.poll_interval import PollInterval
+from monitor.queues.report import DepthReporter
+from monitor.queues.watcher import STALE_AFTER_SECONDS, DepthWatch
 
-LANE = Lane(Queue("inference"), Queue("inference-dlq"))
-BULK = Lane(Queue("bulk"), Queue("bulk-dlq"))
+LANE = Lane(DeclaredQueue("inference"), DeclaredQueue("inference-dlq"))
+BULK = Lane(DeclaredQueue("bulk"), DeclaredQueue("bulk-dlq"))
 
 
-class Quick(Pace):
+class Quick(PollInterval):
     def interval_seconds(self, now: float) -> float:
         return 0.001
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.drain_time import drain_seconds
-from monitor.history import Sample
+from monitor.queues.drain_time import drain_seconds
+from monitor.queues.history import Sample
 
 
 def samples(*messages: int) -> list[Sample]:

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from celery_inference.sqs.lanes import INFERENCE
-from monitor.depth_report import DepthReporter
-from monitor.reading_pace import CALM_SECONDS, INTERVAL_SECONDS, UNSEEN_SECONDS
+from monitor.queues.poll_interval import CALM_SECONDS, INTERVAL_SECONDS, UNSEEN_SECONDS
+from monitor.queues.report import DepthReporter
+from tests.support.lanes import INFERENCE
 
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "flower.md").read_text(encoding="utf-8")
 

@@ -25,8 +25,8 @@ from flower.api import tasks as flower_tasks
 from flower.utils.blocking import BlockingOperationRunner
 from tornado.options import options
 
-from monitor.flower_app import SqsFlower
-from monitor.without_broadcast import refused_routes
+from monitor.app.flower_app import SqsFlower
+from monitor.app.no_broadcast import refused_routes
 
 ROOT = Path(__file__).resolve().parents[3]
 

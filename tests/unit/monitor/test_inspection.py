@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from monitor.inspection import CleanInspector, without_credentials
+from monitor.app.inspector import CleanInspector, without_credentials
 
 URL = "sqs://AKIAUSER:sEcrEt%2Fkey@sqs.example:9324//"
 

@@ -5,15 +5,14 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor import words
-from monitor.oldest_age import OldestAge, Standing
-from monitor.sample import Sample
+from monitor.queues.oldest_age import AgeEstimate, OldestAge, span_of_age
+from monitor.queues.sample import Sample
 
 
-def standing(*readings: tuple[float, int, int], held: float | None = None, all_tell: bool = True) -> Standing:
-    one = Standing()
+def standing(*readings: tuple[float, int, int], held: float | None = None, all_report: bool = True) -> AgeEstimate:
+    one = AgeEstimate()
     for at, visible, in_flight in readings:
-        one.add(Sample(at, visible, in_flight, 0), held, all_tell=all_tell)
+        one.add(Sample(at, visible, in_flight, 0), held, all_report=all_report)
     return one
 
 
@@ -35,19 +34,19 @@ def test_what_workers_hold_bounds_it_from_below() -> None:
 def test_a_depth_that_stands_still_says_nothing_while_workers_take_messages_or_would_not_tell() -> None:
     readings = (0, 0, 0), (5, 3, 0), (10, 3, 0), (305, 3, 0)
     assert standing(*readings, held=2.0).age() == OldestAge(0, 305)
-    assert standing(*readings, all_tell=False).age() == OldestAge(0, 305)
+    assert standing(*readings, all_report=False).age() == OldestAge(0, 305)
 
 
 def test_a_queue_that_was_never_seen_empty_is_bounded_from_below_alone() -> None:
     assert standing((0, 3, 0), (100, 3, 0)).age() == OldestAge(100, None)
-    assert Standing().age() is None
+    assert AgeEstimate().age() is None
 
 
 @given(st.integers(0, 10_000))
 def test_the_bounds_hold_for_a_queue_that_is_played_through(seed: int) -> None:
     """Messages arrive, are leased, come back and end; each reading is true."""
     chance = random.Random(seed)
-    one, waiting, leased, taken = Standing(), [], [], False
+    one, waiting, leased, taken = AgeEstimate(), [], [], False
     for second in range(200):
         for _ in range(chance.choice((0, 0, 1, 2))):
             waiting.append(second)
@@ -71,6 +70,6 @@ def test_the_bounds_hold_for_a_queue_that_is_played_through(seed: int) -> None:
 
 def test_words_say_no_more_than_is_known() -> None:
     said = [OldestAge(0, 0), OldestAge(300, 305), OldestAge(100, None), OldestAge(0, None), OldestAge(60, 600)]
-    assert [words.oldest(age) for age in said] == [None, "about 5 min", "over 2 min", None, "60 s to 10 min"]
-    assert words.oldest(OldestAge(0, 600)) == "up to 10 min"
-    assert words.oldest(None) is None
+    assert [span_of_age(age) for age in said] == [None, "about 5 min", "over 2 min", None, "60 s to 10 min"]
+    assert span_of_age(OldestAge(0, 600)) == "up to 10 min"
+    assert span_of_age(None) is None

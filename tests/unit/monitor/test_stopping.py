@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import flower.command
 from tornado.options import options
 
-from monitor.flower_app import SqsFlower
-from tasks.celery import app
+from monitor.app.flower_app import SqsFlower
+from celery_inference.client.app import app
 
 start = threading.Thread.start
 
@@ -36,7 +36,7 @@ print("ended by itself")
 
 @pytest.mark.parametrize("signal", ["SIGTERM", "SIGINT"])
 def test_a_signal_within_the_start_of_a_thread_ends_flower(signal: str) -> None:
-    broker = {"CELERY_BROKER_URL": "sqs://local:local@127.0.0.1:9//"}
+    broker = {"CELERY_INFERENCE_BROKER_URL": "sqs://local:local@127.0.0.1:9//"}
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM, signal], cwd=ROOT, env=broker, capture_output=True, text=True, timeout=60
     )

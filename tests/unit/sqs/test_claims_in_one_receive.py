@@ -7,15 +7,15 @@ import threading
 import uuid
 from typing import Any
 
-from celery_inference.sqs.api.clients import Account, Endpoint
+from celery_inference.sqs.api.clients import SqsClients, SqsEndpoint
 from celery_inference.sqs.claim_check.claim_check import ClaimCheck
-from celery_inference.sqs.claim_check.memory_budget import Room
-from celery_inference.sqs.claim_check.redeemer import Redeeming
-from celery_inference.sqs.consumer.consumer import Consuming
+from celery_inference.sqs.claim_check.memory_budget import MemoryBudget
+from celery_inference.sqs.claim_check.redeemer import Redeemer
+from celery_inference.sqs.consumer.consumer import ChannelConsumer
 from celery_inference.sqs.consumer.deliveries import HELD
 from celery_inference.sqs.consumer.leases import lease_end
 from celery_inference.sqs.messages.delivery import Delivery
-from celery_inference.sqs.options import Options
+from celery_inference.sqs.options import TransportOptions
 
 PAYLOAD = json.dumps([[], {"text": "x" * 1_000}, {}]).encode()
 
@@ -34,7 +34,7 @@ class Store:
 
 
 class Channel:
-    options = Options()
+    options = TransportOptions()
     worker_name = "w"
 
 
@@ -55,12 +55,12 @@ def delivery(number: int, claimed: bool) -> Delivery:
 
 
 def test_a_receive_of_more_than_the_room_is_worked_off() -> None:
-    account = Account(Endpoint(url="http://127.0.0.1:9", region="us-east-1", access_key="a", secret_key="b"))
-    account.call = lambda *_, **fields: {"Successful": fields.get("Entries", [])}  # type: ignore[method-assign,assignment]
+    clients = SqsClients(SqsEndpoint(url="http://127.0.0.1:9", region="us-east-1", access_key="a", secret_key="b"))
+    clients.call = lambda *_, **fields: {"Successful": fields.get("Entries", [])}  # type: ignore[method-assign,assignment]
     ready: Any = queue.SimpleQueue()
-    consuming = Consuming(account, Channel.options, resolve=lambda _: "u", ready=ready, channel=Channel())
-    consuming._payloads = Redeeming(ClaimCheck(Store()), lambda: consuming.stopping)
-    consuming._payloads._room = Room(3 * len(PAYLOAD))
+    consuming = ChannelConsumer(clients, Channel.options, resolve=lambda _: "u", ready=ready, channel=Channel())
+    consuming._payloads = Redeemer(ClaimCheck(Store()), lambda: consuming.stopping)
+    consuming._payloads._room = MemoryBudget(3 * len(PAYLOAD))
     received = [delivery(number, claimed=number != 4) for number in range(10)]
     receiver = threading.Thread(target=consuming._accept, args=(received,), daemon=True)
     receiver.start()
@@ -69,8 +69,8 @@ def test_a_receive_of_more_than_the_room_is_worked_off() -> None:
         _, message = ready.get(timeout=10)
         done.append(message.delivery.message_id)
         consuming._payloads.let_go(message.delivery)  # as when it is settled
-        consuming._keeper.drop(message.delivery)
+        consuming._leases.drop(message.delivery)
     receiver.join(10)
     assert done == [f"m{number}" for number in range(10)]
     assert HELD._by_tag == {}
-    consuming._keeper.close()
+    consuming._leases.close()

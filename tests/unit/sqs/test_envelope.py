@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kombu.exceptions import ContentDisallowed, DecodeError
 
 from celery_inference.sqs.consumer.message import Message
-from celery_inference.sqs.dead_letters.writer import bury_parameters
+from celery_inference.sqs.dead_letters.writer import dead_letter_parameters
 from celery_inference.sqs.errors import UndecodableError
 from celery_inference.sqs.messages.delivery import Delivery
 from celery_inference.sqs.messages.envelope import decode, encode, pack_body, unescape
@@ -188,7 +188,7 @@ def test_a_reason_that_is_none_is_unknown(value: str) -> None:
 @pytest.mark.parametrize("size", [1_048_576, 1_048_576 - 100, 1_048_576 - 3_000, 1_000])
 def test_a_dead_letter_never_exceeds_the_dlq(size: int) -> None:
     held = delivery("x" * size, reason=Reason("E", "m" * 10_000, 1))
-    parameters = bury_parameters(held, "dlq", 1_048_576)
+    parameters = dead_letter_parameters(held, "dlq", 1_048_576)
     if parameters is None:
         assert size > 1_048_576 - REASON_LIMIT_BYTES
     else:

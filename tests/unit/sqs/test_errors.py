@@ -20,9 +20,9 @@ from celery_inference.sqs.errors import (
     UnavailableError,
     classify,
 )
-from celery_inference.sqs.lanes import LANES, Lane, Queue, lane_of
+from celery_inference.sqs.lanes import LANES, DeclaredQueue, Lane, lane_of
 from celery_inference.sqs.messages import delays
-from celery_inference.sqs.options import Options, read_options
+from celery_inference.sqs.options import TransportOptions, read_options
 
 
 def answer(code: str, status: int = 400) -> ClientError:
@@ -82,7 +82,7 @@ def test_wrong_options_are_refused_with_what_is_right(given: dict[str, object], 
 
 
 def test_kombu_s_own_options_are_let_through() -> None:
-    assert read_options({"max_retries": 3, "interval_start": 0, "region": None}) == Options()
+    assert read_options({"max_retries": 3, "interval_start": 0, "region": None}) == TransportOptions()
 
 
 def test_a_fault_is_logged_once_and_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
@@ -136,4 +136,4 @@ def test_a_lane_is_found_by_either_queue() -> None:
     assert lane_of(lane.queue.name) is lane
     assert lane_of(lane.dead_letter_queue.name) is lane
     assert lane_of("elsewhere") is None
-    assert Lane(Queue("a.fifo"), Queue("b.fifo")).queue.attributes()["FifoQueue"] == "true"
+    assert Lane(DeclaredQueue("a.fifo"), DeclaredQueue("b.fifo")).queue.attributes()["FifoQueue"] == "true"

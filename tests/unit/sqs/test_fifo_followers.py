@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 
-from celery_inference.sqs.api.clients import Account, Endpoint
+from celery_inference.sqs.api.clients import SqsClients, SqsEndpoint
 from celery_inference.sqs.claim_check.claim_check import ClaimCheck
-from celery_inference.sqs.claim_check.redeemer import Redeeming
-from celery_inference.sqs.consumer.consumer import Consuming
+from celery_inference.sqs.claim_check.redeemer import Redeemer
+from celery_inference.sqs.consumer.consumer import ChannelConsumer
 from celery_inference.sqs.consumer.deliveries import HELD
 from celery_inference.sqs.consumer.leases import lease_end
 from celery_inference.sqs.consumer.message import Message
 from celery_inference.sqs.errors import ClaimStoreError
 from celery_inference.sqs.messages.delivery import Delivery
-from celery_inference.sqs.options import Options
+from celery_inference.sqs.options import TransportOptions
 
 PAYLOAD = json.dumps([[], {}, {}]).encode()
 
 
 class Channel:
-    options = Options()
+    options = TransportOptions()
     worker_name = "w"
 
 
@@ -44,15 +44,15 @@ def delivery(number: int, *, claimed: bool = False) -> Delivery:
     return Delivery("q.fifo", "u", f"m{number}", f"r{number}", json.dumps(body), {}, told, lease_end(30))
 
 
-def consuming(calls: list[tuple[str, str]]) -> Consuming:
+def consuming(calls: list[tuple[str, str]]) -> ChannelConsumer:
     def call(operation: str, *_: Any, **fields: Any) -> Any:
         calls.extend((operation, entry["ReceiptHandle"]) for entry in fields["Entries"])
         return {"Successful": fields["Entries"]}
 
-    account = Account(Endpoint(url="http://127.0.0.1:9", region="us-east-1", access_key="a", secret_key="b"))
-    account.call = call  # type: ignore[method-assign,assignment]
+    clients = SqsClients(SqsEndpoint(url="http://127.0.0.1:9", region="us-east-1", access_key="a", secret_key="b"))
+    clients.call = call  # type: ignore[method-assign,assignment]
     ready: Any = queue.SimpleQueue()
-    return Consuming(account, Channel.options, resolve=lambda _: "u", ready=ready, channel=Channel())
+    return ChannelConsumer(clients, Channel.options, resolve=lambda _: "u", ready=ready, channel=Channel())
 
 
 def test_followers_are_given_back_although_another_thread_settles_their_first() -> None:
@@ -104,7 +104,7 @@ class Store:
 def test_followers_whose_payloads_are_still_fetched_do_not_overtake(away: bool) -> None:
     calls: list[tuple[str, str]] = []
     group, store = consuming(calls), Store(away=away)
-    group._payloads = Redeeming(ClaimCheck(store), lambda: group.stopping)
+    group._payloads = Redeemer(ClaimCheck(store), lambda: group.stopping)
     received = [delivery(number, claimed=number < 2) for number in range(3)]
     receiver = threading.Thread(target=group._accept, args=(received,), daemon=True)
     receiver.start()

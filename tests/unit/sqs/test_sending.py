@@ -3,9 +3,9 @@
 import threading
 from typing import Any
 
-from celery_inference.sqs.api.clients import Account, Endpoint
+from celery_inference.sqs.api.clients import SqsClients, SqsEndpoint
 from celery_inference.sqs.errors import UnavailableError
-from celery_inference.sqs.lanes import Lane, Queue
+from celery_inference.sqs.lanes import DeclaredQueue, Lane
 from celery_inference.sqs.messages.size import inline_limit_bytes
 from celery_inference.sqs.producer.bulk_send import CALLS_AT_ONCE, batches, send_many
 from celery_inference.sqs.producer.sender import Sender
@@ -26,9 +26,9 @@ class Meeting:
         return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
 
 
-class MeetingAccount(Account):
+class MeetingAccount(SqsClients):
     def __init__(self, meeting: Meeting) -> None:
-        super().__init__(Endpoint())
+        super().__init__(SqsEndpoint())
         self.meeting = meeting
 
     @property
@@ -71,9 +71,11 @@ def test_a_call_carries_ten_messages_or_a_mebibyte() -> None:
 
 
 def test_what_may_be_sent_leaves_room_for_a_reason_beside_it() -> None:
-    usual = Lane(Queue("usual"), Queue("usual-dlq", max_message_bytes=LARGEST))
-    large = Lane(Queue("large", max_message_bytes=LARGEST), Queue("large-dlq", max_message_bytes=LARGEST))
-    tiny = Lane(Queue("tiny", max_message_bytes=1_024), Queue("tiny-dlq", max_message_bytes=1_024))
+    usual = Lane(DeclaredQueue("usual"), DeclaredQueue("usual-dlq", max_message_bytes=LARGEST))
+    large = Lane(
+        DeclaredQueue("large", max_message_bytes=LARGEST), DeclaredQueue("large-dlq", max_message_bytes=LARGEST)
+    )
+    tiny = Lane(DeclaredQueue("tiny", max_message_bytes=1_024), DeclaredQueue("tiny-dlq", max_message_bytes=1_024))
     assert inline_limit_bytes("usual", usual) == 262_144
     assert inline_limit_bytes("large", large) == LARGEST - 4_096
     assert inline_limit_bytes("large-dlq", large) == LARGEST

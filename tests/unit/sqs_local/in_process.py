@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from celery_inference.sqs_local.dispatcher import Service
+from celery_inference.sqs_local.dispatcher import Dispatcher
 from celery_inference.sqs_local.http import server
 from celery_inference.sqs_local.journal.commit_queue import MAX_TURNS
 from celery_inference.sqs_local.journal.journal import Journal
@@ -66,7 +66,9 @@ class InProcessServer:
 
     def _start(self) -> None:
         self._journal = Journal(self._data) if self._data else None
-        self.service = Service(self._journal, region="us-east-1", failed=lambda error: None, now_ms=lambda: self.now_ms)
+        self.service = Dispatcher(
+            self._journal, region="us-east-1", failed=lambda error: None, now_ms=lambda: self.now_ms
+        )
         self.lost_bytes = self.loop.run_until_complete(self._started())
 
     async def _started(self) -> int:

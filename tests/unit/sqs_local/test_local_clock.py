@@ -10,7 +10,7 @@ import pytest
 from in_process import InProcessServer, Refused, request
 
 from celery_inference.sqs_local import limits
-from celery_inference.sqs_local.dispatcher import Service
+from celery_inference.sqs_local.dispatcher import Dispatcher
 
 URL = "http://sqs/000000000000/"
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
@@ -180,10 +180,10 @@ def test_an_unexpected_fault_is_answered_and_the_server_lives(
     faults: list[Any] = []
     server.loop.set_exception_handler(lambda loop, context: faults.append(context["exception"]))
     with monkeypatch.context() as patch:
-        patch.setattr("celery_inference.sqs_local.state.store.Store.send", lambda *_: 1 / 0)
+        patch.setattr("celery_inference.sqs_local.state.store.QueueStore.send", lambda *_: 1 / 0)
         with pytest.raises(Refused, match="InternalFailure"):
             send(server, url)
     assert isinstance(faults[0], ZeroDivisionError)
-    assert isinstance(server.service, Service)
+    assert isinstance(server.service, Dispatcher)
     send(server, url)
     assert len(receive(server, url)) == 1

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_inference.sqs_local.http import json_codec, validation
-from celery_inference.sqs_local.http.errors import SqsError
+from celery_inference.sqs_local.http.errors import ApiError
 
 plain_decode, plain_encode = json_codec._decode, json_codec._encode
 
@@ -79,6 +79,6 @@ def test_edges_of_json_are_the_same_to_both(data: bytes) -> None:
 @pytest.mark.parametrize("digits", ["9223372036854775807", "18446744073709551616", "-99999999999999999999", "9" * 300])
 def test_long_numbers_are_out_of_range_and_not_of_a_wrong_type_to_both(digits: str) -> None:
     for decode in (json_codec.decode, plain_decode):
-        with pytest.raises(SqsError) as refused:
+        with pytest.raises(ApiError) as refused:
             validation.whole(decode(b'{"DelaySeconds": %s}' % digits.encode()), "DelaySeconds", 0, 900)
         assert refused.value.query_code == "InvalidParameterValue"

@@ -180,16 +180,16 @@ def test_where_nothing_can_be_cleaned_it_is_tried_once_in_a_while(
     server: InProcessServer, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[bool] = []
-    work = compaction.Cleaner._work
+    work = compaction.Compaction._work
 
-    def watched(self: compaction.Cleaner, journal: Any, disk_full: bool) -> Any:
+    def watched(self: compaction.Compaction, journal: Any, disk_full: bool) -> Any:
         begun.append(disk_full)
         return work(self, journal, disk_full)
 
     def refused() -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(compaction.Cleaner, "_work", watched)
+    monkeypatch.setattr(compaction.Compaction, "_work", watched)
     monkeypatch.setattr(server.service.journal, "drop_oldest", refused)
     disk.size_bytes = 2 * MIB
     sent = fill(server, "x" * 50_000)
@@ -266,14 +266,14 @@ def test_expiry_on_a_full_disk_waits_for_room(server: InProcessServer, disk: Dis
     disk.size_bytes = 0
     server.now_ms += 61_000
 
-    async def swept() -> None:
+    async def reconciled() -> None:
         server.service._sweep()
         await asyncio.sleep(0.05)
 
-    server.loop.run_until_complete(swept())
+    server.loop.run_until_complete(reconciled())
     assert active.end == active.allocated
     disk.size_bytes = 1 << 40
-    server.loop.run_until_complete(swept())
+    server.loop.run_until_complete(reconciled())
     server.restart()
     assert receive(server) == []
 

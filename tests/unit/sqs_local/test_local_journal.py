@@ -15,7 +15,7 @@ from in_process import START_MS, URL, InProcessServer, feed, receive, request, s
 from celery_inference.sqs_local.journal import compaction, journal, segment
 from celery_inference.sqs_local.journal.journal import Journal, JournalError
 from celery_inference.sqs_local.state.deduplication import WINDOW_MS
-from celery_inference.sqs_local.state.queue_attributes import Settings
+from celery_inference.sqs_local.state.queue_attributes import QueueAttributes
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
 FIFO = URL.replace("/q", "/f.fifo")
@@ -307,8 +307,10 @@ def test_dead_letters_and_moves_go_on_in_another_region(
     receive(server, VisibilityTimeout=0)
     receive(server, VisibilityTimeout=0)
     server.call("StartMessageMoveTask", SourceArn=ARN + "dlq", MaxNumberOfMessagesPerSecond=1)
-    service = in_process.Service
-    monkeypatch.setattr(in_process, "Service", lambda journal, **rest: service(journal, **{**rest, "region": "moon"}))
+    service = in_process.Dispatcher
+    monkeypatch.setattr(
+        in_process, "Dispatcher", lambda journal, **rest: service(journal, **{**rest, "region": "moon"})
+    )
     server.restart()
     moon = ARN.replace("us-east-1", "moon")
     assert server.call("ListDeadLetterSourceQueues", QueueUrl=URL.replace("/q", "/dlq"))["queueUrls"] == [URL]
@@ -327,8 +329,8 @@ def test_settings_that_are_refused_by_now_are_read(server: InProcessServer) -> N
     server.call("CreateQueue", QueueName="q.fifo", Attributes={"FifoQueue": "true"})
     queue = server.service.store.queues["q.fifo"]
     older = {"FifoThroughputLimit": "perMessageGroupId", "KmsMasterKeyId": "k" * 5_000, "Policy": "x" * 10_000}
-    queue.settings = Settings.restore({**queue.settings.shown, **older})
-    server.service.store.note_queue(queue)
+    queue.settings = QueueAttributes.restore({**queue.settings.shown, **older})
+    server.service.store.record_queue(queue)
     server.call("ListQueues")
     server.restart()
     url = URL.replace("/q", "/q.fifo")
@@ -414,7 +416,7 @@ def test_a_copy_of_an_old_message_is_no_send_under_its_deduplication_id(server: 
     server.now_ms += WINDOW_MS + 1
     new = send_fifo(server, "d")
     (queue,) = server.service.store.queues.values()
-    server.service.store.note_message(queue, queue.messages[old])
+    server.service.store.record_message(queue, queue.messages[old])
     receive(server, FIFO)  # which writes it
     server.restart()
     assert old != new == send_fifo(server, "d")

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from celery_inference.sqs_local.state.message import IN_FLIGHT, READY, Message
-from celery_inference.sqs_local.state.queue import Queue
-from celery_inference.sqs_local.state.queue_attributes import Settings
+from celery_inference.sqs_local.state.message import IN_FLIGHT, READY, StoredMessage
+from celery_inference.sqs_local.state.queue import LocalQueue
+from celery_inference.sqs_local.state.queue_attributes import QueueAttributes
 
 
 class Life:
@@ -16,7 +16,7 @@ class Life:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self.queue = Queue("q.fifo", Settings.create({}, fifo=True), 0)
+        self.queue = LocalQueue("q.fifo", QueueAttributes.create({}, fifo=True), 0)
         self.sent = 0
 
     def add(self) -> None:
@@ -25,11 +25,11 @@ class Life:
 
     def _add_one(self) -> None:
         self.sent += 1
-        message = Message(str(self.sent), self.sent, 0, "", "")
+        message = StoredMessage(str(self.sent), self.sent, 0, "", "")
         message.group = self.random.choice("ab")
         self.queue.add(message)
 
-    def expected(self) -> list[Message]:
+    def expected(self) -> list[StoredMessage]:
         """All that one call may take, in order."""
         messages = sorted(self.queue.messages.values(), key=lambda message: message.sequence)
         shut_from: dict[str | None, int] = {}
@@ -88,9 +88,9 @@ def test_a_fifo_queue_gives_what_nothing_in_flight_stands_before(seed: int) -> N
 
 
 def test_a_message_that_is_received_again_and_again_takes_no_room() -> None:
-    queue = Queue("q.fifo", Settings.create({}, fifo=True), 0)
+    queue = LocalQueue("q.fifo", QueueAttributes.create({}, fifo=True), 0)
     for sequence in (1, 2):
-        message = Message(str(sequence), sequence, 0, "", "")
+        message = StoredMessage(str(sequence), sequence, 0, "", "")
         message.group = "a"
         queue.add(message)
     for now_ms in range(5_000):

@@ -17,7 +17,7 @@ from celery_inference.sqs_local import dispatcher, long_polls
 from celery_inference.sqs_local.journal import compaction, segment
 from celery_inference.sqs_local.state import move_tasks, store
 from celery_inference.sqs_local.state.deduplication import WINDOW_MS
-from celery_inference.sqs_local.state.message import IN_FLIGHT, Message
+from celery_inference.sqs_local.state.message import IN_FLIGHT, StoredMessage
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
 QUEUES = ("a", "b", "dead", "a.fifo", "b.fifo", "dead.fifo")
@@ -47,7 +47,7 @@ def known(server: InProcessServer) -> dict[str, Any]:
     return shown
 
 
-def _row(message: Message) -> list[Any]:
+def _row(message: StoredMessage) -> list[Any]:
     row = message.row()
     if len(row) == 5:
         return row
@@ -201,8 +201,8 @@ def read(server: InProcessServer, folder: Path, monkeypatch: pytest.MonkeyPatch)
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(server._data or "", folder)
     with monkeypatch.context() as still:
-        still.setattr(dispatcher.Service, "_plan_step", lambda self: None)
-        still.setattr(dispatcher.Service, "_sweep", lambda self: None)
+        still.setattr(dispatcher.Dispatcher, "_plan_step", lambda self: None)
+        still.setattr(dispatcher.Dispatcher, "_sweep", lambda self: None)
         still.setattr("in_process.START_MS", server.now_ms)
         other = InProcessServer(folder)
     other.close()

@@ -50,7 +50,7 @@ def wait_for_moves(server: InProcessServer) -> None:
     server.loop.run_until_complete(asyncio.wait_for(ended(), 60))
 
 
-async def swept(server: InProcessServer) -> None:
+async def reconciled(server: InProcessServer) -> None:
     server.service._sweep()
     await asyncio.sleep(0)
 
@@ -75,7 +75,7 @@ def test_many_that_expire_together_cost_no_other_message(server: InProcessServer
     make(server, "long")
     fill(server, "short", 30_000)  # whose ids would be more than a whole allocation
     server.now_ms += 61_000
-    server.loop.run_until_complete(swept(server))
+    server.loop.run_until_complete(reconciled(server))
     fill(server, "long", 2_000)
     assert_kept(server, short=0, long=2_000)
 

@@ -1,0 +1,1 @@
+"""Sending requests and waiting for their results."""

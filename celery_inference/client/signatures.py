@@ -1,0 +1,118 @@
+"""Signatures of our tasks go into messages of our application, and of no other.
+
+Celery lets a task of one application be linked to, or put into a chain, group or chord with, a task of another, and
+then sends everything through the broker of the first. Its workers know nothing of ours: the request would be lost
+where nobody looks. Such a canvas is refused when it is sent, on either side.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NoReturn
+
+from celery import Celery
+from celery.canvas import Signature
+from kombu import Connection
+
+_FOLLOWING = ("link", "link_error", "chain", "chord")
+_sending: ContextVar[bool] = ContextVar("celery_inference.sending", default=False)
+
+
+@contextmanager
+def ours_is_sent() -> Iterator[None]:
+    """While our application sends: its messages may carry signatures of its tasks."""
+    token = _sending.set(True)
+    try:
+        yield
+    finally:
+        _sending.reset(token)
+
+
+class _NoKind:
+    """What a signature of one of our tasks has as its `subtask_type`, which is None for every plain signature.
+
+    It counts as None, and is None in messages of ours. Everywhere else it refuses to be written. No other entry of a
+    signature is copied with it by everything that Celery does, and reaches neither a task nor a message's options.
+    """
+
+    def __init__(self, task: str) -> None:
+        self._task = task
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        return other is None or isinstance(other, _NoKind)
+
+    def __hash__(self) -> int:
+        return hash(None)
+
+    def __repr__(self) -> str:
+        return "None"
+
+    def __copy__(self) -> "_NoKind":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_NoKind":
+        return self
+
+    def __json__(self) -> None:
+        """For kombu's encoder."""
+        if not _sending.get():
+            _refuse(self._task)
+
+    def __reduce__(self) -> Any:
+        """For pickle."""
+        if not _sending.get():
+            _refuse(self._task)
+        return type(None), ()
+
+
+def bound(signature: Signature, task: str) -> Signature:
+    """The signature, kept from messages of other applications."""
+    signature["subtask_type"] = _NoKind(task)
+    return signature
+
+
+def refuse_another_s(app: Celery, task: str, options: Mapping[str, Any]) -> None:
+    """Raise AnotherApplication when a request is to be sent through the broker of another application, as a group of
+    its tasks does, or when something is to follow that is another's and that our workers cannot know.
+    """
+    from celery_inference.sqs.transport.connection import Transport
+
+    for name in ("producer", "publisher", "connection"):
+        given = options.get(name)
+        connection = given if isinstance(given, Connection) else getattr(given, "connection", None)
+        if isinstance(connection, Connection) and not issubclass(connection.get_transport_cls(), Transport):
+            _refuse(task)
+    for name in _FOLLOWING:
+        for signature in signatures_in(options.get(name)):
+            _refuse_unknown(app, task, signature)
+
+
+def signatures_in(given: Any) -> list[Mapping[str, Any]]:
+    """The signatures of an option or a part of a canvas, which may be one, several or none."""
+    several = [given] if isinstance(given, Mapping) or not isinstance(given, Iterable) else given
+    return [one for one in several if isinstance(one, Mapping)]
+
+
+def _refuse_unknown(app: Celery, task: str, signature: Mapping[str, Any]) -> None:
+    # What came in a message, or was made of a name, says nothing of its application.
+    theirs = isinstance(signature, Signature) and signature._app not in (None, app)
+    kind = signature.get("subtask_type")
+    if theirs and not kind and signature["task"] not in app.tasks:
+        _refuse(task, str(signature["task"]))
+    options, parts = signature.get("options") or {}, (signature.get("kwargs") or {}) if kind else {}
+    for within in (*map(options.get, _FOLLOWING), *map(parts.get, ("tasks", "header", "body"))):
+        for part in signatures_in(within):
+            _refuse_unknown(app, task, part)
+
+
+def _refuse(task: str, other: str = "a task") -> NoReturn:
+    from celery_inference.errors import AnotherApplication
+
+    raise AnotherApplication(
+        f"{task} cannot be linked to, or be in a chain, group or chord with, {other} of another Celery application:"
+        f" their brokers and workers are not the same; send it with {task}.delay(…), within that task where it is to"
+        " follow"
+    )

@@ -1,0 +1,1 @@
+"""Spans of sending, for applications that trace."""

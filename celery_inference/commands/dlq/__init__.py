@@ -1,0 +1,1 @@
+"""`celery-inference dlq …`: dead letters listed, shown, sent again, dropped, exported, imported."""

@@ -1,0 +1,1 @@
+"""Flower's application, made to work on SQS."""

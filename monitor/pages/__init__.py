@@ -1,0 +1,1 @@
+"""The pages that Flower has here besides its own."""

@@ -1,0 +1,1 @@
+"""Queue depths: read from SQS, remembered, and what they mean."""

@@ -1,0 +1,1 @@
+"""What a worker does about dead letters, beside making them."""

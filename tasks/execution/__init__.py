@@ -1,0 +1,1 @@
+"""One delivery of a request, from the pool's thread to its settlement."""

@@ -1,0 +1,108 @@
+"""A worker's side of claims: a request's media are taken from the claim-check store before the engine sees it.
+
+The pool's thread that has the request waits for them, and never the one that consumes. Until all media are there no
+attempt has begun.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from celery.worker import state
+
+from celery_inference.errors import RequestCancelled, RequestExpired
+from celery_inference.inputs import claims
+from celery_inference.inputs.check import check_inputs
+from celery_inference.inputs.claims import identity
+from celery_inference.specs.errors import EngineStopped
+from celery_inference.specs.model_spec import ModelSpec
+from celery_inference.sqs.claim_check.memory_budget import MemoryBudget
+from celery_inference.sqs.consumer.deliveries import find
+from tasks.execution import engine_client
+from tasks.execution.claim_fetcher import FETCHES, LOOK_SECONDS, fetch
+
+_room = MemoryBudget()
+
+
+class WaitingForMedia:
+    """A request that waits for its media, and whether it should go on with it."""
+
+    def __init__(self, request: Any, deadline: float | None) -> None:
+        self._request = request
+        self._tag = str((request.properties or {}).get("delivery_tag") or "")
+        self._deadline = deadline
+        self._why: Exception | None = None
+
+    def over(self) -> bool:
+        """Whether there is no sense in waiting longer."""
+        self._why = self._why or self._look()
+        return self._why is not None
+
+    def go_on(self) -> None:
+        """Raise EngineStopped, RequestExpired, RequestCancelled or Reject when it is over."""
+        if self.over() and self._why is not None:
+            raise self._why
+
+    def _look(self) -> Exception | None:
+        delivery = find(self._tag)
+        if engine_client.engine() is None:
+            return EngineStopped("no engine runs in this process: send the request with .delay() to a worker")
+        if delivery is not None and delivery.wanted_back:
+            return EngineStopped("no time is left here for it to begin")
+        if delivery is not None and not delivery.holds():
+            given_up: Exception = engine_client.lease_lost(self._request.id)
+            return given_up
+        if self._deadline is not None and self._deadline < time.time():
+            return RequestExpired("the deadline passed before its inputs were there")
+        if self._request.id in state.revoked:
+            return RequestCancelled("the request was revoked")
+        return None
+
+
+@contextmanager
+def redeemed(
+    conf: Any, request: Any, spec: ModelSpec, rows: list[Any], options: dict[str, Any], *, deadline: float | None
+) -> Iterator[list[Any]]:
+    """Checked inputs with what they claim in its place, checked again; the bytes count as held until the end.
+
+    Raises:
+        InvalidInput: what is claimed is gone or is another, or its bytes are not what the model takes.
+        ClaimStoreAway: the store cannot be used now. NotServedHere: there is none here.
+        EngineStopped, RequestExpired, RequestCancelled, celery.exceptions.Reject: there was no sense in waiting longer.
+    """
+    found = claims.found(spec, rows)
+    if not found:
+        yield rows
+        return
+    waiting, size_bytes = WaitingForMedia(request, deadline), claims.base64_bytes(found)
+    if not _room.take(size_bytes, given_up=waiting.over, look_seconds=LOOK_SECONDS):
+        waiting.go_on()
+    try:
+        with _traced():
+            kept = FETCHES.all_of(conf, found, waiting.go_on)
+        whole = _checked(spec, claims.with_bytes(spec, rows, kept), options)
+        del kept  # the engine holds them as base64
+        yield whole
+    finally:
+        _room.leave(size_bytes)
+
+
+def _traced() -> AbstractContextManager[None]:
+    """Where somebody traces, a span; its module is imported by who follows deliveries then."""
+    deliveries = sys.modules.get("tasks.tracing.process")
+    return nullcontext() if deliveries is None else deliveries.redeeming()
+
+
+def redeemed_now(conf: Any, spec: ModelSpec, rows: list[Any], options: dict[str, Any]) -> list[Any]:
+    """As `redeemed`, in this thread and without a request; for who looks at one request alone."""
+    kept = {identity(claim): fetch(conf, field, claim) for field, claim in claims.found(spec, rows)}
+    return _checked(spec, claims.with_bytes(spec, rows, kept), options) if kept else rows
+
+
+def _checked(spec: ModelSpec, rows: list[Any], options: dict[str, Any]) -> list[Any]:
+    """As `celery_inference.inputs.check.check_inputs` checks what was sent as bytes; with the names of fields that the
+    sender
+    knows."""
+    return check_inputs(spec, rows if len(rows) > 1 else rows[0], options)[0]

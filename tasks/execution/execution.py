@@ -1,0 +1,230 @@
+"""One delivery of a request, from the pool's thread taking it up to the error, if any, that decides what becomes of
+it."""
+
+import time
+from typing import Any
+
+from celery.exceptions import Ignore, Reject, Retry
+from celery.states import FAILURE, READY_STATES, RETRY, SUCCESS
+from celery.utils.log import get_task_logger
+
+from celery_inference.client.arguments import check_arguments
+from celery_inference.client.expiry import instant
+from celery_inference.client.lanes import lane_named, lanes_of_conf
+from celery_inference.errors import AttemptsUsedUp, RequestCancelled, RequestExpired
+from celery_inference.results.access import store_of
+from celery_inference.results.protocol import StoreUnavailable
+from celery_inference.specs.errors import (
+    EngineStopped,
+    InferenceError,
+    NotServedHere,
+    Transient,
+    UnknownModel,
+    UnknownOption,
+)
+from celery_inference.sqs.api.backoff import full_jitter
+from celery_inference.sqs.consumer.deliveries import find, release_after
+from celery_inference.sqs.consumer.redelivery import seconds_until_known
+from tasks.execution.attempts import Attempt, set_here
+from tasks.execution.callbacks import name_children, send_children
+from tasks.execution.error_policy import ErrorPolicy, policy_of
+from tasks.execution.revocations import take_unread
+from tasks.resilience.host_outliers import HEALTH
+
+logger = get_task_logger(__name__)
+
+HOST_SECONDS = 120.0  # a host that has begun no attempt for so long is taken for gone
+ELSEWHERE_SECONDS = 10
+ELSEWHERE_TRIES = 2  # how often a last attempt is left to another host before this one takes it after all
+TWIN_SECONDS = 1  # until a delivery comes again that met another of its request at work
+# Of a newer version of the catalogue, or of workers that load other models.
+NOT_KNOWN_HERE = (UnknownModel, UnknownOption, NotServedHere)
+
+
+class Withdrawn(Ignore):
+    """The request has expired or was cancelled; `error` says which."""
+
+    def __init__(self, error: RequestExpired | RequestCancelled) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class AlreadyEnded(Ignore):
+    """The outcome of this generation is stored; `error` is what a FAILURE ended with."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        super().__init__("its outcome is stored already")
+        self.error = error
+
+
+class Execution:
+    """The delivery that the calling thread works on for a task."""
+
+    def __init__(self, task: Any) -> None:
+        self.task = task
+        self.request = task.request
+        lane = lane_named(task.app.conf, (self.request.delivery_info or {}).get("routing_key"))
+        recording = task.app.conf.get("inference_attempts", "every")
+        self.attempt = Attempt(self.request, store_of(task.app), lane=lane, recording=recording)
+        set_here(self.attempt)
+
+    def work(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the task's code once, send what follows, and return the result.
+
+        Raises:
+            Reject: the delivery is released. Withdrawn, AlreadyEnded: it is acknowledged.
+            Exception: any other error is final, and makes the request FAILURE.
+        """
+        name_children(self.request)
+        with self.attempt.running() as first:
+            if not first:
+                self._release(TWIN_SECONDS)
+                raise Reject("another delivery of it is at work here", requeue=True)
+            return self._work(args, kwargs)
+
+    def _work(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            self._refuse_what_is_over()
+            check_arguments(self.task, args, kwargs)
+            if not self.task.begins_by_itself:
+                self.attempt.begin()
+            try:
+                result = self.task.run(*args, **kwargs)
+            finally:
+                self.attempt.settle()  # so that no attempt is written after its outcome
+            send_children(self.task, result)
+        except (Ignore, Reject, Retry):
+            raise
+        except Exception as error:
+            self._apply_policy(error)
+            raise
+        return result
+
+    def _refuse_what_is_over(self) -> None:
+        """Raise if the request has ended, or should not begin; reads the store only for what may have been here."""
+        request, attempt = self.request, self.attempt
+        if (held := find(self._tag)) is not None and held.wanted_back:
+            raise EngineStopped("no time is left here for it to begin")
+        expires = instant(request.expires)
+        if expires is not None and expires < time.time():
+            raise RequestExpired("the deadline passed before a worker could begin the request")
+        if not attempt.has_history:
+            if take_unread(request.id) and attempt.store is not None and attempt.store.cancelled([request.id]):
+                raise RequestCancelled("the request was cancelled")
+            return
+        if attempt.store is not None:
+            reached = attempt.store.generations([request.id]).get(request.id, 0)
+            if reached > attempt.generation:
+                raise AlreadyEnded  # a later generation has taken its place
+            if attempt.store.cancelled([request.id]):
+                raise RequestCancelled("the request was cancelled")
+        else:
+            reached = attempt.generation
+        meta = self.task.backend._get_task_meta_for(request.id)
+        if meta["status"] in READY_STATES and reached == attempt.generation:
+            self._end_again(meta)
+        attempt.look()
+        if attempt.known >= self.limit:
+            last = meta["result"] if meta["status"] == RETRY else None
+            raise (
+                last
+                if isinstance(last, Exception)
+                else AttemptsUsedUp(
+                    f"each of {attempt.known} attempts ended without a word: the worker that had it died"
+                )
+            )
+        self._leave_last_attempt_to_another_host()
+
+    def _end_again(self, meta: dict[str, Any]) -> None:
+        """Repeat what follows a stored outcome, all of which may be repeated, then raise AlreadyEnded."""
+        backend, request = self.task.backend, self.request
+        error = meta["result"] if meta["status"] == FAILURE else None
+        if meta["status"] == FAILURE:
+            backend.mark_as_failure(request.id, error, meta.get("traceback"), request=request)
+        elif request.chord:
+            backend.on_chord_part_return(request, meta["status"], meta["result"])
+        if meta["status"] == SUCCESS:
+            logger.info("request %s has succeeded already; this delivery is a duplicate", request.id)
+        raise AlreadyEnded(error)
+
+    @property
+    def limit(self) -> int:
+        """Attempts of this request over all its messages: Celery's retries, if there are more, raise it."""
+        retries = self.task.max_retries
+        if retries is None:
+            return self.attempt.limit + int(self.request.retries or 0)
+        return max(self.attempt.limit, int(retries) + 1) if self.request.retries else self.attempt.limit
+
+    def _leave_last_attempt_to_another_host(self) -> None:
+        """A host that failed every earlier attempt may be the reason: release for another, if there is one."""
+        attempt = self.attempt
+        tried_elsewhere = attempt.returns or attempt.deliveries - attempt.known - 1
+        if (
+            attempt.known != self.limit - 1
+            or attempt.store is None
+            or set(attempt.hosts) != {attempt.host}
+            or tried_elsewhere >= ELSEWHERE_TRIES
+        ):
+            return
+        if attempt.store.hosts(time.time() - HOST_SECONDS) - {attempt.host}:
+            logger.warning("request %s: its last attempt is left to another host", self.request.id)
+            self._release(ELSEWHERE_SECONDS)
+            raise Reject("its last attempt is another host's", requeue=True)
+
+    def _apply_policy(self, error: Exception) -> None:
+        """Raise what settles the delivery, or return when the error is final. See `tasks.execution.error_policy`."""
+        if isinstance(error, NOT_KNOWN_HERE):
+            self._leave_to_newer(error)
+        attempt, final = self.attempt, getattr(self.request, "inference_final", False)
+        match policy_of(error, tuple(self.task.throws or ())):
+            case ErrorPolicy.EXPIRED:
+                raise Withdrawn(error if isinstance(error, RequestExpired) else RequestExpired(str(error))) from None
+            case ErrorPolicy.CANCELLED:
+                raise Withdrawn(RequestCancelled(str(error))) from None
+            case ErrorPolicy.STOPPED:
+                attempt.take_back()
+                self._release(0)
+                raise Reject(error, requeue=True) from error
+            case ErrorPolicy.TRANSIENT if attempt.known < self.limit and not final:
+                self._try_again(error)
+
+    def _try_again(self, error: Exception) -> None:
+        """Show RETRY and release with backoff; returns when no attempt is left."""
+        attempt, conf = self.attempt, self.task.app.conf
+        started = attempt.number is not None
+        if not started and isinstance(error, Transient | StoreUnavailable):
+            tries = attempt.deliveries  # nothing was tried
+        else:
+            attempt.record()
+            tries = attempt.count
+            if attempt.store is not None:
+                HEALTH.failed(attempt.store, attempt.host)
+            if tries >= self.limit:
+                return
+        expected = isinstance(error, InferenceError | StoreUnavailable)
+        place = f"attempt {tries} of {self.limit}" if started else "before its attempt"
+        logger.warning("request %s: %s failed: %r", self.request.id, place, error, exc_info=not expected)
+        if not isinstance(error, StoreUnavailable):
+            self.task.backend.store_result(self.request.id, error, RETRY, request=self.request)
+        base, cap = conf.inference_retry_base_seconds, conf.inference_retry_cap_seconds
+        self._release(full_jitter(tries, base_seconds=base, cap_seconds=cap))
+        raise Reject(error, requeue=True) from error
+
+    def _leave_to_newer(self, error: Exception) -> None:
+        """Release a request that another worker may understand, while its version window is open."""
+        conf = self.task.app.conf
+        grace_seconds = conf.broker_transport_options["unknown_task_grace_seconds"]
+        seconds = seconds_until_known(self._tag, grace_seconds, lanes_of_conf(conf))
+        if seconds is None:
+            return
+        logger.warning("request %s is left to other workers: %s", self.request.id, error)
+        self.task.backend.store_result(self.request.id, error, RETRY, request=self.request)
+        self._release(seconds)
+        raise Reject(error, requeue=True) from error
+
+    @property
+    def _tag(self) -> str:
+        return str((self.request.properties or {}).get("delivery_tag") or "")
+
+    def _release(self, seconds: float) -> None:
+        release_after(self._tag, seconds)

@@ -1,0 +1,122 @@
+"""Celery's worker-side request: what it tells of inputs, how it is withdrawn, and the reason of its dead letter."""
+
+import time
+from functools import partial
+from typing import Any
+
+from billiard.einfo import ExceptionWithTraceback
+from celery import states
+from celery.exceptions import Ignore, Reject, Retry
+from celery.signals import task_revoked
+from celery.worker import state
+from celery.worker.request import Request
+
+from celery_inference.client.expiry import warn_of
+from celery_inference.client.lanes import lane_named
+from celery_inference.errors import RequestCancelled, RequestExpired
+from celery_inference.redaction import withheld
+from celery_inference.sqs.consumer.deliveries import explain
+from celery_inference.sqs.dead_letters.entry import carried_generation
+from celery_inference.sqs.messages.reason import Cause, Reason
+from tasks.execution.attempts import here
+from tasks.execution.background import BACKGROUND
+from tasks.execution.error_policy import ErrorPolicy, cause_of, policy_of
+from tasks.execution.execution import AlreadyEnded, Withdrawn
+
+
+class DeliveryRequest(Request):
+    """A delivery on its way through the worker. Made in the consuming thread; settled in the pool's threads."""
+
+    def __init__(self, message: Any, **options: Any) -> None:
+        super().__init__(message, **options)
+        delivery = message.delivery_info or {}
+        # A mark of SQS's, or the header that a retry() of a later generation carries on.
+        known = carried_generation(self._request_dict.get("inference_generation"))
+        self._request_dict["inference_generation"] = max(int(delivery.get("generation", 0)), known)
+        warn_of(lane_named(self._app.conf, delivery.get("routing_key")), float(delivery.get("sent_at", 0.0)))
+        # What others wrote here may be the inputs themselves, and goes into logs and events.
+        keep = self._app.conf.inference_keep_inputs
+        for kind in ("argsrepr", "kwargsrepr"):
+            shown = withheld(self._request_dict.get(kind), keep)
+            self._request_dict[kind] = shown
+            setattr(self, f"_{kind}", shown)
+
+    @property
+    def tzlocal(self) -> Any:
+        """The application's time zone; Celery looks it up in its settings for each request."""
+        return self._app.timezone
+
+    def maybe_expire(self) -> bool:
+        """Whether the deadline has passed. Celery would remember the id, and discard a later generation of it."""
+        return bool(self.expires and self.expires.timestamp() < time.time())
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        """Called in the consuming thread, which must not wait for the store."""
+        self._already_revoked = True
+        error = (
+            RequestExpired("the deadline passed before a worker could begin the request")
+            if expired
+            else RequestCancelled(f"the request was {reason}")
+        )
+        BACKGROUND.run(partial(self._withdraw, error, terminated, signum), otherwise=partial(self.reject, requeue=True))
+
+    def _withdraw(self, error: RequestExpired | RequestCancelled, terminated: bool = False, signum: Any = None) -> None:
+        """Store that the request has expired or was cancelled, then acknowledge; raises what the store does."""
+        expired, backend = isinstance(error, RequestExpired), self.task.backend
+        state.task_ready(self)
+        if self.store_errors:
+            backend.store_result(self.id, error, states.REVOKED, request=self._context)
+        if self.chord:
+            backend.on_chord_part_return(self._context, states.REVOKED, error)
+        self.acknowledge()
+        self.send_event("task-revoked", terminated=terminated, signum=signum, expired=expired)
+        task_revoked.send(self.task, request=self._context, terminated=terminated, signum=signum, expired=expired)
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+        """Settle a delivery that ended in an error; see `tasks.execution.error_policy`.
+
+        Celery rejects what failed for good, which makes it a dead letter; its reason is attached before.
+        """
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):
+            error = error.exc
+        if isinstance(error, Withdrawn):
+            return self._withdraw(error.error)
+        if isinstance(error, AlreadyEnded) and error.error is not None:
+            state.task_ready(self)
+            return self._bury(error.error)
+        if isinstance(error, Reject) and not error.requeue:
+            self._explain(error, Cause.REJECTED)
+        elif not isinstance(error, Reject | Retry | Ignore):
+            self._bury(error)
+        return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+    def _bury(self, error: BaseException) -> None:
+        """Make the delivery a dead letter, unless its lane wants none of what callers got wrong."""
+        throws = tuple(self.task.throws or ())
+        lane = lane_named(self._app.conf, (self.delivery_info or {}).get("routing_key"))
+        if policy_of(error, throws) is ErrorPolicy.INVALID and lane.invalid_input == "fail":
+            self.acknowledge()
+            return
+        self._explain(error, cause_of(error, throws))
+        self.reject(requeue=False)
+
+    def _explain(self, error: BaseException, cause: Cause) -> None:
+        attempt = here()
+        own = attempt if attempt is not None and attempt.start.task_id == self.id else None
+        delivery = self.message.delivery_info or {}
+        arguments = isinstance(self.args, list | tuple) and isinstance(self.kwargs, dict)
+        model, revision = self.task.asked(self.args, self.kwargs) if arguments else (None, None)
+        explain(
+            self.message,
+            Reason(
+                error_type=type(error).__name__,
+                message=str(error),
+                attempts=own.count if own is not None else int(delivery.get("delivery_count", 1)),
+                worker=self.hostname,
+                model=model,
+                revision=revision,
+                task_id=self.id,
+                cause=cause,
+            ),
+        )

@@ -1,0 +1,1 @@
+"""What a worker stops by itself, and when it goes on: lanes, models, hosts."""

@@ -1,0 +1,1 @@
+"""The worker process: consumer, pool, start and stop, health."""

@@ -1,0 +1,56 @@
+"""What a worker does at remote commands where Celery's own answer would be wrong here."""
+
+from collections.abc import Collection
+from typing import Any
+
+from celery.utils.functional import maybe_list
+from celery.utils.log import get_logger
+from celery.worker import state
+from celery.worker.control import control_command, ok
+
+from tasks.execution import engine_client
+from tasks.worker import worker_stats
+
+logger = get_logger(__name__)
+
+
+@control_command()
+def heartbeat(node: Any) -> None:
+    """Tell worker(s) to send event heartbeat immediately."""
+    # Celery's own says that the next one follows in five seconds, and the worker would seem gone after ten.
+    consumer = node.consumer
+    if consumer.event_dispatcher is not None and consumer.heart is not None:
+        consumer.event_dispatcher.send(
+            "worker-heartbeat",
+            freq=consumer.heart.interval,
+            active=len(state.active_requests),
+            processed=state.all_total_count[0],
+            **state.SOFTWARE_INFO,
+        )
+        worker_stats.publish_stats(consumer.event_dispatcher)
+
+
+@control_command(variadic="task_id", signature="[id1 [id2 [... [idN]]]]")
+def revoke(node: Any, task_id: Any, terminate: bool = False, signal: Any = None, **_: Any) -> Any:
+    """Cancel requests that have not begun, by their ids."""
+    # Celery's own would read and write the result store here, in every worker and in the thread that receives.
+    answer = cancel([str(one) for one in maybe_list(task_id) or [] if one])
+    return ok(f"{answer}; to terminate is to cancel: what runs is not interrupted" if terminate else answer)
+
+
+@control_command(variadic="task_id", args=[("signal", str)], signature="<signal> [id1 [id2 [... [idN]]]]")
+def terminate(node: Any, signal: Any, task_id: Any, **_: Any) -> Any:
+    """Cancel requests that have not begun: what runs is not interrupted."""
+    return revoke(node, task_id, terminate=True)
+
+
+def cancel(task_ids: Collection[str]) -> str:
+    """End what waits here, and refuse what will be received; says what became of them."""
+    state.revoked.update(task_ids)
+    waiting = engine_client.cancel(task_ids)
+    running = {request.id for request in tuple(state.active_requests)} & set(task_ids) - waiting
+    parts = {"ended while they waited": waiting, "running": running, "refused when they come": set(task_ids)}
+    parts["refused when they come"] -= waiting | running
+    said = "; ".join(f"{what}: {', '.join(sorted(ids))}" for what, ids in parts.items() if ids)
+    logger.info("revoked: %s", said or "nothing")
+    return said or "nothing to revoke"
