@@ -55,12 +55,12 @@ def list_(context: Any, as_json: bool) -> None:
         click.echo(f"{'lane':<24}{'messages':>10}{'dead letters':>14}  state")
         for lane in declared:
             stop = stops.get(lane.name)
-            state = f"STOPPED {since(now - stop.since)} ago by {stop.by}: {stop.why}" if stop else "consumed"
+            state = f"PAUSED {since(now - stop.since)} ago by {stop.by}: {stop.why}" if stop else "consumed"
             if lane.name in missing:
                 state = f"queue {missing[lane.name]} is MISSING"
             click.echo(f"{lane.name:<24}{waiting[lane.name]:>10}{dead[lane.name]:>14}  {state}")
             if stop:
-                click.echo(f"{'':50}those that came when it stopped: {losing(lane, stop.since)}")
+                click.echo(f"{'':50}those that came when it was paused: {losing(lane, stop.since)}")
     if stops or missing:
         context.exit(1)
 
@@ -80,4 +80,4 @@ def resume(context: Any, name: str, as_json: bool) -> None:
     elif resumed:
         click.echo(f"{name}: {RESUMING}")
     else:
-        click.echo(f"{name} was not stopped")
+        click.echo(f"{name} was not paused")

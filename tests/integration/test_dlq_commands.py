@@ -355,7 +355,7 @@ def test_lanes_tells_what_is_stopped_and_resumes_it(rig: DeadLetterRig, command:
     rig.index.stop(LanePause(rig.lane.name, time.time() - 3_700, "w1@host", "61 of the last 100 requests failed"))
     said = run("list")
     assert said.exit_code == 1
-    assert "STOPPED 1 h ago by w1@host: 61 of the last 100 requests failed" in said.stdout
+    assert "PAUSED 1 h ago by w1@host: 61 of the last 100 requests failed" in said.stdout
     assert "SQS drops them from" in said.stdout
     row = read(run("list", "--json"), 1)[0]
     assert (row["dead_letters"], row["stopped"]["by"]) == (1, "w1@host")

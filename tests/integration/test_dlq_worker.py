@@ -138,7 +138,7 @@ def test_a_bad_deploy_does_not_empty_the_lane_into_its_dead_letter_queue(
     until(lambda: "is paused" in (stack.folder / "worker.log").read_text(), "nobody says so")
     listed = CliRunner().invoke(lanes, ["list"], obj=SimpleNamespace(app=app))
     assert listed.exit_code == 1
-    assert "STOPPED" in listed.stdout
+    assert "PAUSED" in listed.stdout
     # A stop has seen 50 requests, among them those of the tests above: two good ones, and two letters that are gone.
     # The last letters may be on their way.
     least = 50 - 2 - 2
