@@ -14,6 +14,7 @@ from celery_inference.specs.model_spec import ModelSpec
 from models.device_process import error_classification
 from models.device_process.error_classification import DeviceFailed
 from models.handlers.base import Handler, Prepared
+from models.handlers.common import finite
 from models.scheduling import result_size
 from models.scheduling.batching import Limits, split
 from models.scheduling.memory_limits import MemoryLimit
@@ -102,7 +103,9 @@ class Runner:
         with work.step("finish"):
             for item, output in work.outputs:
                 try:
+                    finite.check(output)
                     result = self.handler.finish(output, item)
+                    finite.check(result)
                     work.answers[item.row] = {"ok": result, "bytes": result_size.check(self.spec, result)}
                 except Exception as error:
                     error_classification.raise_if_sticky(error)

@@ -18,6 +18,9 @@ from models.device_process import memory as memory_of
 from models.device_process.continuous_batching import Stream
 from models.device_process.runner import Runner
 from models.handlers.base import Handler
+from models.handlers.common import finite
+
+_NAMED = 5  # of many missing weights
 
 _log = logging.getLogger("models.device")
 
@@ -42,6 +45,8 @@ def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, Stream | None, 
     example = handler.example if spec.example is None else spec.example
     options = {**handler.example_options, **spec.example_options}
     _run(runner, [example], options, "its example")
+    if missing := handler.model.missing_weights:
+        _log.info("%s: its folder lacks %s, and the task does not use them", spec.name, _listed(missing))
     padding = _probe(runner, handler, options)
     runner.well = (example, options)
     if device.type == "cuda":
@@ -69,8 +74,17 @@ def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, Stream | None, 
 
 def _run(runner: Runner, values: list[Any], options: dict[str, Any], what: str) -> None:
     answer = runner.run(values, [options] * len(values))[0]
-    if "ok" not in answer:
-        raise ModelLoadError(f"{what} fails: {answer['sentence']}")
+    if "ok" in answer:
+        return
+    if finite.SENTENCE in answer["sentence"] and (missing := runner.handler.model.missing_weights):
+        raise ModelLoadError(f"its folder lacks weights that {runner.spec.task} uses: {_listed(missing)}")
+    raise ModelLoadError(f"{what} fails: {answer['sentence']}")
+
+
+def _listed(names: list[str]) -> str:
+    """The first of these names, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _probe(runner: Runner, handler: Handler, options: dict[str, Any]) -> float | None:

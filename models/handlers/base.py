@@ -39,6 +39,7 @@ class Handler(ABC):
     it does.
     """
 
+    model: Any  # of transformers, with the `missing_weights` of `models.handlers.common.from_pretrained`
     example: Any = "The quick brown fox jumps over the lazy dog."
     example_options: Mapping[str, Any] = MappingProxyType({})
     lengths: tuple[Any, Any] | None = None

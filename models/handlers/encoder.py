@@ -21,8 +21,8 @@ class Encoder(Handler):
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         super().__init__(spec, device)
         self._tokenizer = from_pretrained.tokenizer(spec)
-        self._model = from_pretrained.model(spec, self.auto_class, device)
-        from_pretrained.agree_on_padding(self._model, self._tokenizer)
+        self.model = from_pretrained.model(spec, self.auto_class, device)
+        from_pretrained.agree_on_padding(self.model, self._tokenizer)
 
     def prepare(self, row: int, value: str, options: dict[str, Any]) -> Prepared:
         encoding = tokenization.encode(self.spec, self._tokenizer, value)

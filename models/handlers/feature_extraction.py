@@ -21,7 +21,7 @@ class FeatureExtraction(Encoder):
     @torch.inference_mode()
     def forward(self, items: Sequence[Prepared]) -> Sequence[torch.Tensor]:
         batch = self._pad(items)
-        states = self._model(**batch).last_hidden_state.float()  # (batch, tokens, width)
+        states = self.model(**batch).last_hidden_state.float()  # (batch, tokens, width)
         vectors = pooling.pool(self.spec, states, batch["attention_mask"]).cpu()
         if self.spec.pooling == "none":
             return [row[: item.length] for row, item in zip(vectors, items, strict=True)]

@@ -23,7 +23,7 @@ class ImageClassification(Handler):
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         super().__init__(spec, device)
         self._processor = from_pretrained.image_processor(spec)
-        self._model = from_pretrained.model(spec, AutoModelForImageClassification, device)
+        self.model = from_pretrained.model(spec, AutoModelForImageClassification, device)
 
     def prepare(self, row: int, value: str, options: dict[str, Any]) -> Prepared:
         image = images.decode("inputs", value, self.spec.max_pixels)
@@ -33,11 +33,11 @@ class ImageClassification(Handler):
     @torch.inference_mode()
     def forward(self, items: Sequence[Prepared]) -> Sequence[torch.Tensor]:
         pixels = torch.stack([item.value for item in items])  # (batch, channels, height, width)
-        logits = self._model(pixel_values=pixels.to(self.device, self._model.dtype)).logits
-        return list(probabilities(self._model.config, logits))
+        logits = self.model(pixel_values=pixels.to(self.device, self.model.dtype)).logits
+        return list(probabilities(self.model.config, logits))
 
     def finish(self, output: torch.Tensor, item: Prepared) -> Any:
-        return best(self._model.config, output, item.options["top_k"])
+        return best(self.model.config, output, item.options["top_k"])
 
 
 HANDLER = ImageClassification

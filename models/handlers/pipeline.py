@@ -16,7 +16,7 @@ import torch
 from celery_inference.specs.errors import InvalidInput, ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
 from models.handlers.base import Handler, Prepared
-from models.handlers.common import examples, from_pretrained, tokenization
+from models.handlers.common import examples, finite, from_pretrained, tokenization
 from models.handlers.common.json_values import plain
 from models.handlers.common.pipeline_calls import call
 from models.media import audio, images
@@ -33,6 +33,8 @@ class PipelineHandler(Handler):
             if find_spec(package) is None:
                 raise ModelLoadError(f'{spec.task} needs the package "{package}", which is not installed')
         self._pipeline = from_pretrained.pipe(spec, device)
+        self.model = self._pipeline.model
+        finite.watch(self.model)
         self._tokenizer = self._pipeline.tokenizer
         self.example, self.example_options = examples.of(spec, self._pipeline)
 

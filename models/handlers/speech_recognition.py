@@ -10,7 +10,7 @@ import torch
 from celery_inference.specs.errors import InvalidInput
 from celery_inference.specs.model_spec import ModelSpec
 from models.handlers.base import Handler, Prepared
-from models.handlers.common import from_pretrained
+from models.handlers.common import finite, from_pretrained
 from models.handlers.common.json_values import plain
 from models.media import audio
 
@@ -29,6 +29,9 @@ class SpeechRecognition(Handler):
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         super().__init__(spec, device)
         self._pipe = from_pretrained.pipe(spec, device)
+        self.model = self._pipe.model
+        if self._pipe.type != "ctc":  # the rows of a padded pass are cut, and looked at, below
+            finite.watch(self.model)
         self._extractor = self._pipe.feature_extractor
         self._is_ctc = self._pipe.type == "ctc"
         # Longer recordings are heard window by window, which is the model's own loop and not for batches.

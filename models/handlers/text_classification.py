@@ -20,10 +20,10 @@ class TextClassification(Encoder):
 
     @torch.inference_mode()
     def forward(self, items: Sequence[Prepared]) -> Sequence[torch.Tensor]:
-        return list(probabilities(self._model.config, self._model(**self._pad(items)).logits))
+        return list(probabilities(self.model.config, self.model(**self._pad(items)).logits))
 
     def finish(self, output: torch.Tensor, item: Prepared) -> Any:
-        return best(self._model.config, output, item.options["top_k"])
+        return best(self.model.config, output, item.options["top_k"])
 
 
 HANDLER = TextClassification

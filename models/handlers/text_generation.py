@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from celery_inference.specs.errors import InvalidInput
 from celery_inference.specs.model_spec import ModelSpec
 from models.handlers.base import Handler, Prepared
-from models.handlers.common import from_pretrained, tokenization
+from models.handlers.common import finite, from_pretrained, tokenization
 from models.handlers.common.continuous_generation import ContinuousGeneration
 
 _SAMPLING = ("temperature", "top_p", "top_k")
@@ -30,13 +30,14 @@ class TextGeneration(Handler):
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         super().__init__(spec, device)
         self._tokenizer = from_pretrained.tokenizer(spec)
-        self._model = from_pretrained.model(spec, AutoModelForCausalLM, device)
-        self._positions: int | None = getattr(self._model.config, "max_position_embeddings", None)
+        self.model = from_pretrained.model(spec, AutoModelForCausalLM, device)
+        finite.watch(self.model)
+        self._positions: int | None = getattr(self.model.config, "max_position_embeddings", None)
         # Sampling settings that a folder brings along would be another default than the spec's.
-        own: GenerationConfig = self._model.generation_config
+        own: GenerationConfig = self.model.generation_config
         ends = own.eos_token_id if own.eos_token_id is not None else self._tokenizer.eos_token_id
         self._ends: list[int] = ends if isinstance(ends, list) else [] if ends is None else [ends]
-        self._model.generation_config = GenerationConfig(bos_token_id=own.bos_token_id, eos_token_id=ends)
+        self.model.generation_config = GenerationConfig(bos_token_id=own.bos_token_id, eos_token_id=ends)
 
     def prepare(self, row: int, value: Any, options: dict[str, Any]) -> Prepared:
         chat = [{"role": "user", "content": value}] if isinstance(value, str) else value
@@ -69,7 +70,7 @@ class TextGeneration(Handler):
         if options["seed"] is not None:
             torch.manual_seed(options["seed"])
         sampling = {name: options[name] for name in _SAMPLING} if options["do_sample"] else {}
-        written = self._model.generate(
+        written = self.model.generate(
             **batch,
             max_new_tokens=options["max_new_tokens"],
             do_sample=options["do_sample"],
@@ -83,7 +84,7 @@ class TextGeneration(Handler):
     @torch.inference_mode()
     def probed(self, items: Sequence[Prepared]) -> Sequence[torch.Tensor]:
         batch = tokenization.pad([item.value for item in items], self._tokenizer.pad_token_id, self.device, left=True)
-        written = self._model.generate(
+        written = self.model.generate(
             **batch,
             max_new_tokens=1,
             do_sample=False,
@@ -94,7 +95,7 @@ class TextGeneration(Handler):
         return list(written.logits[0].float().cpu())
 
     def continuous(self, mode: str) -> ContinuousGeneration:
-        return ContinuousGeneration(self.spec, self._model, self._ends, mode)
+        return ContinuousGeneration(self.spec, self.model, self._ends, mode)
 
     def finish(self, output: list[int], item: Prepared) -> Any:
         return [{"generated_text": self._tokenizer.decode(output, skip_special_tokens=True)}]

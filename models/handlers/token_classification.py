@@ -28,11 +28,11 @@ class TokenClassification(Encoder):
         super().__init__(spec, device)
         if not self._tokenizer.is_fast:
             raise ModelLoadError("token classification needs a fast tokenizer (tokenizer.json) for places in the text")
-        self._pipeline = TokenClassificationPipeline(model=self._model, tokenizer=self._tokenizer)
+        self._pipeline = TokenClassificationPipeline(model=self.model, tokenizer=self._tokenizer)
 
     @torch.inference_mode()
     def forward(self, items: Sequence[Prepared]) -> Sequence[torch.Tensor]:
-        logits = self._model(**self._pad(items)).logits.float().cpu()  # (batch, tokens, labels)
+        logits = self.model(**self._pad(items)).logits.float().cpu()  # (batch, tokens, labels)
         return [row[: item.length] for row, item in zip(logits, items, strict=True)]
 
     def finish(self, output: torch.Tensor, item: Prepared) -> Any:

@@ -25,9 +25,9 @@ class ZeroShotClassification(Handler):
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         super().__init__(spec, device)
         self._tokenizer = from_pretrained.tokenizer(spec)
-        self._model = from_pretrained.model(spec, AutoModelForSequenceClassification, device)
-        from_pretrained.agree_on_padding(self._model, self._tokenizer)
-        ids = {label.lower(): number for label, number in self._model.config.label2id.items()}
+        self.model = from_pretrained.model(spec, AutoModelForSequenceClassification, device)
+        from_pretrained.agree_on_padding(self.model, self._tokenizer)
+        ids = {label.lower(): number for label, number in self.model.config.label2id.items()}
         entails = next((number for label, number in ids.items() if label.startswith("entail")), None)
         if entails is None:
             raise ModelLoadError(f'none of the labels {", ".join(ids)} begins with "entail": no model for zero-shot')
@@ -50,11 +50,11 @@ class ZeroShotClassification(Handler):
     @torch.inference_mode()
     def forward(self, items: Sequence[Prepared]) -> Sequence[torch.Tensor]:
         pairs = [pair for item in items for pair in item.value]
-        logits = torch.empty(len(pairs), self._model.config.num_labels)
+        logits = torch.empty(len(pairs), self.model.config.num_labels)
         limits = Limits(1 if self.equal_lengths else self.spec.batch_size, self.spec.batch_tokens, 0)
         for part in split([len(pair["input_ids"]) for pair in pairs], limits):
             batch = tokenization.pad([pairs[i] for i in part], self._tokenizer.pad_token_id, self.device)
-            logits[part] = self._model(**batch).logits.float().cpu()
+            logits[part] = self.model(**batch).logits.float().cpu()
         return torch.split(logits, [len(item.value) for item in items])
 
     def finish(self, output: torch.Tensor, item: Prepared) -> Any:

@@ -228,7 +228,7 @@ def test_greedy_texts_are_those_of_generate(models: Models) -> None:
     batched = handler.forward(items)
     alone = [handler.forward([item])[0] for item in items]
     for item, one, other in zip(items, alone, batched, strict=True):
-        assert gap_where_they_part(handler._model, item.value["input_ids"], one, other) < 1e-3
+        assert gap_where_they_part(handler.model, item.value["input_ids"], one, other) < 1e-3
 
 
 def written_together(handler: Any, items: list[Any], mode: str) -> list[list[int]]:
@@ -257,7 +257,7 @@ def test_greedy_texts_that_join_each_other_are_those_of_generate(models: Models)
     together = written_together(handler, items, "greedy")
     for item, other in zip(items, together, strict=True):
         one = handler.forward([item])[0]
-        assert gap_where_they_part(handler._model, item.value["input_ids"], one, other) < 1e-3
+        assert gap_where_they_part(handler.model, item.value["input_ids"], one, other) < 1e-3
 
 
 def test_the_cache_is_sized_by_the_budget_and_one_that_is_too_small_is_refused(models: Models) -> None:
@@ -265,14 +265,14 @@ def test_the_cache_is_sized_by_the_budget_and_one_that_is_too_small_is_refused(m
     tokens = {}
     for budget in (40_000_000, 30_000_000):
         loop = ContinuousGeneration(
-            replace(handler.spec, memory_bytes=budget, batch_size=200), handler._model, [3], "greedy"
+            replace(handler.spec, memory_bytes=budget, batch_size=200), handler.model, [3], "greedy"
         )
         tokens[budget] = loop.cache_tokens
         loop.stop()
     assert 1_000 < tokens[30_000_000] < tokens[40_000_000] < 200 * 768
     for budget, sentence in ((1, "the weights alone take"), (1_000_000, "leaves no room for a cache")):
         with pytest.raises(ModelLoadError, match=sentence):
-            ContinuousGeneration(replace(handler.spec, memory_bytes=budget), handler._model, [3], "greedy")
+            ContinuousGeneration(replace(handler.spec, memory_bytes=budget), handler.model, [3], "greedy")
 
 
 def gap_where_they_part(model: Any, prompt: list[int], one: list[int], other: list[int]) -> float:
@@ -288,7 +288,7 @@ def gap_where_they_part(model: Any, prompt: list[int], one: list[int], other: li
 
 def test_texts_that_part_without_need_would_be_seen(models: Models) -> None:
     handler: Any = models("text-generation").handler
-    assert gap_where_they_part(handler._model, [7, 8], [9, 10, 11], [9, 10, 12]) > 1e-3
+    assert gap_where_they_part(handler.model, [7, 8], [9, 10, 11], [9, 10, 12]) > 1e-3
 
 
 def test_a_seed_gives_the_same_text_alone_and_beside_others(models: Models) -> None:

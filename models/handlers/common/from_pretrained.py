@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
+import transformers
 from transformers import (
+    MODEL_FOR_DECISION_MAPPING,
     MODEL_FOR_TEXT_TO_SPECTROGRAM_MAPPING,
     AutoConfig,
     AutoImageProcessor,
     AutoTokenizer,
     pipeline,
 )
+from transformers.pipelines import check_task
 
 from celery_inference.specs.errors import ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
+
+# What a pipeline may have beside its model.
+_PARTS = ("tokenizer", "feature_extractor", "image_processor", "video_processor", "processor")
 
 
 def arguments(spec: ModelSpec) -> dict[str, Any]:
@@ -29,11 +36,29 @@ def safetensors(spec: ModelSpec) -> bool | None:
 
 
 def model(spec: ModelSpec, auto_class: Any, device: torch.device) -> Any:
-    """The model, in the spec's dtype, on the device, in evaluation mode."""
-    loaded = auto_class.from_pretrained(
-        spec.source, use_safetensors=safetensors(spec), dtype=getattr(torch, spec.dtype), **arguments(spec)
+    """The model, in the spec's dtype, on the device, in evaluation mode.
+
+    transformers fills weights that the folder lacks with random numbers. Here they are NaN, and named in the model's
+    `missing_weights`: whatever uses one computes NaN, which is refused, and what uses none is as good as whole.
+
+    Raises:
+        ModelLoadError: a weight is missing for which there is no NaN.
+    """
+    loaded, report = auto_class.from_pretrained(
+        spec.source,
+        use_safetensors=safetensors(spec),
+        dtype=getattr(torch, spec.dtype),
+        output_loading_info=True,
+        **arguments(spec),
     )
     _check_positions(spec, loaded.config)
+    loaded.missing_weights = sorted(report["missing_keys"])
+    weights = loaded.state_dict()
+    for name in loaded.missing_weights:
+        if weights[name].is_floating_point():
+            weights[name].fill_(torch.nan)
+        elif not name.endswith("num_batches_tracked"):  # which only training reads
+            raise ModelLoadError(f"its folder lacks the weight {name}")
     return loaded.to(device).eval()
 
 
@@ -57,8 +82,11 @@ def pipe(spec: ModelSpec, device: torch.device) -> Any:
     config = AutoConfig.from_pretrained(spec.source, **arguments(spec))
     if spec.task == "text-to-audio" and type(config) in MODEL_FOR_TEXT_TO_SPECTROGRAM_MAPPING:
         raise ModelLoadError("it gives spectrograms, and the vocoder that makes sound of them is not in its folder")
-    _check_positions(spec, config)
-    parts = {}
+    loaded = model(spec, _auto_class(spec, config), device)
+    pipeline_class = resolve_name(check_task(spec.task)[1]["impl"])
+    parts: dict[str, Any] = {
+        name: spec.source for name in _PARTS if getattr(pipeline_class, f"_load_{name}") is not False
+    }
     has_processor = any(
         (Path(spec.source) / name).exists() for name in ("preprocessor_config.json", "processor_config.json")
     )
@@ -66,13 +94,27 @@ def pipe(spec: ModelSpec, device: torch.device) -> Any:
         parts["image_processor"] = image_processor(spec)
     return pipeline(
         spec.task,
-        model=spec.source,
+        model=loaded,
+        config=spec.source,
         device=device,
         dtype=getattr(torch, spec.dtype),
         trust_remote_code=spec.allow_unsafe,
-        model_kwargs={"use_safetensors": safetensors(spec)},
         **parts,
     )
+
+
+def _auto_class(spec: ModelSpec, config: Any) -> Any:
+    """What loads models of this configuration for the task: of the task's classes the first that knows it."""
+    if spec.task == "decision" and type(config) in MODEL_FOR_DECISION_MAPPING:
+        return MODEL_FOR_DECISION_MAPPING[type(config)]
+    code = getattr(config, "auto_map", None) or {}
+    for auto_class in check_task(spec.task)[1]["pt"]:
+        if type(config) in auto_class._model_mapping or auto_class.__name__ in code:
+            return auto_class
+    for name in config.architectures or []:
+        if hasattr(transformers, name):
+            return getattr(transformers, name)
+    raise ModelLoadError(f"transformers has no {spec.task} for models of the type {config.model_type}")
 
 
 def _check_positions(spec: ModelSpec, config: Any) -> None:
