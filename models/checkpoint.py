@@ -15,6 +15,7 @@ from celery_inference.specs.errors import ModelLoadError
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+ADAPTER = "adapter_config.json"  # of peft
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 UNSAFE = (
     "weights are read from pickle files as well, by torch's restricted unpickler,"
@@ -33,6 +34,9 @@ def check(folder: Path, *, allow_unsafe: bool) -> None:
     if not allow_unsafe:
         _refuse_code(config)
     missing = missing_weights(folder)
+    if not missing and (folder / ADAPTER).exists():
+        # transformers adds it to the weights where peft is installed, and nowhere else.
+        raise ModelLoadError(f"it holds {ADAPTER} beside weights of its own; merge the adapter, or move it away")
     if not missing:
         return
     pickles = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))

@@ -16,7 +16,7 @@ from celery_inference.specs.model_spec import Faults, ModelSpec
 from celery_inference.specs.options import Option
 from celery_inference.specs.pipeline_tasks import NOT_SERVED, PIPELINE_TASKS
 
-KEYS = {f.name for f in fields(ModelSpec)} - {"name", "allow_unsafe", "default_size"}
+KEYS = {f.name for f in fields(ModelSpec)} - {"name", "allow_unsafe", "default_size", "default_tokens"}
 _OPTION_KEYS = {"default", "minimum", "maximum"}
 _FAULT_KEYS = {"kill": "kill", "hang": "hang", "raise": "fail"}
 _CHOICES = {
@@ -95,6 +95,7 @@ class ModelTable:
             "options": options,
             "faults": self._faults(),
             "default_size": "batch_size" not in table,
+            "default_tokens": "max_tokens" not in table,
         }
         spec = ModelSpec(name=self._name, **values)
         self._beams(spec)

@@ -59,7 +59,7 @@ def show(name: str, as_json: bool) -> None:
     """Print everything that the catalogue says of the model NAME, the defaults included."""
     spec = spec_named(name)
     values = asdict(spec) | {"lane": lane_of_model(app.conf, spec).name}
-    del values["allow_unsafe"], values["default_size"]
+    del values["allow_unsafe"], values["default_size"], values["default_tokens"]
     if as_json:
         click.echo(json.dumps(values, indent=2))
         return

@@ -46,7 +46,8 @@ class ModelSpec:
     most `endpoint_batches` at once, and where `endpoint_objects` names a place for them, by way of objects in it.
     `example` with `example_options` is what warms it up and what `models check` runs; None: its pipeline task's own.
     `allow_unsafe` is no key of the catalogue: who runs a process may allow it there. Nor is `default_size`: the
-    catalogue says nothing of `batch_size`, so that what was measured on the device replaces it.
+    catalogue says nothing of `batch_size`, so that what was measured on the device replaces it. Nor is
+    `default_tokens`: it says nothing of `max_tokens`, so that a model of fewer positions bounds them itself.
     """
 
     name: str
@@ -84,6 +85,7 @@ class ModelSpec:
     faults: Faults = field(default_factory=Faults)
     allow_unsafe: bool = False
     default_size: bool = False
+    default_tokens: bool = False
 
     @property
     def pipeline_task(self) -> PipelineTask:

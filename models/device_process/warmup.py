@@ -18,7 +18,7 @@ from models.device_process import memory as memory_of
 from models.device_process.continuous_batching import Stream
 from models.device_process.runner import Runner
 from models.handlers.base import Handler
-from models.handlers.common import finite
+from models.handlers.common import finite, from_pretrained
 
 _NAMED = 5  # of many missing weights
 
@@ -40,6 +40,7 @@ def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, Stream | None, 
             handler: Handler = module.HANDLER(local, device)
         except ValueError as error:
             raise checkpoint.explained(error) from error
+    local = handler.spec = from_pretrained.within_positions(local, handler.model)
     loaded, weights = time.perf_counter(), memory.now()
     runner = Runner(local, handler)
     example = handler.example if spec.example is None else spec.example
@@ -51,7 +52,7 @@ def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, Stream | None, 
     runner.well = (example, options)
     if device.type == "cuda":
         # Reserves the memory of the largest batch now, not under a request. On the CPU there is nothing to reserve.
-        _run(runner, [_longest(runner, spec, example, options)] * spec.batch_size, options, "its largest batch")
+        _run(runner, [_longest(runner, local, example, options)] * spec.batch_size, options, "its largest batch")
         torch.cuda.synchronize()
     stream = Stream(handler.continuous) if spec.joins else None
     # The loop that rows join starts before anybody waits for it.

@@ -22,11 +22,11 @@ class Encoder(Handler):
         super().__init__(spec, device)
         self._tokenizer = from_pretrained.tokenizer(spec)
         self.model = from_pretrained.model(spec, self.auto_class, device)
-        from_pretrained.agree_on_padding(self.model, self._tokenizer)
+        self._padding = tokenization.Padding(self.model, self._tokenizer)
 
     def prepare(self, row: int, value: str, options: dict[str, Any]) -> Prepared:
         encoding = tokenization.encode(self.spec, self._tokenizer, value)
         return Prepared(row, encoding, len(encoding["input_ids"]), options, value)
 
     def _pad(self, items: Sequence[Prepared]) -> dict[str, torch.Tensor]:
-        return tokenization.pad([item.value for item in items], self._tokenizer.pad_token_id, self.device)
+        return self._padding.tensors([item.value for item in items], self.device)

@@ -20,7 +20,8 @@ _SAMPLING = ("temperature", "top_p", "top_k")
 class TextGeneration(Handler):
     """Result: `[{"generated_text": …}]`, the new text alone.
 
-    A model with a chat template answers: a text is its user's message. One without goes on writing. Prompts are
+    A model with a chat template answers: a text is its user's message. One without goes on writing. A chat that ends
+    with the assistant's message has that message continued, as the pipeline does. Prompts are
     padded on the left; a batch stops when its last row has ended, so its options that shape it are equal.
     """
 
@@ -42,7 +43,10 @@ class TextGeneration(Handler):
     def prepare(self, row: int, value: Any, options: dict[str, Any]) -> Prepared:
         chat = [{"role": "user", "content": value}] if isinstance(value, str) else value
         if self._tokenizer.chat_template:
-            prompt = self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+            begun = chat[-1]["role"] == "assistant"
+            prompt = self._tokenizer.apply_chat_template(
+                chat, tokenize=False, add_generation_prompt=not begun, continue_final_message=begun
+            )
             # The template writes the special tokens itself.
             encoding = tokenization.encode(self.spec, self._tokenizer, prompt, add_special_tokens=False)
         elif isinstance(value, str):

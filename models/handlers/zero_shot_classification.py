@@ -26,7 +26,7 @@ class ZeroShotClassification(Handler):
         super().__init__(spec, device)
         self._tokenizer = from_pretrained.tokenizer(spec)
         self.model = from_pretrained.model(spec, AutoModelForSequenceClassification, device)
-        from_pretrained.agree_on_padding(self.model, self._tokenizer)
+        self._padding = tokenization.Padding(self.model, self._tokenizer)
         ids = {label.lower(): number for label, number in self.model.config.label2id.items()}
         entails = next((number for label, number in ids.items() if label.startswith("entail")), None)
         if entails is None:
@@ -53,7 +53,7 @@ class ZeroShotClassification(Handler):
         logits = torch.empty(len(pairs), self.model.config.num_labels)
         limits = Limits(1 if self.equal_lengths else self.spec.batch_size, self.spec.batch_tokens, 0)
         for part in split([len(pair["input_ids"]) for pair in pairs], limits):
-            batch = tokenization.pad([pairs[i] for i in part], self._tokenizer.pad_token_id, self.device)
+            batch = self._padding.tensors([pairs[i] for i in part], self.device)
             logits[part] = self.model(**batch).logits.float().cpu()
         return torch.split(logits, [len(item.value) for item in items])
 

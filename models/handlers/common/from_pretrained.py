@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -51,7 +52,6 @@ def model(spec: ModelSpec, auto_class: Any, device: torch.device) -> Any:
         output_loading_info=True,
         **arguments(spec),
     )
-    _check_positions(spec, loaded.config)
     loaded.missing_weights = sorted(report["missing_keys"])
     weights = loaded.state_dict()
     for name in loaded.missing_weights:
@@ -117,13 +117,24 @@ def _auto_class(spec: ModelSpec, config: Any) -> Any:
     raise ModelLoadError(f"transformers has no {spec.task} for models of the type {config.model_type}")
 
 
-def _check_positions(spec: ModelSpec, config: Any) -> None:
-    positions = getattr(config, "max_position_embeddings", None)
-    if spec.pipeline_task.media in ("text", "chat", "fields") and positions is not None and spec.max_tokens > positions:
-        raise ModelLoadError(f"max_tokens is {spec.max_tokens}, and the model has {positions} positions")
+def within_positions(spec: ModelSpec, model: Any) -> ModelSpec:
+    """The spec with no more tokens than the model has positions for, where the catalogue leaves that to the model.
+
+    Raises ModelLoadError where the catalogue says more.
+    """
+    most = _positions(model) if spec.pipeline_task.media in ("text", "chat", "fields") else None
+    if most is None or spec.max_tokens <= most:
+        return spec
+    if not spec.default_tokens:
+        raise ModelLoadError(f"max_tokens is {spec.max_tokens}, and the model has {most} positions")
+    return replace(spec, max_tokens=most)
 
 
-def agree_on_padding(model: Any, tokenizer: Any) -> None:
-    """Decoders that classify look for the last token that is not padding, by an id that their folder may lack."""
-    if model.config.get_text_config().pad_token_id is None:
-        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+def _positions(model: Any) -> int | None:
+    """How many tokens the model has positions for; None where its configuration sets no bound."""
+    for name, part in model.named_modules():
+        # RoBERTa and its kin count positions from behind the one of padding.
+        if name.endswith("position_embeddings") and getattr(part, "padding_idx", None) is not None:
+            return int(part.num_embeddings) - int(part.padding_idx) - 1
+    most: int | None = getattr(model.config, "max_position_embeddings", None)
+    return most

@@ -13,6 +13,27 @@ from celery_inference.specs.model_spec import ModelSpec
 Encoding = dict[str, list[int]]
 
 
+class Padding:
+    """Pads rows for a model that may classify by the last token that is not padding, as decoders do.
+
+    Where its configuration has no id for padding, such a model must not take a row's own end for it: then each pass
+    is padded with an id that none of its rows ends with.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self._config = model.config.get_text_config()
+        self._own_id: int = tokenizer.pad_token_id
+        self._any_id = self._config.pad_token_id is None
+
+    def tensors(self, encodings: Sequence[Encoding], device: torch.device) -> dict[str, torch.Tensor]:
+        """See `pad`."""
+        if not self._any_id:
+            return pad(encodings, self._own_id, device)
+        ends = {encoding["input_ids"][-1] for encoding in encodings}
+        self._config.pad_token_id = next(number for number in range(len(ends) + 1) if number not in ends)
+        return pad(encodings, self._config.pad_token_id, device)
+
+
 def encode(spec: ModelSpec, tokenizer: Any, *texts: str, add_special_tokens: bool = True) -> Encoding:
     """A text's (or pair of texts') ids and masks, as lists. Raises InvalidInput over `max_tokens`."""
     encoded = tokenizer(*texts, add_special_tokens=add_special_tokens, truncation=False, verbose=False)
