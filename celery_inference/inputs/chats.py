@@ -40,7 +40,9 @@ def check(spec: ModelSpec, field: str, messages: list[Any], text: TextCheck) -> 
         role = message["role"]
         if not isinstance(role, str) or role not in _ROLES:
             raise InvalidInput.unknown(f"{field}[{i}] role", role, _ROLES)
-        content = _content(spec, f"{field}[{i}]", message["content"], text)
+        # An empty system message is a model's way to do without the one that its template would write.
+        silent = role == "system" and message["content"] == ""
+        content = "" if silent else _content(spec, f"{field}[{i}]", message["content"], text)
         checked.append({"role": str.__str__(role), "content": content})
     _check_size(spec, field, checked)
     return checked

@@ -20,7 +20,9 @@ _SIGNATURES: Mapping[str, Mapping[str, Callable[[bytes], bool]]] = {
         "WAV": lambda head: head[:4] == b"RIFF" and head[8:12] == b"WAVE",
         "FLAC": lambda head: head.startswith(b"fLaC"),
         "Ogg": lambda head: head.startswith(b"OggS"),
-        "MP3": lambda head: head.startswith(b"ID3") or (head[:1] == b"\xff" and head[1:2] in b"\xfb\xfa\xf3\xf2"),
+        "MP3": lambda head: (
+            head.startswith(b"ID3") or (head[:1] == b"\xff" and head[1:2] in b"\xfb\xfa\xf3\xf2\xe3\xe2")
+        ),
     },
     "video": {
         "MP4": lambda head: head[4:8] == b"ftyp",
@@ -63,7 +65,7 @@ def _bytes(medium: str, field: str, value: object, max_bytes: int) -> bytes:
     if len(value) > 4 * (max_bytes + 2) // 3 + 4:
         raise InvalidInput.too_large(field, len(value) * 3 // 4, max_bytes, "bytes")
     try:
-        return base64.b64decode(value, validate=True)
+        return base64.b64decode("".join(value.split()), validate=True)  # mail and many tools break its lines
     except (binascii.Error, ValueError):
         raise InvalidInput.because(
             field, f"must be the {medium}'s bytes, or their base64; addresses and paths are not opened"

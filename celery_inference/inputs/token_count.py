@@ -1,7 +1,8 @@
 """Counts a text's tokens in the sender, where the model's tokenizer file and the `tokenizers` library are at hand.
 
 The base install has no such library and most senders no such file: then the device process counts, as it always does.
-Here a text is refused only when its own tokens are too many, whatever a template or a label would add.
+A text is counted with the special tokens that the model puts around it. A chat's message is counted without: what
+its template adds is known in the device process alone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from celery_inference.specs.errors import InvalidInput
 from celery_inference.specs.model_spec import ModelSpec
 
 _FILE = "tokenizer.json"
+_MOST_SPECIAL_TOKENS = 8  # around a text; those known put at most four there
 
 
 def check(spec: ModelSpec, rows: list[Any], hub_cache: Path) -> None:
@@ -30,12 +32,12 @@ def check(spec: ModelSpec, rows: list[Any], hub_cache: Path) -> None:
         field = f"inputs[{number}]" if len(rows) > 1 else "inputs"
         for text in _texts(spec, row):
             # A token stands for a byte or more, so that short texts need no counting.
-            if len(text.encode()) <= spec.max_tokens:
+            if len(text.encode()) + _MOST_SPECIAL_TOKENS <= spec.max_tokens:
                 continue
             tokenizer = _tokenizer(spec, hub_cache)
             if tokenizer is None:
                 return
-            count = len(tokenizer.encode(text, add_special_tokens=False).ids)
+            count = len(tokenizer.encode(text, add_special_tokens=spec.pipeline_task.media == "text").ids)
             if count > spec.max_tokens:
                 raise InvalidInput.too_large(field, count, spec.max_tokens, "tokens")
 

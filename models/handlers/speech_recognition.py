@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
 from celery_inference.specs.errors import InvalidInput
 from celery_inference.specs.model_spec import ModelSpec
@@ -103,9 +104,10 @@ class SpeechRecognition(Handler):
             if options[name] is not None and not (whisper or (name == "max_new_tokens" and not self._is_ctc)):
                 raise InvalidInput.because(f"option {name}", "means nothing to this model")
         languages = getattr(self._pipe.model.generation_config, "lang_to_id", None) if whisper else None
-        if options["language"] is not None and f"<|{options['language']}|>" not in (languages or {}):
+        given = options["language"]
+        if given is not None and f"<|{TO_LANGUAGE_CODE.get(given.lower(), given)}|>" not in (languages or {}):
             known = [language.strip("<|>") for language in languages or {}]
-            raise InvalidInput.unknown("option language", options["language"], known)
+            raise InvalidInput.unknown("option language", given, known)
 
 
 HANDLER = SpeechRecognition

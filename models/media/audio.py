@@ -18,6 +18,10 @@ Samples = npt.NDArray[np.float32]
 _CONTAINERS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3")
 _MAX_CHANNELS = 8
 _RATES = range(4_000, 192_001)  # Hz
+# What programs write into a WAV file's header that goes into a pipe, and cannot be corrected at the end, is near the
+# largest that 31 or 32 bits hold; no request holds so much.
+_STREAMED_BYTES = 2_000_000_000
+_UNKNOWN_FRAMES = 2**40  # of a FLAC file that was streamed, libsndfile says 2**63 - 1
 _EDGE_SECONDS = 0.05  # of silence on both sides while resampling, so that the end does not ring into the beginning
 
 
@@ -28,11 +32,13 @@ def decode(field: str, value: str, rate: int, max_seconds: float) -> Samples:
     they end).
     """
     try:
-        data = base64.b64decode(value, validate=True)
+        data = _with_wav_sizes(base64.b64decode(value, validate=True))
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             _check(field, file, max_seconds)
             if _wav_is_cut_off(data):
                 raise InvalidInput.because(field, "is cut off")
+            if file.frames > _UNKNOWN_FRAMES:
+                file._info.seekable = 0  # else soundfile looks for a place behind the end, and raises
             samples = _read(field, file, max_seconds)
             given = file.samplerate
     except InvalidInput:
@@ -53,7 +59,7 @@ def _check(field: str, file: Any, max_seconds: float) -> None:
         )
     if file.channels > _MAX_CHANNELS:
         raise InvalidInput.too_large(field, file.channels, _MAX_CHANNELS, "channels")
-    if file.frames > max_seconds * file.samplerate:
+    if _UNKNOWN_FRAMES > file.frames > max_seconds * file.samplerate:
         raise InvalidInput.too_large(field, round(file.frames / file.samplerate, 1), max_seconds, "seconds")
 
 
@@ -64,17 +70,40 @@ def _read(field: str, file: Any, max_seconds: float) -> Samples:
         raise InvalidInput.because(field, f"has more than {max_seconds:,} seconds", limit=max_seconds)
     if len(samples) == 0:
         raise InvalidInput.because(field, "has no samples")
-    if file.format == "FLAC" and len(samples) < file.frames:
+    if file.format == "FLAC" and len(samples) < file.frames < _UNKNOWN_FRAMES:
         raise InvalidInput.because(field, "is cut off")
     if not np.isfinite(samples).all():
         raise InvalidInput.because(field, "has samples that are no numbers")
     return np.asarray(samples.mean(axis=1), dtype=np.float32)
 
 
+def _with_wav_sizes(data: bytes) -> bytes:
+    """A WAV file that was written into a pipe, with the sizes that it has; every other file as it is."""
+    said = _size_at(data, 4)
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE" or 0 < said < _STREAMED_BYTES:
+        return data
+    at = 12
+    while at + 8 <= len(data):
+        name, size = data[at : at + 4], _size_at(data, at + 4)
+        if name == b"data":
+            if size >= _STREAMED_BYTES or size == said == 0:
+                size = len(data) - at - 8
+            return b"".join((data[:4], _four_bytes(len(data) - 8), data[8 : at + 4], _four_bytes(size), data[at + 8 :]))
+        at += 8 + size + size % 2
+    return data
+
+
+def _size_at(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "little")
+
+
+def _four_bytes(size: int) -> bytes:
+    return size.to_bytes(4, "little")
+
+
 def _wav_is_cut_off(data: bytes) -> bool:
-    """Whether a WAV file is shorter than it says; one that was written as a stream does not say."""
-    said = int.from_bytes(data[4:8], "little")
-    return data[:4] == b"RIFF" and said not in (0, 0xFFFFFFFF) and said + 8 > len(data)
+    """Whether a WAV file is shorter than it says."""
+    return data[:4] == b"RIFF" and _size_at(data, 4) + 8 > len(data)
 
 
 def resample(samples: Samples, given: int, wanted: int) -> Samples:

@@ -6,6 +6,7 @@ import base64
 import io
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from celery_inference.specs.errors import InvalidInput
@@ -19,14 +20,21 @@ MAX_ASPECT = 100
 def decode(field: str, value: str, max_pixels: int) -> Image.Image:
     """An upright RGB image from base64, as `transformers.image_utils.load_image` makes one.
 
-    Raises InvalidInput for what is no image, is too large or too narrow, is cut off, or has more frames than one.
+    Of a JPEG that a camera put more pictures into (MPO) it is the first. Grey of 16 bits is scaled to 8, where Pillow
+    would make everything above 255 white.
+
+    Raises InvalidInput for what is no image, is too large or too narrow, is cut off, or is animated.
     """
     try:
-        image = Image.open(io.BytesIO(base64.b64decode(value, validate=True)), formats=("PNG", "JPEG", "WEBP"))
-        _check_size(field, image, max_pixels)
-        if getattr(image, "n_frames", 1) > 1:
+        opened = Image.open(io.BytesIO(base64.b64decode(value, validate=True)), formats=("PNG", "JPEG", "WEBP"))
+        _check_size(field, opened, max_pixels)
+        if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":
             raise InvalidInput.because(field, "is animated; one frame is wanted", limit=1)
-        return ImageOps.exif_transpose(image).convert("RGB")
+        image: Image.Image = ImageOps.exif_transpose(opened)
+        if image.mode.startswith("I"):
+            grey = np.asarray(image).astype(np.uint32) * 255 // 65_535
+            image = Image.fromarray(grey.astype(np.uint8))
+        return image.convert("RGB")
     except InvalidInput:
         raise
     except Exception as error:  # hostile files make decoders raise anything: struct.error, KeyError, OverflowError

@@ -38,8 +38,9 @@ class Wanted:
 
 
 def decode(field: str, value: str, wanted: Wanted) -> Frames:
-    """(frames, height, width, 3) uint8 RGB from base64; a video that is shorter repeats its last frame.
+    """(frames, height, width, 3) uint8 RGB from base64, upright as its camera says.
 
+    A video that is shorter repeats its last frame.
     Raises InvalidInput for what is no video, is too long or too large, or is cut off before the last wanted frame.
     """
     try:
@@ -73,7 +74,8 @@ def _read(field: str, data: bytes, wanted: Wanted) -> list[Frames]:
                 raise InvalidInput.because(field, f"has more than {number:,} frames")
             if number in indices:
                 _check_size(field, frame, wanted.max_pixels)
-                frames.append(frame.to_ndarray(format="rgb24"))
+                # In degrees against the clock, as the container says that the frames are to be shown.
+                frames.append(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
             if len(frames) == wanted.count:
                 break
     return frames

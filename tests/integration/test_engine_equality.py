@@ -219,6 +219,15 @@ def test_a_recording_longer_than_the_window_is_heard_to_its_end(models: Models) 
     assert both[0] == results(runner.run([short], [{}]))[0]
 
 
+def test_a_language_may_be_given_by_its_code_or_its_name(models: Models) -> None:
+    runner = models(SPEECH, {"whisper": True})
+    heard = [runner.run([samples.recording(1)], [{"language": name}])[0] for name in ("de", "german", "German")]
+    assert "ok" in heard[0]
+    assert heard[1:] == heard[:1] * 2
+    (unknown,) = runner.run([samples.recording(1)], [{"language": "french"}])
+    assert unknown["error"] == "InvalidInput"
+
+
 def test_greedy_texts_are_those_of_generate(models: Models) -> None:
     """Identical; where one is not, the two best tokens were less than 1e-3 apart when they parted."""
     runner = models("text-generation")

@@ -65,7 +65,7 @@ def seconds_left(headers: dict[str, Any]) -> float:
 @pytest.mark.parametrize(
     ("args", "kwargs", "error", "sentence"),
     [
-        (["cat " * 30], {"model": "tiny"}, InvalidInput, "inputs has 30 tokens; at most 20 are allowed"),
+        (["cat " * 30], {"model": "tiny"}, InvalidInput, "inputs has 32 tokens; at most 20 are allowed"),
         (["cat"], {"modle": "tiny"}, UnknownOption, 'option "modle" is not known. Did you mean "model"?'),
         ([], {"inptus": "cat"}, UnknownOption, 'argument "inptus" is not known. Did you mean "inputs"?'),
         (["cat"], {"model": "tyni"}, UnknownModel, 'model "tyni" is not known. Did you mean "tiny"?'),

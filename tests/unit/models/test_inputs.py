@@ -180,6 +180,11 @@ def test_a_bad_chat_is_refused(chat: object, sentence: str) -> None:
         check_inputs(CHAT, chat)
 
 
+def test_a_system_message_may_be_empty() -> None:
+    chat = [{"role": "system", "content": ""}, {"role": "user", "content": "Hello."}]
+    assert check_inputs(CHAT, chat)[0] == [chat]
+
+
 def test_a_chat_is_one_input_and_chats_are_many() -> None:
     chat = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Hello."}]
     assert check_inputs(CHAT, chat)[0] == [chat]

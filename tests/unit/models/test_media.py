@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -210,6 +211,95 @@ def test_a_header_that_promises_little_gets_little() -> None:
 
 def test_a_stream_that_does_not_say_its_length_is_heard() -> None:
     assert len(hear(wav(riff=0xFFFFFFFF, data=0xFFFFFFFF, samples=bytes(32_000)))) == 16_000
+
+
+@pytest.mark.parametrize(
+    ("riff", "data"),
+    [
+        (0xFFFFFFFF, 0xFFFFFFFF),
+        (0x7FFFFFFF, 0x7FFFFFFF),
+        (0x7FFFF024, 0x7FFFF000),
+        (2_000_000_036, 2_000_000_000),
+        (0x80000024, 0x80000000),
+        (0, 0),
+    ],
+)
+def test_sound_that_was_written_into_a_pipe_is_heard_to_its_end(riff: int, data: int) -> None:
+    samples = (np.sin(np.arange(16_000) * 0.1) * 20_000).astype("<i2").tobytes()
+    np.testing.assert_array_equal(hear(wav(riff=riff, data=data, samples=samples)), hear(wav(samples=samples)))
+    with pytest.raises(InvalidInput, match=r"has 11\.0 seconds; at most 10\.0"):
+        hear(wav(riff=riff, data=data, samples=bytes(11 * 32_000)))
+
+
+def streamed_flac(seconds: float) -> bytes:
+    """A FLAC file whose STREAMINFO has no number of samples, which are the last 36 bits of these eight bytes."""
+    data = bytearray(sound(seconds, form="FLAC"))
+    known = int.from_bytes(data[18:26], "big")
+    data[18:26] = (known >> 36 << 36).to_bytes(8, "big")
+    return bytes(data)
+
+
+def test_a_flac_file_that_was_streamed_is_heard_to_its_end() -> None:
+    np.testing.assert_array_equal(hear(streamed_flac(0.5)), hear(sound(0.5, form="FLAC")))
+    with pytest.raises(InvalidInput, match="has more than 10"):
+        hear(streamed_flac(11))
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 12_000, 16_000, 44_100])
+def test_mp3_of_every_rate_is_taken(rate: int) -> None:
+    data = sound(rate=rate, form="MP3")
+    assert format_of("audio", data) == "MP3"
+    assert len(hear(as_bytes("audio", data))) == pytest.approx(8_000, abs=2_500)  # an encoder adds silence
+
+
+def as_bytes(medium: str, value: bytes | str) -> bytes:
+    return base64.b64decode(as_base64(medium, "inputs", value, 1_000_000))
+
+
+def test_base64_may_have_line_breaks() -> None:
+    data = picture()
+    assert as_bytes("image", base64.encodebytes(data).decode()) == data
+    assert as_bytes("image", base64.encodebytes(data).decode().replace("\n", "\r\n ")) == data
+
+
+def test_of_a_jpeg_with_more_pictures_it_is_the_first() -> None:
+    data = io.BytesIO()
+    first, second = Image.new("RGB", (40, 30), "red"), Image.new("RGB", (20, 15), "blue")
+    first.save(data, "MPO", save_all=True, append_images=[second])
+    red, _, blue = see(as_bytes("image", data.getvalue())).getpixel((20, 15))
+    assert red > 200 > 50 > blue
+
+
+def test_grey_of_16_bits_is_scaled() -> None:
+    deep = np.linspace(0, 65_535, 40 * 30).astype(np.uint16).reshape(30, 40)
+    data = io.BytesIO()
+    Image.fromarray(deep).save(data, "PNG")
+    seen = np.asarray(see(data.getvalue()))
+    np.testing.assert_array_equal(seen[..., 0], deep.astype(np.uint32) * 255 // 65_535)
+    assert (seen == seen[..., :1]).all()
+
+
+def test_a_video_stands_upright_as_its_camera_says() -> None:
+    """The track header's matrix turns what was filmed by a quarter: its left edge is shown on top."""
+    data = io.BytesIO()
+    with av.open(data, "w", format="mp4") as container:
+        stream: Any = container.add_stream("mpeg4", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
+        pixels = np.zeros((32, 64, 3), dtype=np.uint8)
+        pixels[:, :32] = 255
+        for _ in range(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    one = 0x10000
+    identity, turned = (
+        struct.pack(">9i", *matrix)
+        for matrix in ((one, 0, 0, 0, one, 0, 0, 0, 0x40000000), (0, one, 0, -one, 0, 0, 0, 0, 0x40000000))
+    )
+    before, between, after = data.getvalue().split(identity)  # by the movie's matrix and the track's
+    frames = watch(before + identity + between + turned + after)
+    assert frames.shape == (4, 64, 32, 3)
+    assert frames[0, :28].min() > 200
+    assert frames[0, 36:].max() < 50
 
 
 def test_a_video_is_decoded_to_the_frames_that_are_wanted() -> None:

@@ -27,9 +27,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_text_of_too_many_tokens_is_refused_with_their_number(folder: Path) -> None:
     one = spec("feature-extraction", folder, max_tokens=10)
-    token_count.check(one, [" ".join(["cat"] * 10), "the cat"], NO_CACHE)
+    token_count.check(one, [" ".join(["cat"] * 8), "the cat"], NO_CACHE)
     with pytest.raises(InvalidInput, match=r"^inputs\[1\] has 11 tokens; at most 10 are allowed"):
-        token_count.check(one, ["the cat", " ".join(["cat"] * 11)], NO_CACHE)
+        token_count.check(one, ["the cat", " ".join(["cat"] * 9)], NO_CACHE)
+
+
+@pytest.mark.parametrize("words", [8, 9])
+def test_the_sender_counts_as_the_device_process_does(folder: Path, words: int) -> None:
+    from transformers import AutoTokenizer
+
+    from models.handlers.common import tokenization
+
+    one = spec("feature-extraction", folder, max_tokens=10)
+    text = " ".join(["a"] * words)  # a byte a token, or nearly
+    said = []
+    for count in (
+        lambda: token_count.check(one, [text], NO_CACHE),
+        lambda: tokenization.encode(one, AutoTokenizer.from_pretrained(folder), text),
+    ):
+        try:
+            count()
+            said.append("")
+        except InvalidInput as error:
+            said.append(str(error))
+    assert said == [""] * 2 if words == 8 else said == ["inputs has 11 tokens; at most 10 are allowed"] * 2
 
 
 def test_every_text_of_a_chat_is_counted(folder: Path) -> None:
@@ -45,7 +66,7 @@ def test_a_snapshot_of_the_hub_is_known_by_its_revision(folder: Path, tmp_path: 
     assert token_count.file_of(hub, tmp_path) is None
     token_count.check(hub, ["cat " * 50], tmp_path)
     shutil.copytree(folder, tmp_path / "models--someone--tiny" / "snapshots" / REVISION)
-    with pytest.raises(InvalidInput, match="has 50 tokens"):
+    with pytest.raises(InvalidInput, match="has 52 tokens"):
         token_count.check(hub, ["cat " * 50], tmp_path)
 
 
@@ -65,7 +86,8 @@ def test_real_tokenizers_count_here_as_they_do_in_transformers(name: str) -> Non
     real = load(DEFAULT_PATH).get(name)
     theirs = AutoTokenizer.from_pretrained(real.source, local_files_only=True)
     for text in ("The quick brown fox. " * 40, "naïve café — 東京 ﷺ 🙂 \t\n x" * 30, "a" * 400):
-        count = len(theirs(text, add_special_tokens=False, verbose=False)["input_ids"])
+        special = real.pipeline_task.media == "text"
+        count = len(theirs(text, add_special_tokens=special, verbose=False)["input_ids"])
         fits, too_small = ({**_fields(real), "max_tokens": most} for most in (count, count - 1))
         token_count.check(ModelSpec(**fits), [text], NO_CACHE)
         with pytest.raises(InvalidInput, match=f"has {count:,} tokens"):
