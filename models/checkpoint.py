@@ -60,8 +60,13 @@ def explained(error: ValueError) -> Exception:
 
 def missing_weights(folder: Path) -> list[str]:
     """The files of safetensors weights that are not there; a fetch that was cut off leaves some of them."""
+    return [name for name in weight_files(folder) if not (folder / name).exists()]
+
+
+def weight_files(folder: Path) -> list[str]:
+    """The files of safetensors weights that are read. Raises ModelLoadError for an index that is none."""
     if not (folder / INDEX).exists():
-        return [] if (folder / WEIGHTS).exists() else [WEIGHTS]
+        return [WEIGHTS]
     parts = _read(folder / INDEX).get("weight_map")
     if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
         raise ModelLoadError(f"{INDEX} has no weight_map")
@@ -69,7 +74,7 @@ def missing_weights(folder: Path) -> list[str]:
     outside = next((name for name in names if Path(name).name != name), None)
     if outside is not None:
         raise ModelLoadError(f'{INDEX} names "{outside}", which is no file of the folder')
-    return [name for name in names if not (folder / name).exists()]
+    return names
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,8 @@ from celery_inference.specs.errors import ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
 from models import checkpoint
 
-# No .bin, .pt or .pkl, which are pickles, and no .py.
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+# Configurations and tokenizers. No .bin, .pt or .pkl, which are pickles, and no .py.
+_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.codes", "*.spm", "*.bpe", "*.tiktoken"]
 _UNSAFE_FILES = ["*.bin", "*.py"]
 
 _log = logging.getLogger("models.device")
@@ -43,11 +44,8 @@ def offline() -> Iterator[None]:
 
 
 def _snapshot(spec: ModelSpec) -> Path:
-    files = _FILES + (_UNSAFE_FILES if spec.allow_unsafe else [])
     try:
-        folder = Path(
-            snapshot_download(spec.source, revision=spec.revision, allow_patterns=files, local_files_only=True)
-        )
+        folder = _fetched(spec, _FILES, local_files_only=True)
         if not _lacks(folder, spec):
             return folder
     except LocalEntryNotFoundError:
@@ -59,7 +57,9 @@ def _snapshot(spec: ModelSpec) -> Path:
     _log.info("fetching %s at %s", spec.source, spec.revision)
     sentence = f"revision {spec.revision} cannot be fetched from {constants.ENDPOINT}"
     try:
-        folder = Path(snapshot_download(spec.source, revision=spec.revision, allow_patterns=files))
+        folder = _fetched(spec, _FILES + (_UNSAFE_FILES if spec.allow_unsafe else []))
+        # A repository may hold the same weights in other forms beside those that are read.
+        _fetched(spec, [glob.escape(name) for name in checkpoint.weight_files(folder)])
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise ModelLoadError(f"{sentence}: {' '.join(str(error).split())}") from error
     # A hub that does not answer is no error to huggingface_hub when some of the snapshot is here.
@@ -67,6 +67,12 @@ def _snapshot(spec: ModelSpec) -> Path:
     if lacking and (folder / checkpoint.INDEX).exists():
         raise ModelLoadError(f"{sentence}: {lacking[0]} is not here either")
     return folder
+
+
+def _fetched(spec: ModelSpec, files: list[str], *, local_files_only: bool = False) -> Path:
+    return Path(
+        snapshot_download(spec.source, revision=spec.revision, allow_patterns=files, local_files_only=local_files_only)
+    )
 
 
 def _lacks(folder: Path, spec: ModelSpec) -> list[str]:
