@@ -18,6 +18,7 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 import celery_inference
 import tasks
 from celery_inference import errors
+from celery_inference.celery_settings import BACKENDS
 from celery_inference.client.app import Application
 from celery_inference.client.async_results.async_result import LaneResult
 from celery_inference.errors import InferenceError, InvalidInput, UnknownOption
@@ -25,6 +26,9 @@ from celery_inference.inputs.check import check_inputs
 from celery_inference.specs.errors import rebuild
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
+from tests.support.stores import moto
+
+__all__ = ["moto"]
 
 # What no caller meets: who meets it instead.
 NOT_FOR_CALLERS = {
@@ -90,11 +94,12 @@ def test_every_public_error_is_documented() -> None:
         assert name in page, f"{name} is not in the tree of celery_inference.errors"
 
 
-@pytest.fixture(params=["sqlite:///{}/results.sqlite", "file://{}", "cache+memory://"])
+@pytest.fixture(params=["sqlite:///{}/results.sqlite", "dynamodb", "file://{}", "cache+memory://"])
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Application:
     app = Application("facts-test")
-    app.loader.override_backends = {"sqlite": "celery_inference.results.sqlite.backend:SQLiteBackend"}
-    app.conf.update(result_backend=request.param.format(tmp_path), result_serializer="json", accept_content=["json"])
+    app.loader.override_backends = BACKENDS
+    url = request.getfixturevalue("moto").url("facts") if request.param == "dynamodb" else request.param
+    app.conf.update(result_backend=url.format(tmp_path), result_serializer="json", accept_content=["json"])
     return app
 
 
