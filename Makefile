@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-SOURCES := celeryconfig.py flowerconfig.py celery_inference models tasks monitor demo benchmarks tests
+SOURCES := celeryconfig.py flowerconfig.py celery_inference models tasks monitor demo benchmarks examples tests
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test lowest soak format browser scanners clean

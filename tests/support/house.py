@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOMS = ("celery_inference", "tasks", "models", "monitor", "deploy")
+ROOMS = ("celery_inference", "tasks", "models", "monitor", "deploy", "examples")
 MOST_MODULES = 12
 VAGUE = ("note", "tell", "use", "look", "take", "hold", "keep")
 

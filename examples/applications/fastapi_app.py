@@ -1,0 +1,49 @@
+"""FastAPI: answer at once with an id, or wait without blocking the event loop.
+
+Serve it with `uvicorn fastapi_app:api`; as a script it asks itself.
+"""
+
+import asyncio
+import time
+
+from fastapi import FastAPI, HTTPException
+from fastapi.testclient import TestClient
+
+from celery_inference import errors, feature_extraction
+
+api = FastAPI()
+
+
+@api.post("/embeddings", status_code=202)
+def start(text: str) -> str:  # a plain function, which FastAPI runs in a thread: `delay()` waits for SQS
+    """Send the request, and give its id."""
+    try:
+        return feature_extraction.delay(text).id
+    except errors.InvalidInput as error:
+        raise HTTPException(422, str(error)) from error
+
+
+@api.get("/embeddings/{request_id}")
+def read(request_id: str) -> list[float] | None:
+    """The vector, or nothing as long as there is none."""
+    result = feature_extraction.AsyncResult(request_id)
+    vector: list[float] | None = result.get() if result.ready() else None
+    return vector
+
+
+@api.get("/embedding")
+async def embed(text: str) -> list[float]:
+    """The vector, in one call."""
+    result = await asyncio.to_thread(feature_extraction.delay, text)
+    vector: list[float] = await asyncio.to_thread(result.get, 60)
+    return vector
+
+
+if __name__ == "__main__":
+    with TestClient(api) as client:
+        print("empty:", client.post("/embeddings", params={"text": ""}).json()["detail"])
+        request_id = client.post("/embeddings", params={"text": "My parcel never arrived."}).json()
+        while (vector := client.get(f"/embeddings/{request_id}").json()) is None:
+            time.sleep(0.1)
+        print("by its id:", len(vector))
+        print("in one call:", len(client.get("/embedding", params={"text": "Thank you."}).json()))
