@@ -43,9 +43,10 @@ def open_window(folder: Path, name: str, processes: int) -> None:
         left.unlink()
 
 
-def counted(folder: Path, name: str) -> dict[str, set[str]]:
-    """What ran in a window that is closed: files, by process."""
-    return {path.name.split(".")[0]: set(json.loads(path.read_text())) for path in folder.glob(f"*.{name}.json")}
+def counted(folder: Path, name: str) -> dict[str, set[tuple[str, str]]]:
+    """What ran in a window that is closed: files with their functions, by process."""
+    found = {path.name.split(".")[0]: json.loads(path.read_text()) for path in folder.glob(f"*.{name}.json")}
+    return {process: {(file, function) for file, function in ran} for process, ran in found.items()}
 
 
 def watch() -> None:
@@ -67,8 +68,8 @@ def watch() -> None:
             if asked != window:
                 before, window = window, asked
                 if before != CLOSED:
-                    files = sorted(_files(noted.pop(before, set()).copy()))
-                    (folder / f"{role}.{before}.json").write_text(json.dumps(files))
+                    ran = sorted(_functions(noted.pop(before, set()).copy()))
+                    (folder / f"{role}.{before}.json").write_text(json.dumps(ran))
                 (folder / f"{role}.in.{asked}").touch()
             time.sleep(_POLL_SECONDS)
 
@@ -77,7 +78,12 @@ def watch() -> None:
     sys.setprofile(profile)
 
 
-def _files(codes: set[CodeType]) -> set[str]:
-    named = {Path(code.co_filename) for code in codes if code.co_flags & _OPTIMIZED}
-    ours = {path.relative_to(ROOT) for path in named if path.is_relative_to(ROOT) and path.name != "__init__.py"}
-    return {str(path) for path in ours if path.parts[0] in ROOMS}
+def _functions(codes: set[CodeType]) -> set[tuple[str, str]]:
+    found = set()
+    for code in codes:
+        path = Path(code.co_filename)
+        if code.co_flags & _OPTIMIZED and path.is_relative_to(ROOT) and path.name != "__init__.py":
+            file = path.relative_to(ROOT)
+            if file.parts[0] in ROOMS:
+                found.add((str(file), code.co_qualname))
+    return found
