@@ -14,7 +14,7 @@ from models.scheduling.batching import Limits, Row, WaitingRows
 
 TOKENS_A_WORD = 1.3
 ROWS = 16
-LIMITS = {"cpu": Limits(ROWS, 8192, 32), "cuda": Limits(ROWS, 8192, 4096)}  # what `models.scheduling.rows` gives MiniLM
+LIMITS = {"cpu": Limits(ROWS, 8192, 32), "cuda": Limits(ROWS, 8192, 4096)}  # what `limits_of` gives MiniLM
 
 Policy = Callable[[WaitingRows, Limits], list[Row]]
 

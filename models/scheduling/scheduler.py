@@ -22,8 +22,7 @@ from models.scheduling import result_size
 from models.scheduling.batching import Joinable, Limits, Row, WaitingRows
 from models.scheduling.idle_devices import IdleDevices
 from models.scheduling.memory_limits import MemoryLimits
-from models.scheduling.requests import Batch, PendingRequest, named, placed
-from models.scheduling.rows import rows_of
+from models.scheduling.requests import Batch, PendingRequest, named, placed, rows_of
 
 KILLS = 2  # deaths of a device process under one row alone, after which the row is to blame
 

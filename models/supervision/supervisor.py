@@ -17,8 +17,8 @@ from models.ipc.framing import Message
 from models.ipc.vector_codec import unpacked
 from models.placement import Placement
 from models.scheduling.batch_report import BatchReport
+from models.scheduling.batching import limits_of, with_facts
 from models.scheduling.requests import Batch
-from models.scheduling.rows import limits_of, with_facts
 from models.scheduling.scheduler import Scheduler
 from models.supervision.batch_timeout import BatchTimeout
 from models.supervision.in_flight import InFlight, turns_of

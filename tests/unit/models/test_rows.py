@@ -10,9 +10,8 @@ from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.options import Option
 from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
 from models.devices import Device
-from models.scheduling.batching import Limits, Row
-from models.scheduling.requests import PendingRequest
-from models.scheduling.rows import joins_as, limits_of, rows_of, with_facts
+from models.scheduling.batching import Limits, Row, limits_of, with_facts
+from models.scheduling.requests import PendingRequest, joins_as, rows_of
 
 WRITER = ModelSpec("w", "text-generation", "/w", continuous="on", options=PIPELINE_TASKS["text-generation"].options)
 

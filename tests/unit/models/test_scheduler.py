@@ -12,8 +12,8 @@ from celery_inference.specs.errors import DeviceCrash, DeviceLost, EngineStopped
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
 from models.devices import Device
+from models.scheduling.batching import limits_of
 from models.scheduling.requests import Batch
-from models.scheduling.rows import limits_of
 from models.scheduling.scheduler import Scheduler
 
 CPU = Device("cpu", "cpu", 1, description="one core")
