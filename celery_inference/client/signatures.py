@@ -4,6 +4,8 @@ Celery lets a task of one application be linked to, or put into a chain, group o
 then sends everything through the broker of the first. Its workers know nothing of ours: the request would be lost
 where nobody looks. Such a canvas is refused when it is sent, on either side. Celery sends a group part by part, so that
 those before the refused one are sent; and a signature that is made of a name alone says nothing of its application.
+
+A signature with a deduplication key is refused where something waits for an id that was made before.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +17,10 @@ from celery import Celery
 from celery.canvas import Signature
 from kombu import Connection
 
+KEY_WITHIN = (
+    "dedup_key makes the request's id: it goes neither with task_id nor within a group, chain or chord, which wait for"
+    " ids of their own"
+)
 _FOLLOWING = ("link", "link_error", "chain", "chord")
 _sending: ContextVar[bool] = ContextVar("celery_inference.sending", default=False)
 
@@ -95,6 +101,40 @@ def signatures_in(given: Any) -> list[Mapping[str, Any]]:
     """The signatures of an option or a part of a canvas, which may be one, several or none."""
     several = [given] if isinstance(given, Mapping) or not isinstance(given, Iterable) else given
     return [one for one in several if isinstance(one, Mapping)]
+
+
+def has_key_alone(signature: Mapping[str, Any]) -> bool:
+    """Whether a signature's id will be that of its deduplication key."""
+    options = signature.get("options") or {}
+    return options.get("dedup_key") is not None and not options.get("task_id")
+
+
+def refuse_keys_within(options: Mapping[str, Any]) -> None:
+    """Raise TypeError when something that is to follow, however deep within, has a key beside an id that is waited for.
+
+    A plain link may have a key: nobody waits for it.
+    """
+    for name in ("chain", "chord"):
+        for signature in signatures_in(options.get(name)):
+            _refuse_key(signature)
+    for name in ("link", "link_error"):
+        for signature in signatures_in(options.get(name)):
+            if has_key_alone(signature):
+                refuse_keys_within(signature["options"])
+            else:
+                _refuse_key(signature)
+
+
+def _refuse_key(signature: Mapping[str, Any]) -> None:
+    options = signature.get("options") or {}
+    if options.get("dedup_key") is not None:
+        raise TypeError(KEY_WITHIN)
+    refuse_keys_within(options)
+    if signature.get("subtask_type") in ("group", "chain", "chord"):
+        parts = signature.get("kwargs") or {}
+        for name in ("tasks", "header", "body"):
+            for part in signatures_in(parts.get(name)):
+                _refuse_key(part)
 
 
 def _refuse_unknown(app: Celery, task: str, signature: Mapping[str, Any]) -> None:

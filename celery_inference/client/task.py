@@ -20,7 +20,7 @@ from celery_inference.client.arguments import check_arguments, take_apart
 from celery_inference.client.async_results.async_result import LaneResult
 from celery_inference.client.expiry import deadline_seconds, seconds_until_due
 from celery_inference.client.lanes import kept_apart, lane_named, lane_of_model
-from celery_inference.client.signatures import bound, ours_is_sent, refuse_another_s
+from celery_inference.client.signatures import bound, ours_is_sent, refuse_another_s, refuse_keys_within
 from celery_inference.redaction import shown
 from celery_inference.specs.errors import EngineStopped, Expired, InvalidInput, UnknownModel
 
@@ -78,8 +78,6 @@ class LaneTask(Task):
                 chord names it so as to wait for it.
             AnotherApplication: it stands in a group, chain or chord with tasks of another Celery application.
         """
-        from celery_inference.client.deduplication import refuse_keys_within, submit_once
-
         refuse_keys_within(options)
         refuse_another_s(self._get_app(), self.name, options)
         conf = self._get_app().conf
@@ -99,6 +97,8 @@ class LaneTask(Task):
             if dedup_key is None:
                 result = send(args, kwargs, **options)
             else:
+                from celery_inference.client.deduplication import submit_once
+
                 result = submit_once(self, dedup_key, lambda **once: send(args, kwargs, **{**options, **once}), options)
         if isinstance(result, LaneResult) and isinstance(expires, int | float):
             result.deadline = time.time() + expires

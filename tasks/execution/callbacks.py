@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import canvas
 
-from celery_inference.client.deduplication import has_key_alone
+from celery_inference.client.signatures import has_key_alone
 
 _NAMESPACE = uuid.UUID("6f1f6a5c-64a7-5a5e-9d3e-0b7a3f0c8e11")
 
