@@ -10,7 +10,7 @@ on the parent's death.
               {"stop": true}
     from it:  {"loading": model}, {"loaded": model, …} or {"load_failed": sentence, "model"}; {"ready": versions};
               {"started": number}, {"done": number, "answers", "stats", "times", "ran_out", "memory"}, the answers
-              as `models.ipc.vector_codec` packs them;
+              as `models.ipc.answers` packs them;
               {"failed": sentence, "runs"}: the device's fault; {"poisoned": sentence, "runs"}: perhaps those batches';
               {"log": …}
 """
@@ -41,11 +41,11 @@ def main() -> None:
     threading.Thread(target=_read, args=(link, inbox), name="models.device read", daemon=True).start()
     loader = _loader(link, setup)
     link.send({"ready": loader.versions()})
+    from models.device_process.memory import device_bytes
     from models.device_process.serve_loop import ServeLoop
 
-    steps = ServeLoop(
-        link, loader.runners, loader.streams, overlap=setup["overlap"], load=loader.load, memory=loader.memory
-    )
+    memory = device_bytes if setup["kind"] == "cuda" else dict
+    steps = ServeLoop(link, loader.runners, loader.streams, overlap=setup["overlap"], load=loader.load, memory=memory)
     steps.serve(inbox)
     os._exit(0)
 

@@ -12,7 +12,6 @@ from transformers.utils import logging as transformers_logging
 from celery_inference.specs.errors import ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
 from models.device_process.continuous_batching import Stream
-from models.device_process.memory import device_bytes
 from models.device_process.runner import Runner
 from models.device_process.warmup import load
 from models.ipc.framing import Frames, Message
@@ -59,10 +58,6 @@ class Loader:
             self.streams.pop(spec.name, None)
         self._link.send({"loaded": spec.name, **facts})
         return True
-
-    def memory(self) -> dict[str, int]:
-        """What the device's memory holds for this process, in bytes; empty on the CPU."""
-        return device_bytes() if self._is_cuda else {}
 
     def versions(self) -> dict[str, Any]:
         """Of what results are made with."""

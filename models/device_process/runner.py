@@ -15,7 +15,7 @@ from models.device_process import error_classification
 from models.device_process.error_classification import DeviceFailed
 from models.handlers.base import Handler, Prepared
 from models.handlers.common import finite
-from models.scheduling import result_size
+from models.ipc.answers import check_size
 from models.scheduling.batching import Limits, split
 from models.scheduling.memory_limits import MemoryLimit
 
@@ -106,7 +106,7 @@ class Runner:
                     finite.check(output)
                     result = self.handler.finish(output, item)
                     finite.check(result)
-                    work.answers[item.row] = {"ok": result, "bytes": result_size.check(self.spec, result)}
+                    work.answers[item.row] = {"ok": result, "bytes": check_size(self.spec, result)}
                 except Exception as error:
                     error_classification.raise_if_sticky(error)
                     work.answers[item.row] = error_classification.failure(error)

@@ -19,15 +19,15 @@ from celery_inference.specs.errors import ModelLoadError
 from models.device_process.continuous_batching import Ended, Step, Stream
 from models.device_process.error_classification import DeviceFailed, Poisoned
 from models.device_process.runner import Runner
+from models.ipc.answers import packed
 from models.ipc.framing import Frames, Message
-from models.ipc.vector_codec import packed
 
 
 class ServeLoop:
     """Serves batches on the calling thread until told to stop; answers go out by `link`.
 
     `load` is called with a `{"load": spec}` message's spec, on the same thread, between batches. `memory` tells after
-    each batch what the device's memory holds.
+    each batch what the device's memory holds, in bytes; nothing on the CPU.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from celery_inference.inputs.check import size_bytes
 from celery_inference.specs.errors import DeviceCrash, DeviceLost, Expired, InferenceError, InvalidInput, rebuild
 from celery_inference.specs.model_spec import ModelSpec
 from models.devices import Device
-from models.scheduling import result_size
+from models.ipc.answers import exact_bytes
 from models.scheduling.batching import Joinable, Limits, Row, WaitingRows
 from models.scheduling.idle_devices import IdleDevices
 from models.scheduling.memory_limits import MemoryLimits
@@ -312,7 +312,7 @@ class Scheduler:
             if request.missing:
                 return
             self._forget(request)
-        size = result_size.exact_bytes(request.results) if request.result_bytes > limit else 0
+        size = exact_bytes(request.results) if request.result_bytes > limit else 0
         if size > limit:
             request.future.set_exception(InvalidInput.too_large("the result", size, limit, "bytes"))
         else:

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
+from models.ipc.answers import unpacked
 from models.ipc.framing import Message
-from models.ipc.vector_codec import unpacked
 from models.placement import Placement
 from models.scheduling.batch_report import BatchReport
 from models.scheduling.batching import limits_of, with_facts

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from celery_inference.specs.errors import InvalidInput
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
-from models.scheduling import result_size
+from models.ipc import answers
 
 RESULTS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -28,12 +28,12 @@ def spec(limit: int) -> ModelSpec:
 @given(result=RESULTS | st.lists(st.floats(allow_nan=False, allow_infinity=False)))
 def test_what_is_counted_is_never_less_than_what_is_written(result: Any) -> None:
     written = len(json.dumps(result))
-    assert result_size.size_bytes(result, 10**9) >= written
-    assert result_size.check(spec(written), result) <= written
+    assert answers.size_bytes(result, 10**9) >= written
+    assert answers.check_size(spec(written), result) <= written
 
 
 @given(result=RESULTS)
 def test_one_byte_less_is_refused(result: Any) -> None:
     written = len(json.dumps(result))
     with pytest.raises(InvalidInput, match=f"inputs made a result of {written:,} bytes; at most {written - 1:,} are"):
-        result_size.check(spec(written - 1), result)
+        answers.check_size(spec(written - 1), result)

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.ipc.vector_codec import LEAST, packed, unpacked
+from models.ipc.answers import LEAST, packed, unpacked
 
 
 def sent(answer: dict[str, Any]) -> Any:
