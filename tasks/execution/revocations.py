@@ -14,8 +14,7 @@ from celery.worker import state
 
 from celery_inference.results.access import store_of
 from celery_inference.results.protocol import StoreUnavailable
-from celery_inference.sqs.consumer import signals
-from celery_inference.sqs.consumer.message import Message
+from celery_inference.sqs.consumer.message import ON_RECEIVED, Message
 
 logger = get_logger(__name__)
 
@@ -93,7 +92,7 @@ def obey_revocations(app: Celery) -> None:
         return () if store is None else store.cancelled(ids)
 
     _here = Revocations(read)
-    signals.ON_RECEIVED.append(_here.look)
+    ON_RECEIVED.append(_here.look)
 
 
 def take_unread(task_id: str) -> bool:

@@ -14,9 +14,8 @@ from celery.signals import heartbeat_sent, task_prerun
 from celery.utils.log import get_logger
 
 from celery_inference.specs.errors import InferenceError
-from celery_inference.sqs.consumer import signals
 from celery_inference.sqs.consumer.deliveries import HELD
-from celery_inference.sqs.consumer.message import Message
+from celery_inference.sqs.consumer.message import ON_RECEIVED, Message
 from tasks.execution import engine_client
 from tasks.execution.engine_factory import specs
 
@@ -97,7 +96,7 @@ def held_ages() -> dict[str, float]:
 
 def watch(consumer: Any) -> None:
     """Measure from now on, in this process, and tell with each heartbeat."""
-    signals.ON_RECEIVED.append(MessageAges(consumer).on_received)
+    ON_RECEIVED.append(MessageAges(consumer).on_received)
     task_prerun.connect(_note_wait, weak=False)
     heartbeat_sent.connect(_publish, weak=False)
 

@@ -1,5 +1,8 @@
 """Redeeming: a worker's side of the claim check, from a delivery's claim to the end of its payload."""
 
+import logging
+import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +14,10 @@ from celery_inference.sqs.messages import envelope
 from celery_inference.sqs.messages.claim import Claim
 from celery_inference.sqs.messages.delivery import Delivery
 
+logger = logging.getLogger(__name__)
+
+THREADS = 8  # a store that hangs keeps so many; receivers and messages without a claim never wait for it
+
 
 class Redeemer:
     """Of one channel's deliveries. Thread-safe. `claims` is None where no store is configured."""
@@ -20,15 +27,35 @@ class Redeemer:
         self._stopping = stopping
         self._room = MemoryBudget()
         self._faults = FaultLog()
+        self._lock = threading.Lock()
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._threads = 0
 
-    def redeemed(self, delivery: Delivery, content: dict[str, Any]) -> dict[str, Any]:
-        """A decoded envelope with its payload, wherever that is; waits for room, which keeps a receiver from more.
+    def run(self, job: Callable[[], None]) -> None:
+        """Run what redeems in a thread of its own; at most `THREADS` run at once, and end when nothing waits."""
+        with self._lock:
+            self._waiting.append(job)
+            if self._threads < THREADS:
+                self._threads += 1
+                threading.Thread(target=self._work, name="sqs-redeem", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._threads -= 1
+                    return
+                job = self._waiting.popleft()
+            try:
+                job()
+            except Exception:
+                logger.exception("redeeming claims failed in an unexpected way")
+
+    def redeemed(self, delivery: Delivery, claim: Claim, content: dict[str, Any]) -> dict[str, Any]:
+        """A decoded envelope with its payload, which counts as held until `let_go`; waits for room and for the store.
 
         Raises UndecodableError, and ClaimStoreError, whose message is for others to take.
         """
-        claim = Claim.of(content["properties"])
-        if claim is None:
-            return content
         try:
             if self._claims is None:
                 raise ClaimStoreError("(none)", "a message has a claim, and no store is configured here")

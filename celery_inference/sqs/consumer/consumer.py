@@ -11,20 +11,18 @@ from typing import Any
 from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.broadcast.inbox import Ready
 from celery_inference.sqs.claim_check.redeemer import Redeemer
-from celery_inference.sqs.consumer import signals
-from celery_inference.sqs.consumer.fifo_groups import FifoGroups
+from celery_inference.sqs.consumer.decoder import Claimed, Decoded, Decoder, Postponed, Unreadable
+from celery_inference.sqs.consumer.fifo_groups import Arrival, FifoGroups
 from celery_inference.sqs.consumer.leases import LeaseRenewer, lease_end
-from celery_inference.sqs.consumer.message import Message
-from celery_inference.sqs.consumer.receiver import SYSTEM_ATTRIBUTES, Receiver
+from celery_inference.sqs.consumer.message import Message, publish_received
+from celery_inference.sqs.consumer.receiver import LATE_ANSWER_SECONDS, SYSTEM_ATTRIBUTES, Receiver
 from celery_inference.sqs.consumer.redelivery import fresh, postponed
 from celery_inference.sqs.consumer.settlement import Settler
 from celery_inference.sqs.consumer.shutdown import STOPPER
-from celery_inference.sqs.errors import ClaimStoreError, SqsError
+from celery_inference.sqs.errors import SqsError
 from celery_inference.sqs.lanes import lane_of
-from celery_inference.sqs.messages import delays, envelope
 from celery_inference.sqs.messages.delivery import Delivery, from_answer
 from celery_inference.sqs.messages.reason import Reason
-from celery_inference.sqs.messages.validation import check_headers
 from celery_inference.sqs.options import TransportOptions
 
 logger = logging.getLogger(__name__)
@@ -56,6 +54,7 @@ class ChannelConsumer:
             cap_seconds=max(options.lease_cap_seconds, options.lease_seconds),
         )
         self._payloads = Redeemer(options.claims, lambda: self.stopping)
+        self._decoder = Decoder(self._payloads, channel)
         self._settler = Settler(
             clients,
             self._leases,
@@ -76,6 +75,7 @@ class ChannelConsumer:
         self._lock = threading.Lock()
         self._left = threading.Condition(self._lock)
         self._held: dict[str, Message] = {}
+        self._arriving = 0  # receives that are not all held, or settled, yet
         self._leaving = 0  # taken from those held, and not with the settler yet
         self._order = FifoGroups()
         self._no_ack: set[str] = set()
@@ -112,66 +112,70 @@ class ChannelConsumer:
         self.fatal = exc
         self._ready.put(None)
 
-    def _accept(self, received: list[Delivery]) -> None:
+    def _accept(self, received: list[Delivery], *, fetch_here: bool = False) -> None:
+        """Decode what was received, and hand it on; payloads that are claimed are fetched in threads of their own."""
         self._leases.keep(received)
         with self._lock:
             arrival = self._order.arrive(received)
-        try:
-            self._read_all(received)
-        finally:
-            if arrival is not None:
-                with self._lock:
-                    self._order.arrived(arrival)
+            self._arriving += 1
+        decoded = [(delivery, self._decoder.decode(delivery)) for delivery in received]
+        claimed = [pair for pair in decoded if isinstance(pair[1], Claimed)]
+        if claimed and arrival is None:
+            self._hand_on([pair for pair in decoded if not isinstance(pair[1], Claimed)])
+            decoded = claimed
+        if not claimed or fetch_here:
+            self._hand_on_in_order(decoded, arrival)
+        else:
+            self._payloads.run(lambda: self._hand_on_in_order(decoded, arrival))
 
-    def _read_all(self, received: list[Delivery]) -> None:
-        read: list[tuple[Delivery, Message | None]] = []
-        for delivery in received:
-            read.append((delivery, self._read(delivery)))
-            if delivery.claim is not None:
+    def _hand_on_in_order(self, decoded: list[tuple[Delivery, Decoded]], arrival: Arrival | None) -> None:
+        try:
+            read: list[tuple[Delivery, Decoded]] = []
+            for delivery, what in decoded:
+                if not isinstance(what, Claimed):
+                    read.append((delivery, what))
+                    continue
+                read.append((delivery, self._decoder.redeem(delivery, what)))
                 # It is handed on at once: the next may wait for room that this one leaves when it is done.
                 self._hand_on(read)
                 read = []
-        self._hand_on(read)
-
-    def _hand_on(self, read: list[tuple[Delivery, Message | None]]) -> None:
-        signals.publish_received([message for _, message in read if message is not None])
-        for delivery, message in read:
-            if message is None:
-                self._receiver.free_slot(delivery.queue)
-                continue
+            self._hand_on(read)
+        finally:
             with self._lock:
-                if not self.stopping and not self._order.overtakes(delivery):
-                    self._held[delivery.tag] = message
-                    if self._order.may_start(message):
-                        self._ready.put((self, message))
-                    continue
+                self._arriving -= 1
+                self._left.notify_all()
+                if arrival is not None:
+                    self._order.arrived(arrival)
+
+    def _hand_on(self, decoded: list[tuple[Delivery, Decoded]]) -> None:
+        publish_received([what for _, what in decoded if isinstance(what, Message)])
+        for delivery, what in decoded:
+            if isinstance(what, Message):
+                with self._lock:
+                    if not self.stopping and not self._order.overtakes(delivery):
+                        self._held[delivery.tag] = what
+                        if self._order.may_start(what):
+                            self._ready.put((self, what))
+                        continue
+                self._payloads.let_go(delivery)
+                self._settler.release(delivery, 0)
+            else:
+                self._settle(delivery, what)
             self._receiver.free_slot(delivery.queue)
-            self._payloads.let_go(delivery)
-            self._settler.release(delivery, 0)
 
-    def _read(self, delivery: Delivery) -> Message | None:
-        """The message of a delivery, or None if it was settled here."""
-        try:
-            content = envelope.decode(delivery.body)
-            headers = content["headers"]
-            check_headers(headers)
-            left = delays.seconds_left(headers)
-            if left > delays.HOLD_SECONDS and not delivery.queue.endswith(".fifo"):
-                self._settler.postpone(delivery, postponed(delivery, left))
-                return None
-            return Message(delivery, self._payloads.redeemed(delivery, content), self._channel)
-        except ClaimStoreError:  # others may reach the store
-            with self._lock:
-                self._order.give_back(delivery)
-            self._payloads.let_go(delivery)
-            self._give_back(delivery, None)
-            return None
-        except Exception as exc:
-            self._payloads.let_go(delivery)
-            delivery.reason = Reason("UndecodableMessage", str(exc), attempts=0, worker=self._options.worker_name)
-            logger.warning("message %s on %s cannot be read: %s", delivery.message_id, delivery.queue, exc)
-            self._settler.write_dead_letter(delivery)
-            return None
+    def _settle(self, delivery: Delivery, what: Decoded) -> None:
+        """Settle what no consumer is to see."""
+        match what:
+            case Postponed(seconds_left):
+                self._settler.postpone(delivery, postponed(delivery, seconds_left))
+            case Unreadable(error):
+                delivery.reason = Reason("UndecodableMessage", str(error), attempts=0, worker=self._options.worker_name)
+                logger.warning("message %s on %s cannot be read: %s", delivery.message_id, delivery.queue, error)
+                self._settler.write_dead_letter(delivery)
+            case _:  # its payload is away: others may reach the store
+                with self._lock:
+                    self._order.give_back(delivery)
+                self._give_back(delivery, None)
 
     # In the consuming thread.
 
@@ -179,7 +183,7 @@ class ChannelConsumer:
         """Take over what somebody else has received for us."""
         for delivery in received:
             self._receiver.take_slot(delivery.queue)
-        self._accept(received)
+        self._accept(received, fetch_here=True)
 
     def hand_over(self, message: Message, callback: Callable[[Message], Any] | None) -> bool:
         """Give a ready message to its consumer; False if it is not ours any more.
@@ -229,8 +233,11 @@ class ChannelConsumer:
         for raw in answer.get("Messages", []):
             delivery = from_answer(raw, name, url, lease_end(self._options.lease_seconds))
             self._leases.keep([delivery])
-            message = self._read(delivery)
-            if message is None:
+            message = self._decoder.decode(delivery)
+            if isinstance(message, Claimed):
+                message = self._decoder.redeem(delivery, message)
+            if not isinstance(message, Message):
+                self._settle(delivery, message)
                 return None
             if no_ack:
                 self._payloads.let_go(delivery)
@@ -347,6 +354,8 @@ class ChannelConsumer:
         until = time.monotonic() + timeout_seconds
         with self._lock:
             self._left.wait_for(lambda: not self._leaving, timeout_seconds)
+            if self.stopping:  # what a fetch under way still brings is released
+                self._left.wait_for(lambda: not self._arriving, min(timeout_seconds, LATE_ANSWER_SECONDS))
         settled = self._settler.flush(max(0.0, until - time.monotonic())) and not self._leaving
         if self.stopping:
             self._receiver.wait_for_late_answers()

@@ -1,7 +1,9 @@
-"""The kombu message of a delivery."""
+"""The kombu message of a delivery, and what looks at messages before their consumer does."""
 
 import json
+import logging
 import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kombu import message as kombu_message
@@ -12,6 +14,8 @@ from celery_inference.sqs.consumer.redelivery import seconds_until_known
 from celery_inference.sqs.messages.delivery import Delivery
 from celery_inference.sqs.messages.reason import Reason, mark_of
 from celery_inference.sqs.messages.validation import check_payload
+
+logger = logging.getLogger(__name__)
 
 # How kombu marks values that JSON has no type for, and how that can be written with escapes.
 _TYPE_MARK, _ESCAPED_MARK = b"__type__", b"\\u005"
@@ -126,3 +130,18 @@ class Message(kombu_message.Message):
         if not self.acknowledged:
             self._explain("RefusedByWorker", f"{type(exc).__name__}: {exc}")
             super().reject(requeue=False)
+
+
+# What is to be asked once for all messages of a receive, of which the consumer sees one at a time.
+ON_RECEIVED: list[Callable[[Sequence[Message]], None]] = []
+
+
+def publish_received(messages: Sequence[Message]) -> None:
+    """Let all look, in the receiver's thread, before any of the messages is handed over. Never raises."""
+    if not messages:
+        return
+    for look in ON_RECEIVED:
+        try:
+            look(messages)
+        except Exception:
+            logger.exception("%d messages could not be looked at before they are handed over", len(messages))

@@ -13,6 +13,7 @@ from celery_inference.sqs.api.clients import SqsClients, SqsEndpoint
 from celery_inference.sqs.claim_check.claim_check import ClaimCheck
 from celery_inference.sqs.claim_check.redeemer import Redeemer
 from celery_inference.sqs.consumer.consumer import ChannelConsumer
+from celery_inference.sqs.consumer.decoder import Decoder
 from celery_inference.sqs.consumer.deliveries import HELD
 from celery_inference.sqs.consumer.leases import lease_end
 from celery_inference.sqs.consumer.message import Message
@@ -104,16 +105,16 @@ class Store:
 def test_followers_whose_payloads_are_still_fetched_do_not_overtake(away: bool) -> None:
     calls: list[tuple[str, str]] = []
     group, store = consuming(calls), Store(away=away)
-    group._payloads = Redeemer(ClaimCheck(store), lambda: group.stopping)
+    group._decoder = Decoder(Redeemer(ClaimCheck(store), lambda: group.stopping), Channel())
     received = [delivery(number, claimed=number < 2) for number in range(3)]
-    receiver = threading.Thread(target=group._accept, args=(received,), daemon=True)
-    receiver.start()
+    group._accept(received)
     if not away:
         _, message = group._ready.get(timeout=60)  # type: ignore[attr-defined]
         assert message.delivery.message_id == "m0"
         group.reject(message.delivery.tag, requeue=True, seconds=5)
     store.gate.set()
-    receiver.join(60)
+    with group._lock:
+        assert group._left.wait_for(lambda: not group._arriving, 60)
     assert group._ready.empty()  # type: ignore[attr-defined]
     assert group.held == 0
     assert group.flush(60)
