@@ -75,7 +75,7 @@ def lane_of_model(conf: Any, spec: "ModelSpec") -> Lane:
     return lanes[spec.lane]
 
 
-def lane_named(conf: Any, queue: str | None) -> Lane:
+def lane_or_default(conf: Any, queue: str | None) -> Lane:
     """The declared lane of this queue, else the default one."""
     lanes = lanes_of_conf(conf)
-    return (lane_of(queue, lanes) if queue else None) or next((lane for lane in lanes if lane.default), lanes[0])
+    return lane_of(queue or "", lanes) or next((lane for lane in lanes if lane.default), lanes[0])

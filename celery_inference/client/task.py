@@ -19,7 +19,7 @@ from celery.exceptions import Reject, Retry
 from celery_inference.client.arguments import check_arguments, take_apart
 from celery_inference.client.async_results.async_result import LaneResult
 from celery_inference.client.expiry import deadline_seconds, seconds_until_due
-from celery_inference.client.lanes import kept_apart, lane_named, lane_of_model
+from celery_inference.client.lanes import kept_apart, lane_of_model, lane_or_default
 from celery_inference.client.signatures import bound, ours_is_sent, refuse_another_s, refuse_keys_within
 from celery_inference.redaction import shown
 from celery_inference.specs.errors import EngineStopped, Expired, InvalidInput, UnknownModel
@@ -90,7 +90,7 @@ class LaneTask(Task):
         options.setdefault("kwargsrepr", shown(kwargs or {}, keep))
         if options.get("expires") is None and self.expires is None:
             named = options.get("queue") or getattr(self, "queue", None) or conf.task_default_queue
-            options["expires"] = deadline_seconds(lane_named(conf, _queue_name(named)))
+            options["expires"] = deadline_seconds(lane_or_default(conf, _queue_name(named)))
         expires = options.get("expires") or self.expires
         send = super().apply_async
         with ours_is_sent():

@@ -231,3 +231,8 @@ def lane_of(queue_name: str, lanes: tuple[Lane, ...] = LANES) -> Lane | None:
         if lane.takes(queue_name) or queue_name in (lane.dead_letter_name, lane.dead_letter_queue.name):
             return lane
     return None
+
+
+def lane_taking(queue_name: str, lanes: tuple[Lane, ...] = LANES) -> Lane | None:
+    """The lane whose own queue has this name, and not that of its dead letters, if one is declared."""
+    return next((lane for lane in lanes if lane.takes(queue_name)), None)

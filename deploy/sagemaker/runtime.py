@@ -17,8 +17,6 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -28,14 +26,14 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from celery_inference.sqs.errors import is_passing
+from celery_inference.sqs.api.client_factory import make_client_of
+from celery_inference.sqs.errors import NoRegionError, is_passing
 from deploy.sagemaker.wire import JSON
 
 MAX_BODY_BYTES = 6_000_000  # docs.aws.amazon.com/general/latest/gr/sagemaker.html: 6 MB a real-time invocation
 MAX_ASYNC_BODY_BYTES = 1_000_000_000  # docs.aws.amazon.com/sagemaker/latest/dg/async-inference.html: 1 GB
 CONTAINER_SECONDS = 60.0  # API_runtime_InvokeEndpoint: a container's time for an answer
 MAX_ASYNC_SECONDS = 3_600.0  # API_runtime_InvokeEndpointAsync: InvocationTimeoutSeconds
-CONNECT_SECONDS = 5.0
 _MARGIN_SECONDS = 5.0  # for the way there and back
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.1, 2.0
 _MISSING = ("NoSuchKey", "404", "AccessDenied", "403")  # S3 says 403 for a missing key to who may not list
@@ -78,18 +76,13 @@ def endpoint_of(name: str, objects: str | None, concurrency: int) -> SageMakerEn
         if objects is None:
             return RealTime(name, concurrency)
         return Asynchronous(name, objects, concurrency)
-    except BotoCoreError as error:
+    except (BotoCoreError, NoRegionError) as error:
         raise Refused(f"AWS cannot be asked: {error}") from error
 
 
 def _client(service: str, read_seconds: float, concurrency: int) -> Any:
-    config = Config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=read_seconds,
-        retries={"total_max_attempts": 1, "mode": "standard"},  # the forwarder tries again, within its batch's time
-        max_pool_connections=max(10, concurrency),
-    )
-    return boto3.client(service, config=config)  # type: ignore[call-overload]
+    # Tried once: the forwarder tries again, within its batch's time.
+    return make_client_of(service, read_timeout_seconds=read_seconds, attempts=1, max_connections=max(10, concurrency))
 
 
 class RealTime:

@@ -1,16 +1,16 @@
 """The fleets that a scaler drives, behind one small interface. Each blocks on its API; each raises FleetError."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from celery_inference.settings import kubernetes_address
+from celery_inference.sqs.api.client_factory import make_client_of
+from celery_inference.sqs.errors import NoRegionError
 from tasks.hosts.kubernetes_api import ACCOUNT, KubernetesApi, KubernetesError
 
 CALL_SECONDS = 10.0
@@ -135,15 +135,12 @@ def fleet_of(text: str) -> Fleet:
         raise FleetError(f"a fleet is asg:NAME, ecs:CLUSTER/SERVICE or kubernetes:NAMESPACE/DEPLOYMENT, not {text!r}")
     try:
         return FLEETS[kind](name)
-    except BotoCoreError as error:
+    except (BotoCoreError, NoRegionError) as error:
         raise FleetError(f"{kind}: {error}") from None
 
 
-def _client(service: Any) -> Any:
-    from botocore.config import Config
-
-    seconds = math.ceil(CALL_SECONDS)
-    return boto3.client(service, config=Config(connect_timeout=seconds, read_timeout=seconds))
+def _client(service: str) -> Any:
+    return make_client_of(service, read_timeout_seconds=CALL_SECONDS, connect_timeout_seconds=CALL_SECONDS, attempts=5)
 
 
 def _call(operation: Any, **arguments: Any) -> Any:

@@ -10,7 +10,7 @@ from celery.utils.log import get_task_logger
 
 from celery_inference.client.arguments import check_arguments
 from celery_inference.client.expiry import instant
-from celery_inference.client.lanes import lane_named, lanes_of_conf
+from celery_inference.client.lanes import lane_or_default, lanes_of_conf
 from celery_inference.errors import AttemptsUsedUp, RequestCancelled, RequestExpired
 from celery_inference.results.access import store_of
 from celery_inference.results.protocol import StoreUnavailable
@@ -63,7 +63,7 @@ class Execution:
     def __init__(self, task: Any) -> None:
         self.task = task
         self.request = task.request
-        lane = lane_named(task.app.conf, (self.request.delivery_info or {}).get("routing_key"))
+        lane = lane_or_default(task.app.conf, (self.request.delivery_info or {}).get("routing_key"))
         recording = task.app.conf.get("inference_attempts", "every")
         self.attempt = Attempt(self.request, store_of(task.app), lane=lane, recording=recording)
         set_here(self.attempt)

@@ -12,7 +12,7 @@ from celery.worker import state
 from celery.worker.request import Request
 
 from celery_inference.client.expiry import warn_of
-from celery_inference.client.lanes import lane_named
+from celery_inference.client.lanes import lane_or_default
 from celery_inference.errors import RequestCancelled, RequestExpired
 from celery_inference.redaction import withheld
 from celery_inference.sqs.consumer.deliveries import explain
@@ -33,7 +33,7 @@ class DeliveryRequest(Request):
         # A mark of SQS's, or the header that a retry() of a later generation carries on.
         known = carried_generation(self._request_dict.get("inference_generation"))
         self._request_dict["inference_generation"] = max(int(delivery.get("generation", 0)), known)
-        warn_of(lane_named(self._app.conf, delivery.get("routing_key")), float(delivery.get("sent_at", 0.0)))
+        warn_of(lane_or_default(self._app.conf, delivery.get("routing_key")), float(delivery.get("sent_at", 0.0)))
         # What others wrote here may be the inputs themselves, and goes into logs and events.
         keep = self._app.conf.inference_keep_inputs
         for kind in ("argsrepr", "kwargsrepr"):
@@ -94,7 +94,7 @@ class DeliveryRequest(Request):
     def _bury(self, error: BaseException) -> None:
         """Make the delivery a dead letter, unless its lane wants none of what callers got wrong."""
         throws = tuple(self.task.throws or ())
-        lane = lane_named(self._app.conf, (self.delivery_info or {}).get("routing_key"))
+        lane = lane_or_default(self._app.conf, (self.delivery_info or {}).get("routing_key"))
         if policy_of(error, throws) is ErrorPolicy.INVALID and lane.invalid_input == "fail":
             self.acknowledge()
             return

@@ -10,10 +10,10 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from celery_inference.sqs.api.client_factory import make_client_of
+from celery_inference.sqs.errors import NoRegionError
 from tasks.hosts.host import HostError
 
 CALL_SECONDS = 2.0
@@ -82,7 +82,7 @@ class Ec2Host:
             self._client.set_instance_protection(
                 AutoScalingGroupName=self._group, InstanceIds=[self._instance], ProtectedFromScaleIn=busy
             )
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, NoRegionError) as error:
             raise HostError(f"scale-in protection: {error}") from None
 
     def notice(self) -> str | None:
@@ -101,8 +101,13 @@ class Ec2Host:
         if instance is None:
             raise HostError("instance metadata knows no instance id")
         if self._client is None:
-            config = Config(connect_timeout=CALL_SECONDS, read_timeout=CALL_SECONDS, retries={"total_max_attempts": 1})
-            self._client = boto3.client("autoscaling", region_name=self._metadata.get(REGION), config=config)
+            self._client = make_client_of(
+                "autoscaling",
+                region=self._metadata.get(REGION),
+                read_timeout_seconds=CALL_SECONDS,
+                connect_timeout_seconds=CALL_SECONDS,
+                attempts=1,
+            )
         answer = self._client.describe_auto_scaling_instances(InstanceIds=[instance])
         self._group = next((found["AutoScalingGroupName"] for found in answer["AutoScalingInstances"]), None)
         self._instance = instance

@@ -73,13 +73,14 @@ def _by_older_name(params: dict[str, Any], **_: Any) -> None:
 def make_client_of(
     service: str,
     *,
-    endpoint_url: str | None,
-    region: str | None,
-    access_key: str | None,
-    secret_key: str | None,
-    read_timeout_seconds: float,
-    connect_timeout_seconds: float,
-    attempts: int,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+    access_key: str | None = None,
+    secret_key: str | None = None,
+    read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+    connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+    attempts: int = 2,
+    max_connections: int = MAX_CONNECTIONS,
 ) -> Any:
     """A client of one of AWS's services that many threads may share, whose every call ends.
 
@@ -87,7 +88,8 @@ def make_client_of(
     most `attempts` times (connect + read timeout) and a pause of botocore's between the attempts. The second
     attempt is there for kept connections that the other side has closed.
 
-    Raises NoRegionError when neither the caller nor AWS's usual places name a region and there is no endpoint.
+    Raises NoRegionError when neither the caller nor AWS's usual places name a region and there is no endpoint, except
+    for S3, which finds a bucket's region itself; and botocore's errors, such as for a profile that does not exist.
     """
     import botocore
     from botocore.config import Config
@@ -96,7 +98,7 @@ def make_client_of(
         connect_timeout=connect_timeout_seconds,
         read_timeout=read_timeout_seconds,
         retries={"mode": "standard", "total_max_attempts": attempts},
-        max_pool_connections=MAX_CONNECTIONS,
+        max_pool_connections=max_connections,
         tcp_keepalive=True,
         # botocore puts a longer one together anew for each call, twice, and that is a tenth of what a call costs.
         user_agent=f"celery-inference Botocore/{botocore.__version__}",
@@ -104,11 +106,11 @@ def make_client_of(
     with _building:  # botocore's loaders are not thread-safe
         session = _session()
         found = region or session.get_config_variable("region") or (endpoint_url and DEFAULT_REGION)
-        if not found:
+        if not found and service != "s3":
             raise NoRegionError
         return session.create_client(
             service,
-            region_name=found,
+            region_name=found or None,
             endpoint_url=endpoint_url,
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from celery_inference.sqs.api.client_factory import CONNECT_TIMEOUT_SECONDS
+from celery_inference.sqs.api.client_factory import make_client_of
 from celery_inference.sqs.claim_check.claim_check import ClaimCheck, ClaimStore
 from celery_inference.sqs.claim_check.store_url import split_store_url
 from celery_inference.sqs.errors import ClaimGoneError, ClaimStoreError
@@ -163,18 +163,11 @@ class S3Store:
             raise ClaimStoreError(self._url, f"{type(error).__name__}: {error}") from error
 
     def _connected(self) -> Any:
-        import botocore.session
-        from botocore.config import Config
-
         with self._lock:
             if self._client is None:
-                config = Config(
-                    connect_timeout=CONNECT_TIMEOUT_SECONDS,
-                    read_timeout=READ_TIMEOUT_SECONDS,
-                    retries={"mode": "standard", "total_max_attempts": 3},
-                    max_pool_connections=16,
+                self._client = make_client_of(
+                    "s3", read_timeout_seconds=READ_TIMEOUT_SECONDS, attempts=3, max_connections=16
                 )
-                self._client = botocore.session.get_session().create_client("s3", config=config)
             return self._client
 
 

@@ -20,7 +20,7 @@ from celery_inference.sqs.consumer.redelivery import fresh, postponed
 from celery_inference.sqs.consumer.settlement import Settler
 from celery_inference.sqs.consumer.shutdown import STOPPER
 from celery_inference.sqs.errors import SqsError
-from celery_inference.sqs.lanes import lane_of
+from celery_inference.sqs.lanes import lane_taking
 from celery_inference.sqs.messages.delivery import Delivery, from_answer
 from celery_inference.sqs.messages.reason import Reason
 from celery_inference.sqs.options import TransportOptions
@@ -288,8 +288,8 @@ class ChannelConsumer:
         Whoever gives a delivery back has attempts to spare for it; what has none is rejected without requeue. FIFO
         queues keep the order of their groups, which a copy would lose: there the reconciler brings the message back.
         """
-        lane = lane_of(delivery.queue, self._options.lanes)
-        last = lane is not None and lane.takes(delivery.queue) and delivery.count >= lane.max_receive_count
+        lane = lane_taking(delivery.queue, self._options.lanes)
+        last = lane is not None and delivery.count >= lane.max_receive_count
         if not last or delivery.queue.endswith(".fifo"):
             self._settler.release(delivery, seconds)
         elif delivery.holds():

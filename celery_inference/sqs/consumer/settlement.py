@@ -20,7 +20,7 @@ from celery_inference.sqs.api.fault_log import FaultLog
 from celery_inference.sqs.consumer.leases import LeaseRenewer
 from celery_inference.sqs.dead_letters.writer import dead_letter_parameters, publish_left, publish_written
 from celery_inference.sqs.errors import RefusedError, SqsError, is_passing
-from celery_inference.sqs.lanes import Lane, lane_of
+from celery_inference.sqs.lanes import Lane, lane_taking
 from celery_inference.sqs.messages.delivery import Delivery
 
 logger = logging.getLogger(__name__)
@@ -298,14 +298,9 @@ class Settler:
             publish_written(parameters, answer.get("MessageId", ""))
         return [(DELETE, _Entry(delivery))]
 
-    def _lane_of(self, delivery: Delivery) -> Lane | None:
-        """The lane on whose queue it came, if one is declared."""
-        lane = lane_of(delivery.queue, self._lanes)
-        return lane if lane is not None and lane.takes(delivery.queue) else None
-
     def _dead_letter_parameters(self, delivery: Delivery) -> dict[str, Any] | None:
         """SendMessage's parameters for its dead letter; None where only SQS can make one of it."""
-        lane = self._lane_of(delivery)
+        lane = lane_taking(delivery.queue, self._lanes)
         if lane is None:
             return None
         dead = lane.dead_letter_queue
@@ -316,7 +311,7 @@ class Settler:
         """The release of what cannot carry its reason: at once, because only more receives bring it to its queue of
         dead letters. Before the one at which SQS moves it, its reason is noted.
         """
-        lane = self._lane_of(delivery)
+        lane = lane_taking(delivery.queue, self._lanes)
         if lane is None:
             self._faults.failed(
                 f"writing a dead letter from {delivery.queue}", "no lane with a dead-letter queue is declared for it"
