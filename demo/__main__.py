@@ -95,8 +95,8 @@ def run_bad_requests(console: Console, stack: Stack) -> None:
     """
     from celery_inference import app, feature_extraction, infer
     from celery_inference.errors import InvalidInput
-    from celery_inference.sqs.api.client_factory import make_client
-    from celery_inference.sqs.dead_letters.letter import peek
+    from celery_inference.sqs.api.clients import SqsClients, SqsEndpoint
+    from celery_inference.sqs.dead_letters.scan import Scan
     from celery_inference.sqs.lanes import LANES, default_lane
     from demo import report
 
@@ -119,17 +119,13 @@ def run_bad_requests(console: Console, stack: Stack) -> None:
     if states.count("SUCCESS") != len(neighbours):
         raise NotReady("a neighbour of the crashing request did not succeed")
 
-    client: Any = make_client(
-        endpoint_url=stack.endpoint,
-        region="us-east-1",
-        access_key="local",
-        secret_key="local",  # noqa: S106
-    )
+    endpoint = SqsEndpoint(url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")  # noqa: S106
     lane = default_lane(LANES)
     letters: Sequence[Any] = []
     until = time.monotonic() + 10.0
     while len(letters) < 2 and time.monotonic() < until:
-        letters = peek(client, lane, 10)
+        with Scan(SqsClients(endpoint), lane) as scan:
+            letters = [held.letter for some in scan for held in some]
     report.dead_letters(console, lane.dead_letter_queue.name, letters)
     if {letter.reason.task_id for letter in letters if letter.reason} != {poison.id, crashing.id}:
         raise NotReady("the dead-letter queue should hold the poison and the crashing request, and nothing else")

@@ -15,8 +15,6 @@ from celery_inference.sqs.claim_check.stores import store_at
 from celery_inference.sqs.errors import OptionError
 from celery_inference.sqs.lanes import LANES, Lane
 
-MAX_LINGER_SECONDS = 0.05  # longer, and a kill would bring back more that is done
-
 # kombu's own keys, which it reads from, or writes into, the same mapping.
 KOMBU_OPTIONS = frozenset(
     {
@@ -44,11 +42,8 @@ class TransportOptions:
     lease_seconds: int = 30
     lease_cap_seconds: int = 21_600
     wait_time_seconds: int = 10
-    max_receives: int = 8
     gather_seconds: float = 0.01
-    delete_linger_seconds: float = 0.05
     call_timeout_seconds: float = 10.0
-    shutdown_seconds: float = 5.0
     release_cap_seconds: float = RELEASE_CAP_SECONDS
     unknown_task_grace_seconds: float = 0.0
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -61,11 +56,8 @@ class TransportOptions:
         _within("lease_seconds", self.lease_seconds, 2, limits.MAX_VISIBILITY_SECONDS)
         _within("lease_cap_seconds", self.lease_cap_seconds, 2, limits.MAX_VISIBILITY_SECONDS)
         _within("wait_time_seconds", self.wait_time_seconds, 0, limits.MAX_RECEIVE_WAIT_SECONDS)
-        _within("max_receives", self.max_receives, 1, 64)
         _within("gather_seconds", self.gather_seconds, 0, 1)
-        _within("delete_linger_seconds", self.delete_linger_seconds, 0, MAX_LINGER_SECONDS)
         _within("call_timeout_seconds", self.call_timeout_seconds, 0.1, 60)
-        _within("shutdown_seconds", self.shutdown_seconds, 0, 60)
         _within("release_cap_seconds", self.release_cap_seconds, 0, limits.MAX_VISIBILITY_SECONDS)
         if self.broadcast_prefix is not None and not is_prefix(self.broadcast_prefix):
             raise OptionError(

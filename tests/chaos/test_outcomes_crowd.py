@@ -27,7 +27,6 @@ from celery_inference.results.protocol import StoreUnavailable
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.dead_letters.entry import Entry, requested
 from celery_inference.sqs.dead_letters.index import Selection
-from celery_inference.sqs.dead_letters.letter import peek
 from celery_inference.sqs.messages.reason import Cause
 from celery_inference.sqs.queues.depths import read_depths
 from demo.processes import Process
@@ -36,6 +35,7 @@ from tests.support.client import client_of
 from tests.support.device_processes import device_processes
 from tests.support.fake_engine import write_catalogue
 from tests.support.lanes import GENERAL, INFERENCE
+from tests.support.peek import peek
 
 REQUESTS = int(os.environ.get("CROWD_REQUESTS", "2000"))
 SEED = int(os.environ.get("CROWD_SEED", "6"))

@@ -13,11 +13,11 @@ from kombu.exceptions import OperationalError
 
 from celery_inference.sqs.claim_check import claim_check, stores
 from celery_inference.sqs.claim_check.memory_budget import MemoryBudget
-from celery_inference.sqs.dead_letters import letter as dead_letters_letter
 from celery_inference.sqs.errors import ClaimStoreError, MessageTooLargeError, OptionError
 from celery_inference.sqs.queues import provisioning
 from tests.support import transport_app as program
 from tests.support.kept import Kept, bucket, folder_in
+from tests.support.peek import peek
 from tests.support.transport_rig import Rig, rig_in
 
 LARGE = "größe 😀 " * 40_000  # 520,000 bytes, where the queue takes 262,144
@@ -58,7 +58,7 @@ def take(app: Any) -> Any:
 
 def why(rig: Rig) -> list[str]:
     rig.until(lambda: rig.depth(dead=True).total)
-    return [str(letter.reason and letter.reason.message) for letter in dead_letters_letter.peek(rig.client, rig.lane)]
+    return [str(letter.reason and letter.reason.message) for letter in peek(rig.client, rig.lane)]
 
 
 def test_what_fits_into_no_message_travels_by_claim_and_goes_when_its_work_is_done(rig: Rig, kept: Kept) -> None:

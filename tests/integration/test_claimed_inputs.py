@@ -23,7 +23,7 @@ from celery_inference.errors import RequestCancelled
 from celery_inference.results.access import store_of
 from celery_inference.specs.errors import InvalidInput
 from celery_inference.sqs.api.client_factory import make_client
-from celery_inference.sqs.dead_letters.letter import DeadLetter, peek
+from celery_inference.sqs.dead_letters.letter import DeadLetter
 from celery_inference.sqs.messages.reason import Cause
 from celery_inference.sqs.queues.depths import read_depths
 from demo.stack import Stack
@@ -32,6 +32,7 @@ from tests.support.client import client_of
 from tests.support.engines import wait_for
 from tests.support.kept import Kept, bucket, folder_in
 from tests.support.lanes import BULK, INFERENCE
+from tests.support.peek import peek
 
 SECONDS = 90
 PICTURE, OTHER = (base64.b64decode(samples.photograph(seed)) for seed in (1, 2))

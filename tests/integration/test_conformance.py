@@ -13,7 +13,7 @@ import pytest
 
 from celery_inference import app, image_classification, text_classification, upload
 from celery_inference.sqs.api.client_factory import make_client
-from celery_inference.sqs.dead_letters.letter import DeadLetter, peek
+from celery_inference.sqs.dead_letters.letter import DeadLetter
 from celery_inference.sqs.messages.reason import Cause
 from celery_inference.sqs.queues.depths import read_depths
 from demo.processes import free_port
@@ -22,6 +22,7 @@ from tests.support import samples, tiny_models
 from tests.support.client import client_of
 from tests.support.lambda_service import LambdaService
 from tests.support.lanes import BULK, INFERENCE, LAMBDA
+from tests.support.peek import peek
 from tests.support.sagemaker_runtime import SageMakerRuntime
 
 SECONDS = 200

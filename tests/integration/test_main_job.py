@@ -15,13 +15,14 @@ from PIL import Image
 from celery_inference import app, feature_extraction, image_classification, infer, provenance, text_generation
 from celery_inference.specs.errors import DeviceCrash, InvalidInput
 from celery_inference.sqs.api.client_factory import make_client
-from celery_inference.sqs.dead_letters.letter import DeadLetter, peek
+from celery_inference.sqs.dead_letters.letter import DeadLetter
 from celery_inference.sqs.lanes import LANES
 from celery_inference.sqs.queues.depths import read_depths
 from demo.processes import ROOT
 from demo.stack import Stack
 from demo.work import photographs
 from tests.support.lanes import INFERENCE
+from tests.support.peek import peek
 
 pytestmark = pytest.mark.usefixtures("real_stack")
 SECONDS = 90

@@ -14,12 +14,13 @@ from celery_inference.errors import RequestCancelled, RequestExpired
 from celery_inference.results.access import store_of
 from celery_inference.specs.errors import DeviceCrash, DeviceLost, Expired, InvalidInput
 from celery_inference.sqs.api.client_factory import make_client
-from celery_inference.sqs.dead_letters.letter import DeadLetter, peek
+from celery_inference.sqs.dead_letters.letter import DeadLetter
 from celery_inference.sqs.messages.reason import Cause
 from celery_inference.sqs.queues.depths import read_depths
 from demo.stack import Stack
 from tests.support.client import client_of
 from tests.support.lanes import GENERAL, INFERENCE
+from tests.support.peek import peek
 
 SECONDS = 60
 INCLUDE = ("--include", "tests.support.outcome_tasks")

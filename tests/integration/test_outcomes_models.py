@@ -9,12 +9,12 @@ import pytest
 from celery_inference import app, infer
 from celery_inference.specs.errors import InputFailed, InvalidInput, NotServedHere
 from celery_inference.sqs.api.client_factory import make_client
-from celery_inference.sqs.dead_letters.letter import peek
 from celery_inference.sqs.messages.reason import Cause, Reason
 from demo.stack import Stack
 from tests.support.client import client_of
 from tests.support.fake_engine import write_catalogue
 from tests.support.lanes import INFERENCE
+from tests.support.peek import peek
 
 SECONDS = 60
 WINDOW_SECONDS = 15

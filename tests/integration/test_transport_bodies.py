@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from celery_inference.sqs.dead_letters import letter as dead_letters_letter
 from celery_inference.sqs.queues import provisioning
 from tests.support import transport_app as program
+from tests.support.peek import peek
 from tests.support.transport_rig import Rig, rig_in
 
 
@@ -172,7 +172,7 @@ def test_bad_bytes_end_in_the_dlq_with_a_reason_and_the_worker_lives(rig: Rig) -
         rig.until(rig.empty)
     rig.until(lambda: rig.depth(dead=True).visible == len(BAD))
     assert worker.poll() is None
-    letters = {letter.body: letter for letter in dead_letters_letter.peek(rig.client, rig.lane, limit=100)}
+    letters = {letter.body: letter for letter in peek(rig.client, rig.lane, limit=100)}
     for name, body in BAD.items():
         assert body in letters, name
         reason = letters[body].reason
@@ -193,7 +193,7 @@ def test_what_cannot_carry_a_reason_is_left_to_the_redrive_of_sqs(rig: Rig) -> N
     rig.client.send_message(QueueUrl=queue_url(rig), MessageBody=large)
     rig.client.send_message(QueueUrl=queue_url(rig), MessageBody=fits)
     rig.until(lambda: rig.depth(dead=True).visible == 3)
-    letters = {letter.body: letter for letter in dead_letters_letter.peek(rig.client, rig.lane)}
+    letters = {letter.body: letter for letter in peek(rig.client, rig.lane)}
     assert letters["ten attributes"].attributes == full
     assert letters["ten attributes"].reason is None
     assert letters[large].reason is None

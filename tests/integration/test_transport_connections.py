@@ -16,7 +16,6 @@ from kombu.exceptions import ChannelError
 
 from celery_inference.sqs.api.call_counter import CALLS
 from celery_inference.sqs.consumer.deliveries import HELD, call_when_lost, find
-from celery_inference.sqs.dead_letters import letter as dead_letters_letter
 from celery_inference.sqs.errors import MessageTooLargeError, OptionError, RefusedError
 from celery_inference.sqs.lanes import DeclaredQueue as Declared
 from celery_inference.sqs.lanes import Lane
@@ -24,6 +23,7 @@ from celery_inference.sqs.producer.bulk_send import BulkSendError
 from celery_inference.sqs.queues import provisioning
 from tests.support import transport_app as program
 from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.peek import peek
 from tests.support.transport_rig import Rig, rig_in
 
 OPTIONS = {"region": "us-east-1", "wait_time_seconds": 1, "lease_seconds": 30}
@@ -308,7 +308,7 @@ def test_a_callback_that_raises_ends_its_message_and_not_the_loop(rig: Rig) -> N
         publish(connection, "bad", "good")
         with Consumer(connection, Queue("work"), callbacks=[on_message]):
             drain(connection, lambda: got == ["good"] and rig.depth(dead=True).visible == 1)
-    (letter,) = dead_letters_letter.peek(rig.client, rig.lane)
+    (letter,) = peek(rig.client, rig.lane)
     assert letter.reason is not None
     assert letter.reason.error_type == "RefusedByWorker"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from celery.exceptions import NotRegistered
 
-from celery_inference.sqs.dead_letters import letter as dead_letters_letter
 from celery_inference.sqs.messages.reason import REASON_ATTRIBUTE, Reason, mark_of
 from celery_inference.sqs.queues import provisioning
 from tests.support import transport_app as program
 from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.peek import peek
 from tests.support.transport_rig import Rig, rig_in
 
 
@@ -135,7 +135,7 @@ def test_an_unknown_task_is_left_to_newer_workers_and_fails_only_after_the_windo
         assert time.time() - sent >= 13.0
         with pytest.raises(NotRegistered):
             result.get(timeout=10)
-    (letter,) = dead_letters_letter.peek(rig.client, rig.lane)
+    (letter,) = peek(rig.client, rig.lane)
     assert letter.reason is not None
     assert letter.reason.error_type == "UnknownTask"
     assert "from.the.future" in letter.reason.message
@@ -149,7 +149,7 @@ def test_an_unknown_task_sends_its_error_callback_and_is_buried(rig: Rig) -> Non
         callback = app.signature("tell.somebody").set(queue="work")
         app.send_task("from.the.future", queue="work", link_error=callback)
         rig.until(lambda: rig.depth(dead=True).visible == 2)
-    said = {letter.reason.message for letter in dead_letters_letter.peek(rig.client, rig.lane) if letter.reason}
+    said = {letter.reason.message for letter in peek(rig.client, rig.lane) if letter.reason}
     assert said == {"no worker knows the task 'from.the.future'", "no worker knows the task 'tell.somebody'"}
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from celery_inference.sqs.dead_letters import letter as dead_letters_letter
 from celery_inference.sqs.lanes import Lane
 from celery_inference.sqs.queues import provisioning
 from celery_inference.sqs.queues.check import check
 from tests.support import transport_app as program
 from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.peek import peek
 from tests.support.transport_rig import Rig, rig_in
 
 
@@ -76,7 +76,7 @@ def test_a_dead_letter_of_a_fifo_lane_remembers_its_group(rig: Rig) -> None:
         program.note.apply_async(("good",), queue="ordered.fifo", MessageGroupId="g")
     rig.until(lambda: rig.depth(dead=True, lane=fifo(rig)).visible == 1)
     rig.until(lambda: len(rig.notes()) == 2)
-    (letter,) = dead_letters_letter.peek(rig.client, fifo(rig))
+    (letter,) = peek(rig.client, fifo(rig))
     assert letter.reason is not None
     assert letter.reason.group == "g"  # in the dead-letter queue itself letters do not wait for each other
 
@@ -213,7 +213,7 @@ def test_a_denied_permission_is_found_without_receiving(shared: Rig, operation: 
 def test_peeking_gives_back_what_it_saw(shared: Rig) -> None:
     for number in range(13):
         shared.client.send_message(QueueUrl=url(shared, "work-dlq"), MessageBody=f"letter {number}")
-    letters = dead_letters_letter.peek(shared.client, shared.lane, limit=50)
+    letters = peek(shared.client, shared.lane, limit=50)
     assert {letter.body for letter in letters} == {f"letter {number}" for number in range(13)}
     assert all(letter.reason is None and letter.sent_at > time.time() - 60 for letter in letters)
     shared.until(lambda: shared.depth(dead=True).visible == 13, 5)

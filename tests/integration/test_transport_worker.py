@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from celery_inference.sqs.dead_letters import letter as dead_letters_letter
 from celery_inference.sqs.queues import depths, provisioning
 from celery_inference.sqs.queues.check import check
 from tests.support import transport_app as program
 from tests.support.fault_proxy import ANY, Fault, FaultProxy
+from tests.support.peek import peek
 from tests.support.transport_rig import Rig, rig_in
 
 
@@ -63,7 +63,7 @@ def test_a_rejected_task_is_buried_byte_for_byte_with_its_reason(fresh: Rig) -> 
         result = program.fail.apply_async(("broken",), message_attributes=attribute)
     fresh.until(lambda: fresh.depth(dead=True).visible == 1)
     fresh.until(fresh.empty)
-    (letter,) = dead_letters_letter.peek(fresh.client, fresh.lane)
+    (letter,) = peek(fresh.client, fresh.lane)
     reason = letter.reason
     assert reason is not None
     assert (reason.error_type, reason.message, reason.attempts) == ("ValueError", "broken", 1)

@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 from kombu.exceptions import OperationalError
 
-from celery_inference.sqs.dead_letters import letter as dead_letters_letter
 from celery_inference.sqs.queues import provisioning
 from tests.support import transport_app as program
 from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.peek import peek
 from tests.support.transport_rig import Rig, rig_in
 
 OPTIONS = {"lease_seconds": 8, "wait_time_seconds": 2, "call_timeout_seconds": 1.0, "release_cap_seconds": 2.0}
@@ -77,8 +77,7 @@ def soak(rig: Rig, proxy: FaultProxy, seconds: float, kill_every_seconds: float)
     assert worker.poll() is None, rig.log()
     run = {line.split()[0] for line in rig.notes()}
     letters = {
-        json.loads(json.loads(letter.body)["body"])[0][0]
-        for letter in dead_letters_letter.peek(rig.client, rig.lane, limit=100_000)
+        json.loads(json.loads(letter.body)["body"])[0][0] for letter in peek(rig.client, rig.lane, limit=100_000)
     }
     # A send whose answer was lost may have arrived, so more may have come than was counted, and not less.
     missing = [f"task{number}" for number in range(sent) if f"task{number}" not in run | letters]

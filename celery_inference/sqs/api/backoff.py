@@ -5,10 +5,6 @@ aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter
 """
 
 import random
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 RELEASE_BASE_SECONDS = 1.0
 RELEASE_CAP_SECONDS = 300.0

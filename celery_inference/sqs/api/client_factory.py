@@ -33,30 +33,11 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def make_client(
-    *,
-    endpoint_url: str | None,
-    region: str | None,
-    access_key: str | None = None,
-    secret_key: str | None = None,
-    read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
-    connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
-    attempts: int = 2,
-) -> "SQSClient":
-    """A client for SQS, whose requests `celery_inference.sqs.api.call_counter` counts; see `make_client_of`.
-
-    Raises NoRegionError when neither the caller nor AWS's usual places name a region and there is no endpoint.
+def make_client(**given: Any) -> "SQSClient":
+    """A client for SQS, whose requests `celery_inference.sqs.api.call_counter` counts; see `make_client_of`, whose
+    arguments these are.
     """
-    client: SQSClient = make_client_of(
-        "sqs",
-        endpoint_url=endpoint_url,
-        region=region,
-        access_key=access_key,
-        secret_key=secret_key,
-        read_timeout_seconds=read_timeout_seconds,
-        connect_timeout_seconds=connect_timeout_seconds,
-        attempts=attempts,
-    )
+    client: SQSClient = make_client_of("sqs", **given)
     CALLS.attach(client)
     receive = client.meta.service_model.operation_model("ReceiveMessage").input_shape
     if receive is not None and "MessageSystemAttributeNames" not in receive.members:

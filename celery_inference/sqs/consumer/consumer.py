@@ -27,6 +27,8 @@ from celery_inference.sqs.options import TransportOptions
 
 logger = logging.getLogger(__name__)
 
+SHUTDOWN_SECONDS = 5.0  # for flushing releases and deletes when a channel closes
+
 
 class ChannelConsumer:
     """Receiver, leases and settlements of one channel. Thread-safe.
@@ -59,7 +61,6 @@ class ChannelConsumer:
             clients,
             self._leases,
             lanes=options.lanes,
-            delete_linger_seconds=options.delete_linger_seconds,
             release_cap_seconds=options.release_cap_seconds,
             delete_messages=options.delete_messages,
             on_done=self._payloads.remove,
@@ -368,7 +369,7 @@ class ChannelConsumer:
         self.stopping = True
         self._receiver.close()
         self.release_all()
-        settled = self.flush(self._options.shutdown_seconds)
-        self._settler.close(self._options.shutdown_seconds if settled else 0.0)
+        settled = self.flush(SHUTDOWN_SECONDS)
+        self._settler.close(SHUTDOWN_SECONDS if settled else 0.0)
         self._leases.close()
         STOPPER.discard(self)  # last: who ends the process at a second signal waits for what SQS has not heard yet

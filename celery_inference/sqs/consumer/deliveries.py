@@ -1,19 +1,10 @@
 """Deliveries held by this process: one receive of one message, from its receive to its settlement."""
 
-from typing import TYPE_CHECKING
-
-from celery_inference.sqs import limits
-
-if TYPE_CHECKING:
-    from kombu.message import Message
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from kombu.message import Message
 import os
 import threading
 from typing import TYPE_CHECKING
 
+from celery_inference.sqs import limits
 from celery_inference.sqs.messages.delivery import Delivery
 from celery_inference.sqs.messages.reason import Reason
 
@@ -21,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kombu.message import Message
-
-    from celery_inference.sqs.messages.reason import Reason
 
 
 class _Held:

@@ -34,7 +34,7 @@ class LostLeases:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
 
-    def note(self, queue: str) -> None:
+    def record(self, queue: str) -> None:
         """One more."""
         with self._lock:
             self._counts[queue] += 1
@@ -180,7 +180,7 @@ class LeaseRenewer:
                 failed = dict.fromkeys(range(len(live)), "")
                 self._faults.failed(f"renewing leases of {queue}", exc)
         for index, entry in enumerate(live):
-            self._note(entry, started, failed.get(index))
+            self._record(entry, started, failed.get(index))
         with self._changed:
             for entry in entries:
                 entry.renewing = False
@@ -203,7 +203,7 @@ class LeaseRenewer:
             ],
         )
 
-    def _note(self, entry: _Entry, started: float, code: str | None) -> None:
+    def _record(self, entry: _Entry, started: float, code: str | None) -> None:
         now = time.monotonic()
         if code is None:
             entry.delivery.lease_ends = lease_end(self._lease_seconds, started)
@@ -224,7 +224,7 @@ class LeaseRenewer:
             if delivery.lost:
                 return
             delivery.lost = True
-            LOST.note(delivery.queue)
+            LOST.record(delivery.queue)
             callbacks = list(delivery.on_lost)
         logger.warning("lost the lease of message %s on %s: %s", delivery.message_id, delivery.queue, why)
         for callback in callbacks:

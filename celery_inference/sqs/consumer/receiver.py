@@ -27,6 +27,7 @@ from celery_inference.sqs.options import TransportOptions
 logger = logging.getLogger(__name__)
 
 SYSTEM_ATTRIBUTES: list[Any] = ["ApproximateReceiveCount", "MessageGroupId", "SentTimestamp"]
+MAX_RECEIVES = 8  # calls at the same time, at least one a queue
 UNLIMITED_SLOTS = 100  # with a prefetch count of 0, which AMQP takes for "no limit"
 LATE_ANSWER_SECONDS = 0.5  # from a release until a poll under way has brought the message, and it is given back
 BACKLOG_LIMIT = 1_000  # unconfirmed settlements beyond which no more is received
@@ -71,7 +72,7 @@ class Receiver:
         self._proven: set[str] = set()
         self._faults = FaultLog()
         self._changed = threading.Condition()
-        self._shared = Slots(PollScheduler(options.wait_time_seconds, options.gather_seconds, options.max_receives))
+        self._shared = Slots(PollScheduler(options.wait_time_seconds, options.gather_seconds, MAX_RECEIVES))
         self._groups = [self._shared]
         self._slots_of: dict[str, Slots] = {}
         self._threads = 0
@@ -99,7 +100,7 @@ class Receiver:
             if slots is None:
                 slots = self._slots_of[name] = self._own_slots(lane.own_slots) if lane else self._shared
             slots.polling.add(name, weight)
-            self._shared.polling.max_polls = max(self._options.max_receives, len(self._shared.polling.queues))
+            self._shared.polling.max_polls = max(MAX_RECEIVES, len(self._shared.polling.queues))
             self._start_thread()
             self._changed.notify()
 

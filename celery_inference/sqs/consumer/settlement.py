@@ -30,6 +30,7 @@ COPIES_AT_ONCE = 2  # so that copies which hang leave threads for deletes and re
 ENTRY_TRIES = 3  # of one entry that SQS refuses inside an accepted batch
 GIVE_UP_SECONDS = 300.0  # after so long without an answer a settlement is left to redelivery
 RELEASE_LINGER_SECONDS = 0.01
+DELETE_LINGER_SECONDS = 0.05  # for others, to fill a call; longer, and a kill would bring back more that is done
 RETRY_BASE_SECONDS = 0.2
 RETRY_CAP_SECONDS = 10.0
 FLUSH_PAUSE_SECONDS = 0.1  # between tries when a channel closes
@@ -67,8 +68,8 @@ class Settler:
         leases: LeaseRenewer,
         *,
         lanes: tuple[Lane, ...],
-        delete_linger_seconds: float,
         release_cap_seconds: float,
+        delete_linger_seconds: float = DELETE_LINGER_SECONDS,
         delete_messages: bool = True,
         on_done: Callable[[Delivery], None] | None = None,
     ) -> None:

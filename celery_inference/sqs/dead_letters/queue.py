@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.dead_letters import scan
@@ -25,7 +26,7 @@ from celery_inference.sqs.dead_letters.redrive import BEGUN, DeadLetterPass, Dro
 from celery_inference.sqs.dead_letters.scan import Scan, ScannedLetter
 from celery_inference.sqs.errors import SqsError
 from celery_inference.sqs.lanes import LANES, Lane
-from celery_inference.sqs.queues.depths import Counts, count
+from celery_inference.sqs.queues.depths import Depth, dead_letter_depth
 
 LEASE_SECONDS = 45.0
 BUSY_WAIT_SECONDS = 60.0
@@ -52,9 +53,9 @@ class DeadLetterQueue:
         self.index = index
         self.taken_up = 0  # letters that the index did not know, so far
 
-    def count(self) -> Counts:
+    def count(self) -> Depth:
         """How many letters SQS counts."""
-        return count(self.clients, self.lane)
+        return dead_letter_depth(self.clients, self.lane)
 
     @contextmanager
     def held(self, wait_seconds: float = BUSY_WAIT_SECONDS) -> Iterator[None]:
@@ -138,26 +139,18 @@ class DeadLetterQueue:
 
         Raises UnknownLaneError for a target that is no declared lane.
         """
-        work = RedrivePass(
-            self.clients,
-            self.lane,
-            self.index,
-            lanes=self.lanes,
-            selection=selection,
-            target=target,
-            per_second=per_second,
-        )
-        return self.work_on(work, report)
+        return self.work_on(self._pass(RedrivePass, selection=selection, target=target, per_second=per_second), report)
 
     def drop(self, selection: Selection, *, report: Report | None = None) -> Progress:
         """Delete the letters that fit. Their outcomes stay."""
-        return self.work_on(
-            DropPass(self.clients, self.lane, self.index, lanes=self.lanes, selection=selection), report
-        )
+        return self.work_on(self._pass(DropPass, selection=selection), report)
 
     def settle(self) -> Progress:
         """End what an interrupted process has begun, and nothing more."""
-        return self.work_on(SettlePass(self.clients, self.lane, self.index, lanes=self.lanes, selection=Selection()))
+        return self.work_on(self._pass(SettlePass, selection=Selection()))
+
+    def _pass(self, kind: type[DeadLetterPass], **given: Any) -> DeadLetterPass:
+        return kind(self.clients, self.lane, self.index, lanes=self.lanes, **given)
 
     def unsettled(self) -> bool:
         """Whether a process was interrupted between two steps."""

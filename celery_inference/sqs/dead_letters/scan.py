@@ -17,7 +17,7 @@ from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.dead_letters.letter import DeadLetter, dead_letter_in
 from celery_inference.sqs.errors import SqsError
 from celery_inference.sqs.lanes import Lane
-from celery_inference.sqs.queues.depths import count
+from celery_inference.sqs.queues.depths import dead_letter_depth
 
 HOLD_SECONDS = 60
 RENEW_SHARE = 0.4  # of a hold, before it ends
@@ -36,7 +36,7 @@ class ScannedLetter:
 
 
 class Scan:
-    """One pass over a lane's dead-letter queue, in one thread: `with Look(account, lane) as look: for held in look`.
+    """One pass over a lane's dead-letter queue, in one thread: `with Scan(clients, lane) as scan: for held in scan`.
 
     Each step yields up to ten letters. What the caller does not `delete` is given back at the end. Afterwards
     `complete` says whether every letter was seen that was visible.
@@ -159,7 +159,7 @@ class Scan:
         self._call("ChangeMessageVisibilityBatch", Entries=entries)
 
     def _nothing_visible(self) -> bool:
-        return count(self._clients, self._lane).visible == 0
+        return dead_letter_depth(self._clients, self._lane).visible == 0
 
     def _call(self, operation: str, **parameters: Any) -> Any:
         client = self._clients.client

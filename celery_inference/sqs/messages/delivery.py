@@ -27,7 +27,6 @@ class Delivery:
     attributes: dict[str, Any]
     system_attributes: dict[str, str]
     lease_ends: float
-    received_at: float = field(default_factory=time.monotonic)
     tag: str = ""
     release_after_seconds: int | None = None
     reason: "Reason | None" = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -72,31 +73,12 @@ def _depth(client: "SQSClient", lane: Lane, queue: DeclaredQueue, url_of: Callab
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Messages of a dead-letter queue, by SQS's own approximate counts."""
-
-    visible: int
-    in_flight: int
-    delayed: int
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.visible + self.in_flight + self.delayed
-
-
-def count(clients: SqsClients, lane: Lane) -> Counts:
-    """Count a lane's dead letters; receives nothing. Blocks for a call; raises errors of
+def dead_letter_depth(clients: SqsClients, lane: Lane) -> Depth:
+    """How many dead letters a lane has; receives nothing. Blocks for a call; raises errors of
     `celery_inference.sqs.errors`."""
-    name = lane.dead_letter_queue.name
-    names: Any = [
-        "ApproximateNumberOfMessages",
-        "ApproximateNumberOfMessagesNotVisible",
-        "ApproximateNumberOfMessagesDelayed",
-    ]
-    url = clients.queue_url(name)
-    answer = clients.call(
-        "GetQueueAttributes", name, clients.client.get_queue_attributes, QueueUrl=url, AttributeNames=names
-    )
-    return Counts(*(int(answer["Attributes"].get(each, 0)) for each in names))
+    queue = lane.dead_letter_queue
+    ask = partial(_depth, clients.client, lane, queue, clients.queue_url)
+    depth: Depth = clients.call("GetQueueAttributes", queue.name, ask)
+    if depth.missing:
+        raise QueueMissingError("GetQueueAttributes", queue.name)
+    return depth

@@ -252,7 +252,7 @@ class Channel(virtual.Channel):
         return raw_message
 
     def close(self) -> None:
-        """Stop receiving, release what is held, settle what is pending; takes `shutdown_seconds` at most."""
+        """Stop receiving, release what is held, settle what is pending; takes about 5 s at most."""
         if self._pid != os.getpid():
             # A fork's copy: messages and threads are the parent's.
             self.closed = True

@@ -1,29 +1,23 @@
 """A kombu transport for Amazon SQS that receives in threads, renews leases and batches its calls.
 
 Chosen by `broker_transport = "celery_inference.sqs.transport.connection:Transport"`; the URL stays `sqs://`. Without a
-host it is AWS,
-with credentials from the usual places; `sqs://key:secret@127.0.0.1:9324//` is a server of one's own. It needs
-no event loop: Celery uses its blocking loop, and its threads pool is the one this is made for.
+host it is AWS, with credentials from the usual places; `sqs://key:secret@127.0.0.1:9324//` is a server of one's own. It
+needs no event loop: Celery uses its blocking loop, and its threads pool is the one this is made for.
 
 `broker_transport_options` (unknown ones are refused):
 
 region                  AWS region; default: AWS's usual places
 is_secure               https for a host named in the URL; default False
-lanes                   tuple of `celery_inference.sqs.lanes.Lane`, the declared queues; default
-`celery_inference.sqs.lanes.LANES`
+lanes                   tuple of `celery_inference.sqs.lanes.Lane`, the declared queues; default LANES
 create_missing_lanes    make a declared lane that does not exist; default False
 lease_seconds           SQS's visibility timeout of each receive, renewed at a third of it; default 30
 lease_cap_seconds       for how long one delivery is renewed at most; default 21,600
 wait_time_seconds       an idle long poll, 0 to 20; default 10
-max_receives            ReceiveMessage calls at the same time, at least one a queue; default 8
 gather_seconds          how long a busy queue waits for slots, to fill a receive; default 0.01
-delete_linger_seconds   how long a delete waits for others, to fill a call, 0 to 0.05; default 0.05
 call_timeout_seconds    one answer of SQS, long polls apart; default 10
-shutdown_seconds        for flushing releases and deletes when a channel closes; default 5
 release_cap_seconds     longest delay of a released message, full jitter below it; default 300
-unknown_task_grace_seconds  for how long after it was sent what the worker does not know is left to newer workers,
-before
-                        it becomes a dead letter; default 0
+unknown_task_grace_seconds  for how long after it was sent what the worker does not know is left to newer workers;
+                        default 0, it becomes a dead letter at once
 weights                 {queue: weight} for sharing slots among queues; default: the lane's, 1 where none is declared
 worker_name             named in the reasons of dead letters
 claim_check             where payloads are kept that do not fit into a message: `file:///FOLDER` or `s3://BUCKET/PREFIX`;

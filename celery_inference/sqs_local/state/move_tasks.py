@@ -72,7 +72,7 @@ class MoveTasks:
         self._tasks[task.id] = task
         self._paced_from[task.id] = (now_ms, 0)
         self._forget_old(source.name)
-        self._note(task)
+        self._record(task)
         return task
 
     def cancel(self, handle: str) -> MoveTask:
@@ -114,7 +114,7 @@ class MoveTasks:
                 moved_bytes += message.content_bytes()
         source.end_call()
         if moved and task.status == RUNNING:
-            self._note(task)
+            self._record(task)
 
     def _bring_back(self, task: MoveTask, source: LocalQueue, message: StoredMessage, now_ms: int) -> bool:
         arn = task.destination_arn or message.source_arn
@@ -147,14 +147,14 @@ class MoveTasks:
         task.status = status
         task.failure = failure
         del self._paced_from[task.id]
-        self._note(task)
+        self._record(task)
 
-    def _note(self, task: MoveTask) -> None:
+    def _record(self, task: MoveTask) -> None:
         self._store.events.append(["task", asdict(task)])
 
     def record_all(self) -> None:
         for task in self._tasks.values():
-            self._note(task)
+            self._record(task)
 
     def restore(self, fields: dict[str, Any], now_ms: int) -> None:
         """A task from the journal; a running one goes on from `now_ms`."""

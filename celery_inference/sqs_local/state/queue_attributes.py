@@ -15,7 +15,6 @@ COUNTS: Final = (
     "ApproximateNumberOfMessagesNotVisible",
     "ApproximateNumberOfMessagesDelayed",
 )
-READ_ONLY: Final = (*COUNTS, "CreatedTimestamp", "LastModifiedTimestamp", "QueueArn")
 
 _RANGES: Final = {
     "DelaySeconds": (0, limits.MAX_DELAY_SECONDS),
