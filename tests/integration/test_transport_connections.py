@@ -1,11 +1,14 @@
 """kombu connections over the transport in one process: many, closed, dropped, cloned, forked."""
 
 import gc
+import json
 import os
 import statistics
 import threading
 import time
+import urllib.request
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,6 @@ import pytest
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.exceptions import ChannelError
 
-from celery_inference.sqs.api.call_counter import CALLS
 from celery_inference.sqs.consumer.deliveries import HELD, call_when_lost, find
 from celery_inference.sqs.errors import MessageTooLargeError, OptionError, RefusedError
 from celery_inference.sqs.lanes import DeclaredQueue as Declared
@@ -24,7 +26,7 @@ from celery_inference.sqs.queues import provisioning
 from tests.support import transport_app as program
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.peek import peek
-from tests.support.transport_rig import Rig, rig_in
+from tests.support.transport_rig import HANG_SECONDS, Rig, rig_in
 
 OPTIONS = {"region": "us-east-1", "wait_time_seconds": 1, "lease_seconds": 30}
 
@@ -139,14 +141,20 @@ def test_a_producer_s_connection_starts_no_thread_and_is_collected(rig: Rig) -> 
     assert [watched() for watched in watch] == [None, None]
 
 
+def calls(rig: Rig) -> Counter[str]:
+    """How many requests the server has had, by operation."""
+    with urllib.request.urlopen(f"{rig.server.endpoint_url}/_local/calls", timeout=HANG_SECONDS) as answer:
+        return Counter(json.load(answer))
+
+
 def test_many_connections_share_clients_and_queue_urls(rig: Rig) -> None:
-    CALLS.reset()
+    before = calls(rig)
     for _ in range(5):
         with connect(rig) as connection:
             publish(connection, "a")
     with connect(rig).clone() as clone:
         publish(clone, "b")
-    assert CALLS.counts() == {"GetQueueUrl": 1, "SendMessage": 6}
+    assert calls(rig) - before == {"GetQueueUrl": 1, "SendMessage": 6}
 
 
 def test_a_pool_of_connections_serves_many_threads(rig: Rig) -> None:
@@ -216,22 +224,22 @@ def test_basic_get_takes_one_message(rig: Rig) -> None:
 def test_a_bulk_send_puts_ten_in_a_call(rig: Rig) -> None:
     with connect(rig) as connection:
         producer = Producer(connection)
-        CALLS.reset()
+        before = calls(rig)
         with producer.batch():
             for number in range(95):
                 producer.publish({"n": number}, routing_key="work")
-        assert CALLS.counts()["SendMessageBatch"] == 10
+        assert (calls(rig) - before)["SendMessageBatch"] == 10
     assert rig.depth().visible == 95
 
 
 def test_a_bulk_send_splits_at_1_mib(rig: Rig) -> None:
     with connect(rig) as connection:
         producer = Producer(connection)
-        CALLS.reset()
+        before = calls(rig)
         with producer.batch():
             for _ in range(10):
                 producer.publish({"n": "x" * 240_000}, routing_key="work")
-        assert CALLS.counts()["SendMessageBatch"] == 3
+        assert (calls(rig) - before)["SendMessageBatch"] == 3
     assert rig.depth().visible == 10
 
 

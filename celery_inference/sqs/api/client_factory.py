@@ -7,7 +7,6 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from celery_inference.sqs.api.call_counter import CALLS
 from celery_inference.sqs.errors import NoRegionError
 
 if TYPE_CHECKING:
@@ -34,11 +33,8 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def make_client(**given: Any) -> "SQSClient":
-    """A client for SQS, whose requests `celery_inference.sqs.api.call_counter` counts; see `make_client_of`, whose
-    arguments these are.
-    """
+    """A client for SQS; takes the arguments of `make_client_of`, and raises as it does."""
     client: SQSClient = make_client_of("sqs", **given)
-    CALLS.attach(client)
     receive = client.meta.service_model.operation_model("ReceiveMessage").input_shape
     if receive is not None and "MessageSystemAttributeNames" not in receive.members:
         client.meta.events.register("before-parameter-build.sqs.ReceiveMessage", _by_older_name)

@@ -120,13 +120,6 @@ class Channel(virtual.Channel):
             raise
         return queue_declare_ok_t(queue, self._size(queue) if passive else 0, 0)
 
-    def _has_queue(self, queue: str, **_: Any) -> bool:
-        try:
-            self.queue_url(queue)
-        except QueueMissingError:
-            return False
-        return True
-
     def _size(self, queue: str) -> int:
         name = "ApproximateNumberOfMessages"
         client = self.clients.client
