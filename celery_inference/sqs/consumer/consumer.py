@@ -13,15 +13,16 @@ from celery_inference.sqs.broadcast.inbox import Ready
 from celery_inference.sqs.claim_check.redeemer import Redeemer
 from celery_inference.sqs.consumer.decoder import Claimed, Decoded, Decoder, Postponed, Unreadable
 from celery_inference.sqs.consumer.fifo_groups import Arrival, FifoGroups
-from celery_inference.sqs.consumer.leases import LeaseRenewer, lease_end
+from celery_inference.sqs.consumer.leases import LeaseRenewer
 from celery_inference.sqs.consumer.message import Message, publish_received
-from celery_inference.sqs.consumer.receiver import LATE_ANSWER_SECONDS, SYSTEM_ATTRIBUTES, Receiver
+from celery_inference.sqs.consumer.poll_scheduler import Poll
+from celery_inference.sqs.consumer.receiver import LATE_ANSWER_SECONDS, Receiver
 from celery_inference.sqs.consumer.redelivery import fresh, postponed
 from celery_inference.sqs.consumer.settlement import Settler
 from celery_inference.sqs.consumer.shutdown import STOPPER
 from celery_inference.sqs.errors import SqsError
 from celery_inference.sqs.lanes import lane_taking
-from celery_inference.sqs.messages.delivery import Delivery, from_answer
+from celery_inference.sqs.messages.delivery import Delivery
 from celery_inference.sqs.messages.reason import Reason
 from celery_inference.sqs.options import TransportOptions
 
@@ -219,37 +220,26 @@ class ChannelConsumer:
 
     def get(self, name: str, *, no_ack: bool) -> Message | None:
         """Receive one message here and now."""
-        url = self._resolve(name)
-        answer = self._clients.call(
-            "ReceiveMessage",
-            name,
-            self._clients.client.receive_message,
-            QueueUrl=url,
-            MaxNumberOfMessages=1,
-            WaitTimeSeconds=0,
-            VisibilityTimeout=self._options.lease_seconds,
-            MessageAttributeNames=["All"],
-            MessageSystemAttributeNames=SYSTEM_ATTRIBUTES,
-        )
-        for raw in answer.get("Messages", []):
-            delivery = from_answer(raw, name, url, lease_end(self._options.lease_seconds))
-            self._leases.keep([delivery])
-            message = self._decoder.decode(delivery)
-            if isinstance(message, Claimed):
-                message = self._decoder.redeem(delivery, message)
-            if not isinstance(message, Message):
-                self._settle(delivery, message)
-                return None
-            if no_ack:
-                self._payloads.let_go(delivery)
-                self._settler.delete(delivery)
-                return message
-            message.handed_over = True
-            with self._lock:
-                self._held[delivery.tag] = message
-            self._receiver.take_slot(name)
+        received = self._receiver.receive(self._clients.client, self._resolve(name), Poll(name, 1, 0))
+        if not received:
+            return None
+        delivery = received[0]
+        self._leases.keep([delivery])
+        message = self._decoder.decode(delivery)
+        if isinstance(message, Claimed):
+            message = self._decoder.redeem(delivery, message)
+        if not isinstance(message, Message):
+            self._settle(delivery, message)
+            return None
+        if no_ack:
+            self._payloads.let_go(delivery)
+            self._settler.delete(delivery)
             return message
-        return None
+        message.handed_over = True
+        with self._lock:
+            self._held[delivery.tag] = message
+        self._receiver.take_slot(name)
+        return message
 
     # In any thread.
 

@@ -212,7 +212,7 @@ class Receiver:
         slots = self._slots_of[poll.queue]
         try:
             url = self._resolve(poll.queue)
-            messages = self._call(url, poll)
+            deliveries = self.receive(self._clients.polling_client, url, poll)
         except SqsError as exc:
             with self._changed:
                 pause = slots.polling.failed(poll, time.monotonic())
@@ -223,8 +223,6 @@ class Receiver:
             return
         self._proven.add(poll.queue)
         self._faults.succeeded(subject)
-        ends = lease_end(self._options.lease_seconds)
-        deliveries = [from_answer(message, poll.queue, url, ends) for message in messages]
         with self._changed:
             wanted = not self._stopped and poll.queue in slots.polling.queues
             slots.polling.done(poll, len(deliveries), time.monotonic(), self._count(slots))
@@ -238,11 +236,12 @@ class Receiver:
         else:
             self._give_back(url, deliveries)
 
-    def _call(self, url: str, poll: Poll) -> list[dict[str, Any]]:
+    def receive(self, client: Any, url: str, poll: Poll) -> list[Delivery]:
+        """What one ReceiveMessage brings; blocks for its wait at most, and raises as `SqsClients.call` does."""
         answer = self._clients.call(
             "ReceiveMessage",
             poll.queue,
-            self._clients.polling_client.receive_message,
+            client.receive_message,
             QueueUrl=url,
             MaxNumberOfMessages=poll.max_messages,
             WaitTimeSeconds=poll.wait_seconds,
@@ -250,8 +249,8 @@ class Receiver:
             MessageAttributeNames=["All"],
             MessageSystemAttributeNames=SYSTEM_ATTRIBUTES,
         )
-        messages: list[dict[str, Any]] = answer.get("Messages", [])
-        return messages
+        ends = lease_end(self._options.lease_seconds)
+        return [from_answer(message, poll.queue, url, ends) for message in answer.get("Messages", [])]
 
     def _give_back(self, url: str, deliveries: list[Delivery]) -> None:
         """Release what came after the stop; in this thread, because the channel's others may have ended."""
