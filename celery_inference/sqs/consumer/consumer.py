@@ -12,7 +12,7 @@ from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.broadcast.inbox import Ready
 from celery_inference.sqs.claim_check.redeemer import Redeemer
 from celery_inference.sqs.consumer.decoder import Claimed, Decoded, Decoder, Postponed, Unreadable
-from celery_inference.sqs.consumer.fifo_groups import Arrival, FifoGroups
+from celery_inference.sqs.consumer.held_messages import Arrival, HeldMessages
 from celery_inference.sqs.consumer.leases import LeaseRenewer
 from celery_inference.sqs.consumer.message import Message, publish_received
 from celery_inference.sqs.consumer.poll_scheduler import Poll
@@ -74,12 +74,7 @@ class ChannelConsumer:
             backlog=lambda: self._settler.backlog,
             give_up=self._give_up,
         )
-        self._lock = threading.Lock()
-        self._left = threading.Condition(self._lock)
-        self._held: dict[str, Message] = {}
-        self._arriving = 0  # receives that are not all held, or settled, yet
-        self._leaving = 0  # taken from those held, and not with the settler yet
-        self._order = FifoGroups()
+        self._held = HeldMessages(lambda message: ready.put((self, message)), lambda: self.stopping)
         self._no_ack: set[str] = set()
         self._pid = os.getpid()
         self.stopping = False
@@ -117,9 +112,7 @@ class ChannelConsumer:
     def _accept(self, received: list[Delivery], *, fetch_here: bool = False) -> None:
         """Decode what was received, and hand it on; payloads that are claimed are fetched in threads of their own."""
         self._leases.keep(received)
-        with self._lock:
-            arrival = self._order.arrive(received)
-            self._arriving += 1
+        arrival = self._held.arrive(received)
         decoded = [(delivery, self._decoder.decode(delivery)) for delivery in received]
         claimed = [pair for pair in decoded if isinstance(pair[1], Claimed)]
         if claimed and arrival is None:
@@ -143,22 +136,14 @@ class ChannelConsumer:
                 read = []
             self._hand_on(read)
         finally:
-            with self._lock:
-                self._arriving -= 1
-                self._left.notify_all()
-                if arrival is not None:
-                    self._order.arrived(arrival)
+            self._held.arrived(arrival)
 
     def _hand_on(self, decoded: list[tuple[Delivery, Decoded]]) -> None:
         publish_received([what for _, what in decoded if isinstance(what, Message)])
         for delivery, what in decoded:
             if isinstance(what, Message):
-                with self._lock:
-                    if not self.stopping and not self._order.overtakes(delivery):
-                        self._held[delivery.tag] = what
-                        if self._order.may_start(what):
-                            self._ready.put((self, what))
-                        continue
+                if self._held.take_up(what):
+                    continue
                 self._payloads.let_go(delivery)
                 self._settler.release(delivery, 0)
             else:
@@ -175,8 +160,7 @@ class ChannelConsumer:
                 logger.warning("message %s on %s cannot be read: %s", delivery.message_id, delivery.queue, error)
                 self._settler.write_dead_letter(delivery)
             case _:  # its payload is away: others may reach the store
-                with self._lock:
-                    self._order.give_back(delivery)
+                self._held.pass_over(delivery)
                 self._give_back(delivery, None)
 
     # In the consuming thread.
@@ -192,10 +176,8 @@ class ChannelConsumer:
 
         What the callback raises ends this message and is logged; it must not end the loop around it.
         """
-        with self._lock:
-            if self._held.get(message.delivery.tag) is not message or self.stopping:
-                return False
-            message.handed_over = callback is not None
+        if not self._held.begin(message, handed_over=callback is not None):
+            return False
         if callback is None:
             self.reject(message.delivery.tag, requeue=True, seconds=0)
             return False
@@ -235,9 +217,7 @@ class ChannelConsumer:
             self._payloads.let_go(delivery)
             self._settler.delete(delivery)
             return message
-        message.handed_over = True
-        with self._lock:
-            self._held[delivery.tag] = message
+        self._held.hold(message)
         self._receiver.take_slot(name)
         return message
 
@@ -245,8 +225,7 @@ class ChannelConsumer:
 
     def wait_until_empty(self, timeout_seconds: float) -> bool:
         """Wait until nothing is held any more, and `flush` has all; False if something is after the time."""
-        with self._lock:
-            return self._left.wait_for(lambda: not self._held and not self._leaving, timeout_seconds)
+        return self._held.wait_until_empty(timeout_seconds)
 
     def ack(self, tag: str) -> None:
         """Delete; nothing happens for a delivery that was settled before."""
@@ -256,14 +235,7 @@ class ChannelConsumer:
 
     def reject(self, tag: str, *, requeue: bool, seconds: int | None = None) -> None:
         """Release it, or write a dead letter; nothing happens for a delivery that was settled before."""
-        with self._lock:
-            held = self._held.get(tag)
-            followers = []
-            if held is not None and requeue:
-                self._order.give_back(held.delivery)
-                followers = self._order.behind(held)
-            for follower in followers:
-                self._order.done(follower)
+        followers = self._held.give_back(tag) if requeue else []
         with self._leave(tag) as message:
             if message is not None and requeue:
                 self._give_back(message.delivery, seconds)
@@ -290,30 +262,12 @@ class ChannelConsumer:
 
     @contextmanager
     def _leave(self, tag: str) -> Iterator[Message | None]:
-        """The message to settle, None if it was settled before; who waits for the last one waits until that is done."""
-        message = self._pop(tag)
-        try:
+        """The message to settle, None if it was settled before."""
+        with self._held.leave(tag) as message:
+            if message is not None:
+                self._receiver.free_slot(message.delivery.queue)
+                self._payloads.let_go(message.delivery)
             yield message
-        finally:
-            if message is not None:
-                with self._lock:
-                    self._leaving -= 1
-                    if not self._leaving:
-                        self._left.notify_all()
-
-    def _pop(self, tag: str) -> Message | None:
-        with self._lock:
-            message = self._held.pop(tag, None)
-            following = None
-            if message is not None:
-                self._leaving += 1
-                following = self._order.done(message)
-            if following is not None:
-                self._ready.put((self, following))
-        if message is not None:
-            self._receiver.free_slot(message.delivery.queue)
-            self._payloads.let_go(message.delivery)
-        return message
 
     def _forget(self, message: Message) -> None:
         """Its lease was lost while it waited: it is another's now."""
@@ -335,19 +289,16 @@ class ChannelConsumer:
         self._release(lambda message: True)
 
     def _release(self, which: Callable[[Message], bool]) -> None:
-        with self._lock:
-            tags = [tag for tag, message in self._held.items() if which(message)]
-        for tag in tags:
+        for tag in self._held.tags(which):
             self.reject(tag, requeue=True, seconds=0)
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until SQS has been told of every settlement; False if that took too long."""
         until = time.monotonic() + timeout_seconds
-        with self._lock:
-            self._left.wait_for(lambda: not self._leaving, timeout_seconds)
-            if self.stopping:  # what a fetch under way still brings is released
-                self._left.wait_for(lambda: not self._arriving, min(timeout_seconds, LATE_ANSWER_SECONDS))
-        settled = self._settler.flush(max(0.0, until - time.monotonic())) and not self._leaving
+        self._held.wait_until_left(timeout_seconds)
+        if self.stopping:  # what a fetch under way still brings is released
+            self._held.wait_until_arrived(min(timeout_seconds, LATE_ANSWER_SECONDS))
+        settled = self._settler.flush(max(0.0, until - time.monotonic())) and self._held.wait_until_left(0)
         if self.stopping:
             self._receiver.wait_for_late_answers()
         return settled

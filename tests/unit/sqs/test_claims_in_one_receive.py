@@ -100,8 +100,7 @@ def test_what_a_hanging_store_still_brings_after_a_stop_is_released() -> None:
     assert store.asked.wait(60)
     consuming.stop_receiving()
     store.gate.set()
-    with consuming._lock:
-        assert consuming._left.wait_for(lambda: not consuming._arriving, 60)
+    assert consuming._held.wait_until_arrived(60)
     assert consuming.flush(60)
     assert sorted(calls) == [("ChangeMessageVisibilityBatch", f"r{number}") for number in range(3)]
     assert consuming._payloads._room._held == 0

@@ -5,6 +5,7 @@ import json
 import queue
 import threading
 import uuid
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -60,15 +61,15 @@ def test_followers_are_given_back_although_another_thread_settles_their_first() 
     calls: list[tuple[str, str]] = []
     group = consuming(calls)
     group.take([delivery(number) for number in range(3)])
-    (first,) = [tag for tag, message in group._held.items() if message.delivery.message_id == "m0"]
-    pop = group._pop
+    (first,) = group._held.tags(lambda message: message.delivery.message_id == "m0")
+    leave = group._held.leave
 
-    def settled_meanwhile(tag: str) -> Message | None:
-        group._pop = pop  # type: ignore[method-assign]
+    def settled_meanwhile(tag: str) -> AbstractContextManager[Message | None]:
+        group._held.leave = leave  # type: ignore[method-assign]
         group.ack(tag)
-        return pop(tag)
+        return leave(tag)
 
-    group._pop = settled_meanwhile  # type: ignore[method-assign]
+    group._held.leave = settled_meanwhile  # type: ignore[method-assign,assignment]
     group.reject(first, requeue=True, seconds=0)
     assert group.held == 0
     assert group.flush(10)
@@ -113,12 +114,11 @@ def test_followers_whose_payloads_are_still_fetched_do_not_overtake(away: bool) 
         assert message.delivery.message_id == "m0"
         group.reject(message.delivery.tag, requeue=True, seconds=5)
     store.gate.set()
-    with group._lock:
-        assert group._left.wait_for(lambda: not group._arriving, 60)
+    assert group._held.wait_until_arrived(60)
     assert group._ready.empty()  # type: ignore[attr-defined]
     assert group.held == 0
     assert group.flush(60)
     assert sorted(calls) == [("ChangeMessageVisibilityBatch", f"r{number}") for number in range(3)]
-    assert group._order._arriving == []
+    assert group._held._order._arriving == []
     assert HELD._by_tag == {}
     group.close()

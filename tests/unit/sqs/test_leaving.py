@@ -42,7 +42,7 @@ def test_a_message_on_its_way_to_the_settler_is_neither_empty_nor_flushed(
     consuming = ChannelConsumer(clients, Channel.options, resolve=lambda _: "u", ready=ready, channel=Channel())
     one = delivery()
     consuming.take([one])
-    (tag,) = consuming._held
+    (tag,) = consuming._held.tags(lambda _: True)
     begun, gate = threading.Event(), threading.Event()
     settle = getattr(consuming._settler, policy)
 
