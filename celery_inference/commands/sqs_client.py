@@ -7,15 +7,12 @@ from typing import Any
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.errors import SqsError
 
 
 def client_of(context: click.Context) -> Any:
-    """A boto3 SQS client for the broker URL of the application that `-A` named."""
-    connection = context.obj.app.connection_for_read()
-    endpoint = f"http://{connection.hostname}:{connection.port}" if connection.hostname else None
-    return make_client(endpoint_url=endpoint, region=None, access_key=connection.userid, secret_key=connection.password)
+    """A boto3 SQS client for the broker of the application that `-A` named."""
+    return context.obj.app.connection_for_read().transport.clients.client
 
 
 @contextmanager
