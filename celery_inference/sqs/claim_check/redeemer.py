@@ -59,8 +59,9 @@ class Redeemer:
         try:
             if self._claims is None:
                 raise ClaimStoreError("(none)", "a message has a claim, and no store is configured here")
-            if not self._room.take(claim.size_bytes, given_up=self._stopping):
-                raise ClaimStoreError("(any)", "the process stops")
+            # One that has lost its lease is delivered again, here too, and must not hold up that delivery.
+            if not self._room.take(claim.size_bytes, given_up=lambda: self._stopping() or not delivery.holds()):
+                raise ClaimStoreError("(any)", "the process stops, or the message is another's by now")
             delivery.claim = claim
             whole = envelope.with_payload(content, self._claims.redeem(claim))
         except ClaimStoreError as exc:

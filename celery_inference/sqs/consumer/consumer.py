@@ -11,8 +11,8 @@ from typing import Any
 from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.broadcast.inbox import Ready
 from celery_inference.sqs.claim_check.redeemer import Redeemer
-from celery_inference.sqs.consumer.decoder import Claimed, Decoded, Decoder, Postponed, Unreadable
-from celery_inference.sqs.consumer.held_messages import Arrival, HeldMessages
+from celery_inference.sqs.consumer.decoder import ClaimAway, Claimed, Decoded, Decoder, Postponed, Unreadable
+from celery_inference.sqs.consumer.held_messages import HeldMessages
 from celery_inference.sqs.consumer.leases import LeaseRenewer
 from celery_inference.sqs.consumer.message import Message, publish_received
 from celery_inference.sqs.consumer.poll_scheduler import Poll
@@ -112,18 +112,18 @@ class ChannelConsumer:
     def _accept(self, received: list[Delivery], *, fetch_here: bool = False) -> None:
         """Decode what was received, and hand it on; payloads that are claimed are fetched in threads of their own."""
         self._leases.keep(received)
-        arrival = self._held.arrive(received)
+        ordered = received if self._held.arrive(received) else []
         decoded = [(delivery, self._decoder.decode(delivery)) for delivery in received]
         claimed = [pair for pair in decoded if isinstance(pair[1], Claimed)]
-        if claimed and arrival is None:
+        if claimed and not ordered:
             self._hand_on([pair for pair in decoded if not isinstance(pair[1], Claimed)])
             decoded = claimed
         if not claimed or fetch_here:
-            self._hand_on_in_order(decoded, arrival)
+            self._hand_on_in_order(ordered, decoded)
         else:
-            self._payloads.run(lambda: self._hand_on_in_order(decoded, arrival))
+            self._payloads.run(lambda: self._hand_on_in_order(ordered, decoded))
 
-    def _hand_on_in_order(self, decoded: list[tuple[Delivery, Decoded]], arrival: Arrival | None) -> None:
+    def _hand_on_in_order(self, ordered: list[Delivery], decoded: list[tuple[Delivery, Decoded]]) -> None:
         try:
             read: list[tuple[Delivery, Decoded]] = []
             for delivery, what in decoded:
@@ -136,7 +136,7 @@ class ChannelConsumer:
                 read = []
             self._hand_on(read)
         finally:
-            self._held.arrived(arrival)
+            self._held.arrived(ordered)
 
     def _hand_on(self, decoded: list[tuple[Delivery, Decoded]]) -> None:
         publish_received([what for _, what in decoded if isinstance(what, Message)])
@@ -152,6 +152,7 @@ class ChannelConsumer:
 
     def _settle(self, delivery: Delivery, what: Decoded) -> None:
         """Settle what no consumer is to see."""
+        followers = self._held.pass_by(delivery, given_back=isinstance(what, ClaimAway))
         match what:
             case Postponed(seconds_left):
                 self._settler.postpone(delivery, postponed(delivery, seconds_left))
@@ -160,8 +161,8 @@ class ChannelConsumer:
                 logger.warning("message %s on %s cannot be read: %s", delivery.message_id, delivery.queue, error)
                 self._settler.write_dead_letter(delivery)
             case _:  # its payload is away: others may reach the store
-                self._held.pass_over(delivery)
                 self._give_back(delivery, None)
+        self._release_followers(followers)
 
     # In the consuming thread.
 
@@ -241,8 +242,11 @@ class ChannelConsumer:
                 self._give_back(message.delivery, seconds)
             elif message is not None:
                 self._settler.write_dead_letter(message.delivery)
+        self._release_followers(followers)
+
+    def _release_followers(self, followers: list[Message]) -> None:
+        """SQS keeps them behind the one that was released; here they would overtake it."""
         for follower in followers:
-            # SQS keeps them behind the one that is released; here they would overtake it.
             self.reject(follower.delivery.tag, requeue=True, seconds=0)
 
     def _give_back(self, delivery: Delivery, seconds: int | None) -> None:

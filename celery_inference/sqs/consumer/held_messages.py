@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from celery_inference.sqs.consumer.message import Message
 from celery_inference.sqs.messages.delivery import Delivery
@@ -15,78 +14,55 @@ from celery_inference.sqs.messages.delivery import Delivery
 Key = tuple[str, str]  # queue, message group
 
 
-@dataclass(eq=False, slots=True)
-class Arrival:
-    """A receive: the first messages of a FIFO queue may have run while payloads of the others are fetched."""
-
-    tags: frozenset[str]
-    given_back: set[Key] = field(default_factory=set)
-
-
 class FifoGroups:
-    """The messages of FIFO queues that are held, by group, in the order of their receive. Not thread-safe."""
+    """The deliveries of FIFO queues that have arrived and not left, by group, in the order of their receive.
+
+    Not thread-safe.
+    """
 
     def __init__(self) -> None:
-        self._groups: dict[Key, deque[Message]] = {}
-        self._arriving: list[Arrival] = []
+        self._groups: dict[Key, deque[Delivery]] = {}
 
-    @staticmethod
-    def _key(delivery: Delivery) -> Key | None:
+    def arrive(self, received: Sequence[Delivery]) -> bool:
+        """Take up a receive; whether any of it is of a FIFO queue."""
+        fifo = [delivery for delivery in received if delivery.queue.endswith(".fifo")]
+        for delivery in fifo:
+            self._groups.setdefault(_key(delivery), deque()).append(delivery)
+        return bool(fifo)
+
+    def expects(self, delivery: Delivery) -> bool:
+        """Whether it is of no group, or none that was before it in its group was given back."""
+        return not delivery.queue.endswith(".fifo") or delivery in self._groups.get(_key(delivery), ())
+
+    def is_first(self, delivery: Delivery) -> bool:
+        """Whether it is of no group, or the first of its own: the others wait."""
+        return not delivery.queue.endswith(".fifo") or self._groups[_key(delivery)][0] is delivery
+
+    def leave(self, delivery: Delivery) -> Delivery | None:
+        """Forget a delivery that is settled; the one that is first now, if that is another."""
         if not delivery.queue.endswith(".fifo"):
             return None
-        return delivery.queue, delivery.system_attributes.get("MessageGroupId", "")
-
-    def arrive(self, received: Sequence[Delivery]) -> Arrival | None:
-        """A receive; None if nothing of it is of a FIFO queue."""
-        if not any(delivery.queue.endswith(".fifo") for delivery in received):
+        group = self._groups.get(_key(delivery), deque())
+        if delivery not in group:
             return None
-        arrival = Arrival(frozenset(delivery.tag for delivery in received))
-        self._arriving.append(arrival)
-        return arrival
-
-    def arrived(self, arrival: Arrival) -> None:
-        """All of it is held, or settled."""
-        self._arriving.remove(arrival)
-
-    def give_back(self, delivery: Delivery) -> None:
-        """A message goes back to its queue: what stood behind it there may not start."""
-        for arrival in self._arriving:
-            if delivery.tag in arrival.tags and (key := self._key(delivery)) is not None:
-                arrival.given_back.add(key)
-
-    def overtakes(self, delivery: Delivery) -> bool:
-        """Whether a message before this one, of its group and its receive, was given back."""
-        return any(delivery.tag in one.tags and self._key(delivery) in one.given_back for one in self._arriving)
-
-    def may_start(self, message: Message) -> bool:
-        """Take a message; whether it is the first of its group, or of no group. The others wait."""
-        key = self._key(message.delivery)
-        if key is None:
-            return True
-        group = self._groups.setdefault(key, deque())
-        group.append(message)
-        return len(group) == 1
-
-    def done(self, message: Message) -> Message | None:
-        """Forget a message that is settled; the one that may start now, if there is one."""
-        key = self._key(message.delivery)
-        group = self._groups.get(key) if key is not None else None
-        if key is None or group is None or message not in group:
-            return None
-        was_first = group[0] is message
-        group.remove(message)
+        was_first = group[0] is delivery
+        group.remove(delivery)
         if not group:
-            del self._groups[key]
+            del self._groups[_key(delivery)]
             return None
         return group[0] if was_first else None
 
-    def behind(self, message: Message) -> list[Message]:
-        """The messages that wait for this one."""
-        key = self._key(message.delivery)
-        group = self._groups.get(key) if key is not None else None
-        if group is None or message not in group:
-            return []
-        return list(group)[group.index(message) + 1 :]
+    def cut_behind(self, delivery: Delivery) -> list[Delivery]:
+        """Forget those behind a delivery that is given back: SQS keeps them behind it, here they would overtake it."""
+        group = self._groups.get(_key(delivery), deque())
+        behind: list[Delivery] = []
+        while delivery in group and group[-1] is not delivery:
+            behind.insert(0, group.pop())
+        return behind
+
+
+def _key(delivery: Delivery) -> Key:
+    return delivery.queue, delivery.system_attributes.get("MessageGroupId", "")
 
 
 class HeldMessages:
@@ -107,29 +83,43 @@ class HeldMessages:
     def __len__(self) -> int:
         return len(self._messages)
 
-    def arrive(self, received: Sequence[Delivery]) -> Arrival | None:
-        """A receive; None if nothing of it is of a FIFO queue. `arrived` must follow."""
+    def arrive(self, received: Sequence[Delivery]) -> bool:
+        """A receive; whether any of it is of a FIFO queue. `arrived` must follow."""
         with self._changed:
             self._arriving += 1
             return self._order.arrive(received)
 
-    def arrived(self, arrival: Arrival | None) -> None:
-        """All of a receive is held, or settled."""
+    def arrived(self, ordered: Sequence[Delivery]) -> None:
+        """All of a receive is held, or settled; of `ordered`, one of FIFO queues, nothing waits for what is neither."""
         with self._changed:
             self._arriving -= 1
             self._changed.notify_all()
-            if arrival is not None:
-                self._order.arrived(arrival)
+            for delivery in ordered:
+                if delivery.tag not in self._messages:
+                    self._start_next(delivery)
 
     def take_up(self, message: Message) -> bool:
         """Hold a message, which is ready when it is the first of its group; False: it is to go back."""
         with self._changed:
-            if self._stopping() or self._order.overtakes(message.delivery):
+            if self._stopping() or not self._order.expects(message.delivery):
+                self._order.leave(message.delivery)
                 return False
             self._messages[message.delivery.tag] = message
-            if self._order.may_start(message):
+            if self._order.is_first(message.delivery):
                 self._ready(message)
             return True
+
+    def pass_by(self, delivery: Delivery, *, given_back: bool) -> list[Message]:
+        """A delivery is settled that no consumer is to see; if it is given back, those that are to follow it."""
+        with self._changed:
+            behind = self._cut_behind(delivery) if given_back else []
+            self._start_next(delivery)
+            return behind
+
+    def _start_next(self, delivery: Delivery) -> None:
+        following = self._order.leave(delivery)
+        if following is not None and following.tag in self._messages:
+            self._ready(self._messages[following.tag])
 
     def hold(self, message: Message) -> None:
         """Hold a message that is its consumer's already."""
@@ -145,22 +135,16 @@ class HeldMessages:
             message.handed_over = handed_over
             return True
 
-    def pass_over(self, delivery: Delivery) -> None:
-        """A delivery that was never held goes back to its queue: what is behind it in its group must not start."""
-        with self._changed:
-            self._order.give_back(delivery)
-
     def give_back(self, tag: str) -> list[Message]:
         """A message goes back to its queue: those that wait behind it, which are to follow it there."""
         with self._changed:
             message = self._messages.get(tag)
-            if message is None:
-                return []
-            self._order.give_back(message.delivery)
-            followers = self._order.behind(message)
-            for follower in followers:
-                self._order.done(follower)
-            return followers
+            return [] if message is None else self._cut_behind(message.delivery)
+
+    def _cut_behind(self, delivery: Delivery) -> list[Message]:
+        """Those that are held already; the others will not be taken up."""
+        behind = self._order.cut_behind(delivery)
+        return [self._messages[one.tag] for one in behind if one.tag in self._messages]
 
     def tags(self, which: Callable[[Message], bool]) -> list[str]:
         """The delivery tags of these messages."""
@@ -174,8 +158,7 @@ class HeldMessages:
             message = self._messages.pop(tag, None)
             if message is not None:
                 self._leaving += 1
-                if (following := self._order.done(message)) is not None:
-                    self._ready(following)
+                self._start_next(message.delivery)
         try:
             yield message
         finally:

@@ -86,13 +86,15 @@ class Store:
     """Gives the first payload, or is away for it; the second one's fetch waits for the gate."""
 
     def __init__(self, *, away: bool) -> None:
-        self.gate, self.fetches, self._away = threading.Event(), 0, away
+        self.gate, self.fetches, self._away, self.gone = threading.Event(), 0, away, False
 
     def get(self, key: str, size_bytes: int) -> bytes:
         self.fetches += 1
         if self.fetches == 1 and self._away:
             raise ClaimStoreError("s", "away")
         assert self.fetches == 1 or self.gate.wait(60)
+        if self.gone:
+            raise ClaimStoreError("s", "away by now")
         return PAYLOAD
 
     def put(self, key: str, payload: bytes) -> None:
@@ -119,6 +121,53 @@ def test_followers_whose_payloads_are_still_fetched_do_not_overtake(away: bool) 
     assert group.held == 0
     assert group.flush(60)
     assert sorted(calls) == [("ChangeMessageVisibilityBatch", f"r{number}") for number in range(3)]
-    assert group._held._order._arriving == []
+    assert group._held._order._groups == {}
     assert HELD._by_tag == {}
     group.close()
+
+
+def test_a_later_receive_of_a_group_follows_a_first_whose_payload_is_away() -> None:
+    calls: list[tuple[str, str]] = []
+    group, store = consuming(calls), Store(away=False)
+    group._decoder = Decoder(Redeemer(ClaimCheck(store), lambda: group.stopping), Channel())
+    store.fetches = 1  # the next one waits for the gate
+    group._accept([delivery(0, claimed=True)])
+    group._accept([delivery(1)])
+    assert group.held == 1
+    assert group._ready.empty(), "it waits for the first"  # type: ignore[attr-defined]
+    store.gone = True
+    store.gate.set()
+    assert group._held.wait_until_arrived(60)
+    assert group.flush(60)
+    assert sorted(calls) == [("ChangeMessageVisibilityBatch", f"r{number}") for number in range(2)]
+    assert group._held._order._groups == {}
+    assert HELD._by_tag == {}
+    group.close()
+
+
+def test_the_next_starts_when_the_first_cannot_be_read() -> None:
+    group = consuming([])
+    unreadable = delivery(0)
+    unreadable.body = "{"
+    group._settler.write_dead_letter = group._leases.drop  # type: ignore[method-assign]
+    group.take([unreadable, delivery(1)])
+    _, message = group._ready.get(timeout=60)  # type: ignore[attr-defined]
+    assert message.delivery.message_id == "m1"
+    group.ack(message.delivery.tag)
+    assert group.flush(60)
+    assert group._held._order._groups == {}
+    assert HELD._by_tag == {}
+    group.close()
+
+
+def test_nothing_waits_for_a_delivery_that_a_fault_of_ours_has_lost() -> None:
+    group = consuming([])
+    group._held.take_up = lambda _: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    with pytest.raises(ZeroDivisionError):
+        group.take([delivery(0)])
+    del group._held.take_up
+    group.take([delivery(1)])
+    _, message = group._ready.get(timeout=60)  # type: ignore[attr-defined]
+    assert message.delivery.message_id == "m1"
+    group.close()
+    assert HELD._by_tag == {}
