@@ -267,11 +267,15 @@ class ChannelConsumer:
     @contextmanager
     def _leave(self, tag: str) -> Iterator[Message | None]:
         """The message to settle, None if it was settled before."""
-        with self._held.leave(tag) as message:
+        message = self._held.pop(tag)
+        try:
             if message is not None:
                 self._receiver.free_slot(message.delivery.queue)
                 self._payloads.let_go(message.delivery)
             yield message
+        finally:
+            if message is not None:
+                self._held.left()
 
     def _forget(self, message: Message) -> None:
         """Its lease was lost while it waited: it is another's now."""

@@ -5,8 +5,7 @@ One message of a group runs at a time: a receive may bring several, and a pool w
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from celery_inference.sqs.consumer.message import Message
 from celery_inference.sqs.messages.delivery import Delivery
@@ -74,7 +73,7 @@ class HeldMessages:
     def __init__(self, ready: Callable[[Message], None], stopping: Callable[[], bool]) -> None:
         self._ready = ready
         self._stopping = stopping
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.Lock())
         self._messages: dict[str, Message] = {}
         self._arriving = 0  # receives that are not all held, or settled, yet
         self._leaving = 0  # taken from those held, and not with the settler yet
@@ -151,21 +150,21 @@ class HeldMessages:
         with self._changed:
             return [tag for tag, message in self._messages.items() if which(message)]
 
-    @contextmanager
-    def leave(self, tag: str) -> Iterator[Message | None]:
-        """The message to settle, None if it was settled before; `wait_until_left` waits until that is done."""
+    def pop(self, tag: str) -> Message | None:
+        """The message to settle, None if it was settled before. `left` must follow when it is with the settler."""
         with self._changed:
             message = self._messages.pop(tag, None)
             if message is not None:
                 self._leaving += 1
                 self._start_next(message.delivery)
-        try:
-            yield message
-        finally:
-            if message is not None:
-                with self._changed:
-                    self._leaving -= 1
-                    self._changed.notify_all()
+            return message
+
+    def left(self) -> None:
+        """A message that was taken out is with the settler."""
+        with self._changed:
+            self._leaving -= 1
+            if not self._leaving:
+                self._changed.notify_all()
 
     def wait_until_left(self, timeout_seconds: float) -> bool:
         """Wait until all that was to be settled is with the settler."""

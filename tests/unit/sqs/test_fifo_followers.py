@@ -5,7 +5,6 @@ import json
 import queue
 import threading
 import uuid
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -62,14 +61,14 @@ def test_followers_are_given_back_although_another_thread_settles_their_first() 
     group = consuming(calls)
     group.take([delivery(number) for number in range(3)])
     (first,) = group._held.tags(lambda message: message.delivery.message_id == "m0")
-    leave = group._held.leave
+    pop = group._held.pop
 
-    def settled_meanwhile(tag: str) -> AbstractContextManager[Message | None]:
-        group._held.leave = leave  # type: ignore[method-assign]
+    def settled_meanwhile(tag: str) -> Message | None:
+        group._held.pop = pop  # type: ignore[method-assign]
         group.ack(tag)
-        return leave(tag)
+        return pop(tag)
 
-    group._held.leave = settled_meanwhile  # type: ignore[method-assign,assignment]
+    group._held.pop = settled_meanwhile  # type: ignore[method-assign]
     group.reject(first, requeue=True, seconds=0)
     assert group.held == 0
     assert group.flush(10)
