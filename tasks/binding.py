@@ -1,5 +1,6 @@
 """What makes the library's Celery application a worker's: its tasks run on this process's engine."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,9 +11,7 @@ from celery_inference.client.expiry import instant
 from celery_inference.client.task import InferenceTask, LaneTask
 from celery_inference.inputs.check import check_inputs, is_many, numbering
 from celery_inference.specs.model_spec import ModelSpec
-from tasks.execution import engine_client
-from tasks.execution.attempts import here
-from tasks.execution.claimed_inputs import redeemed
+from tasks.context import WorkerContext
 from tasks.execution.execution import Execution
 from tasks.execution.request import DeliveryRequest
 
@@ -20,13 +19,23 @@ from tasks.execution.request import DeliveryRequest
 class EngineSide:
     """See celery_inference.client.task.WorkerSide."""
 
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+
     def deliver(self, task: LaneTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """One delivery, from the pool's thread that has it to its settlement."""
-        return Execution(task).work(args, kwargs)
+        context = self._context
+        model, sent_at = (
+            kwargs.get("model"),
+            ((task.request.properties or {}).get("delivery_info") or {}).get("sent_at"),
+        )
+        if isinstance(model, str) and sent_at:
+            context.engine.note_wait(model, time.time() - float(sent_at))
+        return Execution(task, context.attempts, context.revocations, context.host_outliers).work(args, kwargs)
 
     def refuse_retry(self, task: LaneTask, options: Mapping[str, Any]) -> None:
         """Raises MaxRetriesExceededError, or the option `exc`, when neither Celery nor we allow another attempt."""
-        attempt = here()
+        attempt = self._context.attempts.here()
         if attempt is None or attempt.start.task_id != task.request.id or task.max_retries is None:
             return
         most = options.get("max_retries")
@@ -38,16 +47,18 @@ class EngineSide:
             )
 
     def answer(self, task: InferenceTask, spec: ModelSpec, inputs: Any, options: dict[str, Any]) -> Any:
-        """Run the inputs on this process's engine; raises as `engine_client.run` and `redeemed` do."""
+        """Run the inputs on this process's engine; raises as `EngineClient.run` and `ClaimedInputs.redeemed` do."""
         rows, checked = check_inputs(spec, inputs, options)
-        request = task.request
-        record_provenance(request, engine_client.describe(spec.name))
+        request, engine = task.request, self._context.engine
+        record_provenance(request, engine.describe(spec.name))
         deadline = instant(request.expires)
         with (
             numbering(len(rows) > 1),
-            redeemed(task.app.conf, request, spec, rows, checked, deadline=deadline) as whole,
+            self._context.claimed_inputs.redeemed(
+                task.app.conf, request, spec, rows, checked, deadline=deadline
+            ) as whole,
         ):
-            results = engine_client.run(
+            results = engine.run(
                 spec.name,
                 whole,
                 checked,
@@ -58,7 +69,9 @@ class EngineSide:
         return results if is_many(inputs) else results[0]
 
 
-def bind() -> None:
-    """From now on this process's tasks are a worker's."""
-    LaneTask.worker_side = EngineSide()
+def bind(app: Any) -> WorkerContext:
+    """From now on this process's tasks are a worker's, of this application, whose `worker_context` is returned."""
+    app.worker_context = context = WorkerContext(app)
+    LaneTask.worker_side = EngineSide(context)
     LaneTask.Request = DeliveryRequest
+    return context

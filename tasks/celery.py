@@ -14,15 +14,12 @@ from tasks.worker.health_address import OPTION as HEALTH_PORT
 __all__ = ["app"]
 
 obey_celery_options()
-bind()
+context = bind(app)
 app.config_from_object("celeryconfig")
 # The process is a worker's, or a command's about workers: shared tasks of its deployment are this application's.
 app.set_current()
 app.set_default()
-app.steps["worker"].add("tasks.worker.startup_checks:QueueCheck")
-app.steps["worker"].add("tasks.worker.startup_checks:StoreCheck")
-app.steps["worker"].add("tasks.worker.health_server:HealthServer")
-app.steps["worker"].add("tasks.hosts.bootstep:HostGuard")
+app.steps["worker"].add("tasks.worker.lifecycle:BeforeModels")
 app.user_options["worker"].add(HEALTH_PORT)
 _django = django_fixup(app)  # where DJANGO_SETTINGS_MODULE is set; kept, since signals hold their receivers weakly
 
@@ -30,5 +27,6 @@ _django = django_fixup(app)  # where DJANGO_SETTINGS_MODULE is set; kept, since 
 @import_modules.connect(sender=app)
 def import_worker(**_: Any) -> None:
     """Import what a worker does beside Celery's own, when Celery imports the modules of tasks."""
-    from tasks.dead_letters import duties  # noqa: F401
-    from tasks.worker import lifecycle  # noqa: F401
+    from tasks.worker.lifecycle import Lifecycle
+
+    Lifecycle(context).connect()

@@ -17,9 +17,10 @@ A kill between two of these steps leaves what the next pass finds again.
 import dataclasses
 import json
 import random
+import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ from celery.utils.log import get_logger
 
 from celery_inference.errors import AttemptsUsedUp
 from celery_inference.results.access import store_of
+from celery_inference.results.dead_letter_queues import dead_letter_queue, lanes_of
 from celery_inference.results.protocol import ResultStore
 from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.dead_letters.entry import ERROR_CHARACTERS, Entry, State
@@ -309,3 +311,11 @@ class Reconciler:
                 reconciled.brought_back,
                 reconciled.deleted,
             )
+
+
+def start_reconciler(app: Any, consumed: Collection[str], worker: str) -> None:
+    """From now on, reconcile the lanes of these queues, which this worker takes from, and those of other consumers."""
+    # Who else takes from a lane comes and goes, and does not reconcile.
+    lanes = [lane for lane in lanes_of(app) if lane.name in consumed or lane.consumer != "worker"]
+    queues = [dead_letter_queue(app, lane) for lane in lanes]
+    Reconciler(app, queues, app.conf.inference_reconcile_seconds, f"{socket.gethostname()}:{worker}").start()

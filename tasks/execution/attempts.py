@@ -25,11 +25,6 @@ WRITE_SECONDS = 2.0
 
 Recording = Literal["every", "redelivered"]
 
-_lock = threading.Lock()
-_running: dict[str, list["Attempt"]] = {}
-_here = threading.local()
-_writer = ThreadPoolExecutor(max_workers=2, thread_name_prefix="attempts")
-
 
 class Attempt:
     """What one delivery of a request knows of its attempts; made when the delivery reaches its thread.
@@ -37,9 +32,18 @@ class Attempt:
     `number` is this attempt's, from 1, once it has begun. `known` counts those before it, as far as they were read.
     """
 
-    def __init__(self, request: Any, store: ResultStore | None, *, lane: Lane, recording: Recording) -> None:
+    def __init__(
+        self,
+        request: Any,
+        store: ResultStore | None,
+        *,
+        lane: Lane,
+        recording: Recording,
+        running: "RunningAttempts",
+    ) -> None:
         delivery = (request.properties or {}).get("delivery_info") or {}
         self.store = store
+        self._running = running
         self.lane = lane
         self.deliveries = int(delivery.get("delivery_count", 1))
         self.returns = int(delivery.get("returns", 0))
@@ -59,7 +63,7 @@ class Attempt:
         self.known = 0
         self.hosts: tuple[str, ...] = ()
         self.number: int | None = None
-        self._written: tuple[Future[list[int] | None], int] | None = None  # its place in a write that is under way
+        self.written: tuple[Future[list[int] | None], int] | None = None  # its place in a write that is under way
 
     @property
     def limit(self) -> int:
@@ -82,11 +86,11 @@ class Attempt:
 
     def begin(self) -> None:
         """Write that the work starts now, unless it is written."""
-        begin([self])
+        self._running.begin([self])
 
     def settle(self, seconds: float = WRITE_SECONDS) -> None:
         """Wait until it is written, as it mostly is by now. What is not in time is numbered by what is known."""
-        written, self._written = self._written, None
+        written, self.written = self.written, None
         if written is None:
             return
         write, place = written
@@ -101,75 +105,70 @@ class Attempt:
         if self.number is None or not self.recorded:
             self.recorded = True
             self.number = None
-            begin([self])
+            self._running.begin([self])
 
     def take_back(self) -> None:
         """Uncount this attempt: it was cut off, by no fault of the request."""
-        take_back([self])
+        self._running.take_back([self])
+
+
+class RunningAttempts:
+    """The attempts that this process works on, and the threads that write them; all in one store. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_request: dict[str, list[Attempt]] = {}
+        self._of_thread = threading.local()
+        self._writer = ThreadPoolExecutor(max_workers=2, thread_name_prefix="attempts")
 
     @contextmanager
-    def running(self) -> Iterator[bool]:
-        """While this lasts, `begin_requests` finds the attempt by its request's id.
+    def running(self, attempt: Attempt) -> Iterator[bool]:
+        """While this lasts, `begin_requests` finds the attempt by its request's id; `here` gives it afterwards, too.
 
         Gives False when another delivery of the same generation is here already: one that came again because its lease
         was lost, or because a link was sent twice.
         """
-        with _lock:
-            same = _running.setdefault(self.start.task_id, [])
-            first = all(other.generation != self.generation for other in same)
-            same.append(self)
+        self._of_thread.attempt = attempt
+        with self._lock:
+            same = self._by_request.setdefault(attempt.start.task_id, [])
+            first = all(other.generation != attempt.generation for other in same)
+            same.append(attempt)
         try:
             yield first
         finally:
-            with _lock:
-                same = _running[self.start.task_id]
-                same.remove(self)
+            with self._lock:
+                same.remove(attempt)
                 if not same:
-                    del _running[self.start.task_id]
+                    del self._by_request[attempt.start.task_id]
 
+    def here(self) -> Attempt | None:
+        """The attempt of the delivery that this thread works on, or has worked on last."""
+        return getattr(self._of_thread, "attempt", None)
 
-def generation_of(request: Any) -> int:
-    """The generation of the running request; 0 if it was never redriven."""
-    return int(getattr(request, "inference_generation", None) or 0)
+    def begin_requests(self, task_ids: Sequence[str], before: bool) -> None:
+        """Begin the attempts of these running requests; the engine calls it when their batch starts. Never raises.
 
+        `before` it does, this waits until they are written; else it does not block.
+        """
+        with self._lock:
+            attempts = [attempt for task_id in task_ids for attempt in self._by_request.get(task_id, ())]
+        self.begin(attempts, wait=before)
 
-def set_here(attempt: Attempt | None) -> None:
-    """Remember the attempt of the delivery that this thread works on."""
-    _here.attempt = attempt
-
-
-def here() -> Attempt | None:
-    """The attempt of the delivery that this thread works on, or has worked on last."""
-    return getattr(_here, "attempt", None)
-
-
-def begin_requests(task_ids: Sequence[str], before: bool) -> None:
-    """Begin the attempts of these running requests; the engine calls it when their batch starts. Never raises.
-
-    `before` it does, this waits until they are written; else it does not block.
-    """
-    with _lock:
-        attempts = [attempt for task_id in task_ids for attempt in _running.get(task_id, ())]
-    begin(attempts, wait=before)
-
-
-def begin(attempts: Sequence[Attempt], *, wait: bool = True) -> None:
-    """Number these attempts, in one write, unless they have begun."""
-    by_store: dict[int, tuple[ResultStore, list[Attempt]]] = {}
-    for attempt in attempts:
-        if attempt.number is not None:
-            continue
-        attempt.number = attempt.known + 1
-        if attempt.store is not None and attempt.recorded:
-            by_store.setdefault(id(attempt.store), (attempt.store, []))[1].append(attempt)
-    for store, written in by_store.values():
+    def begin(self, attempts: Sequence[Attempt], *, wait: bool = True) -> None:
+        """Number these attempts, in one write, unless they have begun."""
+        beginning = [attempt for attempt in attempts if attempt.number is None]
+        for attempt in beginning:
+            attempt.number = attempt.known + 1
+        written = [attempt for attempt in beginning if attempt.store is not None and attempt.recorded]
+        if not written or (store := written[0].store) is None:
+            return
         try:
-            write = _writer.submit(_write, store, [attempt.start for attempt in written])
+            write = self._writer.submit(_write, store, [attempt.start for attempt in written])
         except RuntimeError as error:  # the process ends
             logger.warning("%d attempts could not be written: %r", len(written), error)
-            continue
+            return
         for place, attempt in enumerate(written):
-            attempt._written = write, place
+            attempt.written = write, place
         if wait:
             done, _ = wait_for([write], timeout=WRITE_SECONDS)
             if not done:
@@ -177,27 +176,29 @@ def begin(attempts: Sequence[Attempt], *, wait: bool = True) -> None:
             for attempt in written:
                 attempt.settle(0.0)
 
-
-def take_back(attempts: Sequence[Attempt]) -> None:
-    """Uncount these, in one write, as far as they have begun: they were cut off, by no fault of their requests."""
-    by_store: dict[int, tuple[ResultStore, list[Start]]] = {}
-    for attempt in attempts:
-        attempt.settle()  # or it would be written after it is taken back
-        if attempt.number is not None and attempt.store is not None and attempt.recorded:
-            by_store.setdefault(id(attempt.store), (attempt.store, []))[1].append(attempt.start)
-    for store, starts in by_store.values():
+    def take_back(self, attempts: Sequence[Attempt]) -> None:
+        """Uncount these, in one write, as far as they have begun: they were cut off, by no fault of their requests."""
+        for attempt in attempts:
+            attempt.settle()  # or it would be written after it is taken back
+        counted = [attempt for attempt in attempts if attempt.number is not None and attempt.recorded]
+        if not counted or (store := counted[0].store) is None:
+            return
         try:
-            store.take_back_attempts(starts)
+            store.take_back_attempts([attempt.start for attempt in counted])
         except StoreUnavailable as error:
-            ids = ", ".join(start.task_id for start in starts)
+            ids = ", ".join(attempt.start.task_id for attempt in counted)
             logger.warning("attempts that were cut off stay counted, of %s: %s", ids, error)
 
+    def take_back_all(self) -> None:
+        """Uncount whatever runs in this process, which is about to be ended. Blocks for as long as the store does."""
+        with self._lock:
+            running = [attempt for same in self._by_request.values() for attempt in same]
+        self.take_back(running)
 
-def take_back_all() -> None:
-    """Uncount whatever runs in this process, which is about to be ended. Blocks for as long as the store does."""
-    with _lock:
-        running = [attempt for same in _running.values() for attempt in same]
-    take_back(running)
+
+def generation_of(request: Any) -> int:
+    """The generation of the running request; 0 if it was never redriven."""
+    return int(getattr(request, "inference_generation", None) or 0)
 
 
 def _write(store: ResultStore, starts: list[Start]) -> list[int] | None:

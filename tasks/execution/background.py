@@ -13,15 +13,13 @@ from celery.utils.log import get_logger
 
 logger = get_logger(__name__)
 
-THREADS = 4
-
 Work = Callable[[], object]
 
 
 class BackgroundExecutor:
     """A few daemon threads, started when there is work: none of them keeps the process from ending."""
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, threads: int = 4) -> None:
         self._name = name
         self._most = threads
         self._lock = threading.Lock()
@@ -54,6 +52,3 @@ class BackgroundExecutor:
         finally:
             with self._lock:
                 self._busy -= 1
-
-
-BACKGROUND = BackgroundExecutor("background", THREADS)

@@ -101,6 +101,3 @@ class ClaimFetcher:
                 del self._running[future]
                 if answered:
                     self._heard_at = self._clock()
-
-
-FETCHES = ClaimFetcher()

@@ -20,17 +20,16 @@ from celery_inference.specs.errors import EngineStopped
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.sqs.claim_check.memory_budget import MemoryBudget
 from celery_inference.sqs.consumer.deliveries import find
-from tasks.execution import engine_client
-from tasks.execution.claim_fetcher import FETCHES, LOOK_SECONDS, fetch
-
-_room = MemoryBudget()
+from tasks.execution.claim_fetcher import LOOK_SECONDS, ClaimFetcher, fetch
+from tasks.execution.engine_client import EngineClient
 
 
 class WaitingForMedia:
     """A request that waits for its media, and whether it should go on with it."""
 
-    def __init__(self, request: Any, deadline: float | None) -> None:
+    def __init__(self, request: Any, deadline: float | None, engine: EngineClient) -> None:
         self._request = request
+        self._engine = engine
         self._tag = str((request.properties or {}).get("delivery_tag") or "")
         self._deadline = deadline
         self._why: Exception | None = None
@@ -47,12 +46,14 @@ class WaitingForMedia:
 
     def _look(self) -> Exception | None:
         delivery = find(self._tag)
-        if engine_client.engine() is None:
-            return EngineStopped("no engine runs in this process: send the request with .delay() to a worker")
+        try:
+            self._engine.required()
+        except EngineStopped as error:
+            return error
         if delivery is not None and delivery.wanted_back:
             return EngineStopped("no time is left here for it to begin")
         if delivery is not None and not delivery.holds():
-            given_up: Exception = engine_client.lease_lost(self._request.id)
+            given_up: Exception = self._engine.lease_lost(self._request.id)
             return given_up
         if self._deadline is not None and self._deadline < time.time():
             return RequestExpired("the deadline passed before its inputs were there")
@@ -61,32 +62,50 @@ class WaitingForMedia:
         return None
 
 
-@contextmanager
-def redeemed(
-    conf: Any, request: Any, spec: ModelSpec, rows: list[Any], options: dict[str, Any], *, deadline: float | None
-) -> Iterator[list[Any]]:
-    """Checked inputs with what they claim in its place, checked again; the bytes count as held until the end.
+class ClaimedInputs:
+    """Takes what requests of this process claim, as much at once as the memory for it allows. Thread-safe."""
 
-    Raises:
-        InvalidInput: what is claimed is gone or is another, or its bytes are not what the model takes.
-        ClaimStoreAway: the store cannot be used now. NotServedHere: there is none here.
-        EngineStopped, RequestExpired, RequestCancelled, celery.exceptions.Reject: there was no sense in waiting longer.
-    """
-    found = claims.found(spec, rows)
-    if not found:
-        yield rows
-        return
-    waiting, size_bytes = WaitingForMedia(request, deadline), claims.base64_bytes(found)
-    if not _room.take(size_bytes, given_up=waiting.over, look_seconds=LOOK_SECONDS):
-        waiting.go_on()
-    try:
-        with _traced():
-            kept = FETCHES.all_of(conf, found, waiting.go_on)
-        whole = _checked(spec, claims.with_bytes(spec, rows, kept), options)
-        del kept  # the engine holds them as base64
-        yield whole
-    finally:
-        _room.leave(size_bytes)
+    def __init__(
+        self, engine: EngineClient, fetcher: ClaimFetcher | None = None, memory: MemoryBudget | None = None
+    ) -> None:
+        self._engine = engine
+        self._fetcher = fetcher or ClaimFetcher()
+        self._memory = memory or MemoryBudget()
+
+    @contextmanager
+    def redeemed(
+        self,
+        conf: Any,
+        request: Any,
+        spec: ModelSpec,
+        rows: list[Any],
+        options: dict[str, Any],
+        *,
+        deadline: float | None,
+    ) -> Iterator[list[Any]]:
+        """Checked inputs with what they claim in its place, checked again; the bytes count as held until the end.
+
+        Raises:
+            InvalidInput: what is claimed is gone or is another, or its bytes are not what the model takes.
+            ClaimStoreAway: the store cannot be used now. NotServedHere: there is none here.
+            EngineStopped, RequestExpired, RequestCancelled, celery.exceptions.Reject: there was no sense in waiting
+                longer.
+        """
+        found = claims.found(spec, rows)
+        if not found:
+            yield rows
+            return
+        waiting, size_bytes = WaitingForMedia(request, deadline, self._engine), claims.base64_bytes(found)
+        if not self._memory.take(size_bytes, given_up=waiting.over, look_seconds=LOOK_SECONDS):
+            waiting.go_on()
+        try:
+            with _traced():
+                kept = self._fetcher.all_of(conf, found, waiting.go_on)
+            whole = _checked(spec, claims.with_bytes(spec, rows, kept), options)
+            del kept  # the engine holds them as base64
+            yield whole
+        finally:
+            self._memory.leave(size_bytes)
 
 
 def _traced() -> AbstractContextManager[None]:
@@ -96,13 +115,11 @@ def _traced() -> AbstractContextManager[None]:
 
 
 def redeemed_now(conf: Any, spec: ModelSpec, rows: list[Any], options: dict[str, Any]) -> list[Any]:
-    """As `redeemed`, in this thread and without a request; for who looks at one request alone."""
+    """As `ClaimedInputs.redeemed`, in this thread and without a request; for who looks at one request alone."""
     kept = {identity(claim): fetch(conf, field, claim) for field, claim in claims.found(spec, rows)}
     return _checked(spec, claims.with_bytes(spec, rows, kept), options) if kept else rows
 
 
 def _checked(spec: ModelSpec, rows: list[Any], options: dict[str, Any]) -> list[Any]:
-    """As `celery_inference.inputs.check.check_inputs` checks what was sent as bytes; with the names of fields that the
-    sender
-    knows."""
+    """As `check_inputs` checks what was sent as bytes, with the names of fields that the sender knows."""
     return check_inputs(spec, rows if len(rows) > 1 else rows[0], options)[0]

@@ -1,4 +1,4 @@
-"""The engine of this process: set by the worker's pool, asked by the tasks in its threads."""
+"""How tasks, in the threads of the worker's pool, ask the engine of this process."""
 
 import threading
 from collections import Counter
@@ -22,91 +22,118 @@ logger = get_logger(__name__)
 MAX_WAIT_SECONDS = 3_600.0
 
 
-_engine: Engine | None = None
-_lock = threading.Lock()
-_rows: Counter[str] = Counter()
-_requests: Counter[str] = Counter()
-_dropped: Counter[str] = Counter()
+class EngineClient:
+    """Hands requests to the engine of this process, and counts them. Thread-safe.
 
-
-def set_engine(engine: Engine | None) -> None:
-    """Make this the engine that tasks of this process ask; None when there is none any more."""
-    global _engine  # noqa: PLW0603 - Celery's tasks are module-level, and so is what they share
-    _engine = engine
-
-
-def engine() -> Engine | None:
-    """The engine that tasks of this process ask, if there is one."""
-    return _engine
-
-
-def describe(model: str) -> dict[str, Any]:
-    """What results of the model are made with here; nothing when no engine of this process serves it."""
-    return _engine.describe(model) if _engine is not None and _engine.serves(model) else {}
-
-
-def held_rows() -> dict[str, int]:
-    """Inputs that wait or run here, by model."""
-    with _lock:
-        return dict(_rows)
-
-
-def held_requests() -> int:
-    """Requests that wait or run here."""
-    with _lock:
-        return _requests.total()
-
-
-def run(
-    model: str,
-    inputs: list[Any],
-    options: dict[str, Any],
-    *,
-    request_id: str | None,
-    deadline: float | None,
-    delivery_tag: str = "",
-) -> list[Any]:
-    """Answer the inputs with this process's engine; blocks the calling thread. `deadline` in seconds since the epoch.
-
-    A request whose lease is lost is another worker's: what has begun goes on, and the first stored outcome counts.
-
-    Raises:
-        EngineStopped: there is no engine here, it is ending, or no time was left for it to begin.
-        NotServedHere: the model is none of those that this worker has loaded.
-        celery_inference.specs.errors.InferenceError: as the engine resolves the request.
-        RequestCancelled: it was revoked while it was held.
-        celery.exceptions.Reject: the delivery's lease was lost before the request began.
-        TimeoutError: it did not within MAX_WAIT_SECONDS.
+    `engine` is None while there is none.
     """
-    if _engine is None:
-        raise EngineStopped("no engine runs in this process: send the request with .delay() to a worker")
-    _count(model, 1, len(inputs))
-    future: Future[list[Any]] | None = None
-    try:
-        future = _engine.submit(model, inputs, options, deadline=deadline, request_id=request_id or "")
-        _drop_when_lost(delivery_tag, future)
-        return future.result(timeout=MAX_WAIT_SECONDS)
-    except CancelledError:
-        if (delivery := find(delivery_tag)) is not None and delivery.wanted_back:
-            raise EngineStopped("no time is left here for it to begin") from None
-        raise lease_lost(request_id) from None
-    except UnknownModel as error:
-        raise NotServedHere(f'this worker does not serve "{model}": see CELERY_INFERENCE_MODELS') from error
-    except ModelOut as error:
-        raise NotServedHere(str(error)) from error
-    except Cancelled:
-        raise RequestCancelled("the request was revoked") from None
-    finally:
-        if future is not None:
-            future.cancel()
-        _count(model, -1, -len(inputs))
 
+    def __init__(self, engine: Engine | None = None) -> None:
+        self.engine = engine
+        self._lock = threading.Lock()
+        self._rows: Counter[str] = Counter()
+        self._requests: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
+        self._waits: dict[str, tuple[int, float]] = {}
 
-def lease_lost(request_id: str | None) -> Reject:
-    """What gives a request up that is another worker's by now; counted, and said in the log."""
-    _dropped["lease lost"] += 1
-    logger.warning("request %s is dropped: its lease was lost before it began", request_id)
-    return Reject("its lease was lost before it began", requeue=True)
+    def describe(self, model: str) -> dict[str, Any]:
+        """What results of the model are made with here; nothing when no engine of this process serves it."""
+        engine = self.engine
+        return engine.describe(model) if engine is not None and engine.serves(model) else {}
+
+    def held_rows(self) -> dict[str, int]:
+        """Inputs that wait or run here, by model."""
+        with self._lock:
+            return dict(self._rows)
+
+    def held_requests(self) -> int:
+        """Requests that wait or run here."""
+        with self._lock:
+            return self._requests.total()
+
+    def dropped(self) -> dict[str, int]:
+        """How many requests were given up here before they began, by the reason."""
+        return dict(self._dropped)
+
+    def note_wait(self, model: str, seconds: float) -> None:
+        """A request for this model is taken up by a thread, so long after it was sent."""
+        with self._lock:
+            count, sum_seconds = self._waits.get(model, (0, 0.0))
+            self._waits[model] = count + 1, sum_seconds + max(0.0, seconds)
+
+    def waits(self) -> dict[str, dict[str, float]]:
+        """How long requests waited until then, by model: `waits` and `wait_seconds`."""
+        with self._lock:
+            return {
+                model: {"waits": count, "wait_seconds": round(seconds, 3)}
+                for model, (count, seconds) in self._waits.items()
+            }
+
+    def run(
+        self,
+        model: str,
+        inputs: list[Any],
+        options: dict[str, Any],
+        *,
+        request_id: str | None,
+        deadline: float | None,
+        delivery_tag: str = "",
+    ) -> list[Any]:
+        """Answer the inputs with the engine; blocks the calling thread. `deadline` in seconds since the epoch.
+
+        A request whose lease is lost is another worker's: what has begun goes on, and the first stored outcome counts.
+
+        Raises:
+            EngineStopped: there is no engine here, it is ending, or no time was left for it to begin.
+            NotServedHere: the model is none of those that this worker has loaded.
+            celery_inference.specs.errors.InferenceError: as the engine resolves the request.
+            RequestCancelled: it was revoked while it was held.
+            celery.exceptions.Reject: the delivery's lease was lost before the request began.
+            TimeoutError: it did not within MAX_WAIT_SECONDS.
+        """
+        engine = self.required()
+        self._count(model, 1, len(inputs))
+        future: Future[list[Any]] | None = None
+        try:
+            future = engine.submit(model, inputs, options, deadline=deadline, request_id=request_id or "")
+            _drop_when_lost(delivery_tag, future)
+            return future.result(timeout=MAX_WAIT_SECONDS)
+        except CancelledError:
+            if (delivery := find(delivery_tag)) is not None and delivery.wanted_back:
+                raise EngineStopped("no time is left here for it to begin") from None
+            raise self.lease_lost(request_id) from None
+        except UnknownModel as error:
+            raise NotServedHere(f'this worker does not serve "{model}": see CELERY_INFERENCE_MODELS') from error
+        except ModelOut as error:
+            raise NotServedHere(str(error)) from error
+        except Cancelled:
+            raise RequestCancelled("the request was revoked") from None
+        finally:
+            if future is not None:
+                future.cancel()
+            self._count(model, -1, -len(inputs))
+
+    def required(self) -> Engine:
+        """The engine; raises EngineStopped when there is none."""
+        if self.engine is None:
+            raise EngineStopped("no engine runs in this process: send the request with .delay() to a worker")
+        return self.engine
+
+    def lease_lost(self, request_id: str | None) -> Reject:
+        """What gives a request up that is another worker's by now; counted, and said in the log."""
+        self._dropped["lease lost"] += 1
+        logger.warning("request %s is dropped: its lease was lost before it began", request_id)
+        return Reject("its lease was lost before it began", requeue=True)
+
+    def cancel(self, request_ids: Collection[str]) -> set[str]:
+        """End those of which an input still waits here; returns their ids. What runs is not interrupted."""
+        engine = self.engine
+        return set() if engine is None else {request_id for request_id in request_ids if engine.cancel(request_id)}
+
+    def _count(self, model: str, requests: int, rows: int) -> None:
+        with self._lock:
+            self._requests[model] += requests
+            self._rows[model] += rows
 
 
 def _drop_when_lost(delivery_tag: str, future: Future[list[Any]]) -> None:
@@ -119,20 +146,3 @@ def _drop_when_lost(delivery_tag: str, future: Future[list[Any]]) -> None:
         future.cancel()
 
     call_when_lost(delivery_tag, lost)
-
-
-def dropped() -> dict[str, int]:
-    """How many requests were given up here before they began, by the reason."""
-    return dict(_dropped)
-
-
-def cancel(request_ids: Collection[str]) -> set[str]:
-    """End those of which an input still waits here; returns their ids. What runs is not interrupted."""
-    engine = _engine
-    return set() if engine is None else {request_id for request_id in request_ids if engine.cancel(request_id)}
-
-
-def _count(model: str, requests: int, rows: int) -> None:
-    with _lock:
-        _requests[model] += requests
-        _rows[model] += rows

@@ -22,8 +22,8 @@ from models.checkpoint import UNSAFE
 from models.devices import Device, discover
 from models.engine import Engine, capacity
 from models.scheduling.batch_report import BatchReport
+from models.supervision.process_config import OnBegin
 from models.tuning_file import TuningFile
-from tasks.execution.attempts import begin_requests
 
 logger = get_logger(__name__)
 
@@ -67,6 +67,7 @@ def _discovered(setting: str, visible: str | None) -> tuple[Device, ...]:
 def build(
     app: Celery,
     *,
+    on_begin: OnBegin,
     on_lost: Callable[[str], None],
     on_out: Callable[[str, str], None],
     recycle_bytes: int | None = None,
@@ -81,7 +82,7 @@ def build(
         chosen,
         devices(app.conf),
         on_lost=on_lost,
-        on_begin=begin_requests,
+        on_begin=on_begin,
         on_out=on_out,
         on_batch=on_batch,
         state=Path(app.conf.inference_state),

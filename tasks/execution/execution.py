@@ -25,11 +25,11 @@ from celery_inference.specs.errors import (
 from celery_inference.sqs.api.backoff import full_jitter
 from celery_inference.sqs.consumer.deliveries import find, release_after
 from celery_inference.sqs.consumer.redelivery import seconds_until_known
-from tasks.execution.attempts import Attempt, set_here
+from tasks.execution.attempts import Attempt, RunningAttempts
 from tasks.execution.callbacks import name_children, send_children
 from tasks.execution.error_policy import ErrorPolicy, policy_of
-from tasks.execution.revocations import take_unread
-from tasks.resilience.host_outliers import HEALTH
+from tasks.execution.revocations import Revocations
+from tasks.resilience.host_outliers import HostOutliers
 
 logger = get_task_logger(__name__)
 
@@ -60,13 +60,15 @@ class AlreadyEnded(Ignore):
 class Execution:
     """The delivery that the calling thread works on for a task."""
 
-    def __init__(self, task: Any) -> None:
+    def __init__(
+        self, task: Any, attempts: RunningAttempts, revocations: Revocations, host_outliers: HostOutliers
+    ) -> None:
         self.task = task
+        self._attempts, self._revocations, self._host_outliers = attempts, revocations, host_outliers
         self.request = task.request
         lane = lane_or_default(task.app.conf, (self.request.delivery_info or {}).get("routing_key"))
         recording = task.app.conf.get("inference_attempts", "every")
-        self.attempt = Attempt(self.request, store_of(task.app), lane=lane, recording=recording)
-        set_here(self.attempt)
+        self.attempt = Attempt(self.request, store_of(task.app), lane=lane, recording=recording, running=attempts)
 
     def work(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the task's code once, send what follows, and return the result.
@@ -75,11 +77,11 @@ class Execution:
             Reject: the delivery is released. Withdrawn, AlreadyEnded: it is acknowledged.
             Exception: any other error is final, and makes the request FAILURE.
         """
-        name_children(self.request)
-        with self.attempt.running() as first:
+        with self._attempts.running(self.attempt) as first:
             if not first:
                 self._release(TWIN_SECONDS)
                 raise Reject("another delivery of it is at work here", requeue=True)
+            name_children(self.request)
             return self._work(args, kwargs)
 
     def _work(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -109,7 +111,11 @@ class Execution:
         if expires is not None and expires < time.time():
             raise RequestExpired("the deadline passed before a worker could begin the request")
         if not attempt.has_history:
-            if take_unread(request.id) and attempt.store is not None and attempt.store.cancelled([request.id]):
+            if (
+                self._revocations.take_unread(request.id)
+                and attempt.store is not None
+                and attempt.store.cancelled([request.id])
+            ):
                 raise RequestCancelled("the request was cancelled")
             return
         if attempt.store is not None:
@@ -198,7 +204,7 @@ class Execution:
             attempt.record()
             tries = attempt.count
             if attempt.store is not None:
-                HEALTH.failed(attempt.store, attempt.host)
+                self._host_outliers.failed(attempt.store, attempt.host)
             if tries >= self.limit:
                 return
         expected = isinstance(error, InferenceError | StoreUnavailable)

@@ -18,8 +18,6 @@ from celery_inference.redaction import withheld
 from celery_inference.sqs.consumer.deliveries import explain
 from celery_inference.sqs.dead_letters.entry import carried_generation
 from celery_inference.sqs.messages.reason import Cause, Reason
-from tasks.execution.attempts import here
-from tasks.execution.background import BACKGROUND
 from tasks.execution.error_policy import ErrorPolicy, cause_of, policy_of
 from tasks.execution.execution import AlreadyEnded, Withdrawn
 
@@ -58,7 +56,9 @@ class DeliveryRequest(Request):
             if expired
             else RequestCancelled(f"the request was {reason}")
         )
-        BACKGROUND.run(partial(self._withdraw, error, terminated, signum), otherwise=partial(self.reject, requeue=True))
+        self._app.worker_context.background.run(
+            partial(self._withdraw, error, terminated, signum), otherwise=partial(self.reject, requeue=True)
+        )
 
     def _withdraw(self, error: RequestExpired | RequestCancelled, terminated: bool = False, signum: Any = None) -> None:
         """Store that the request has expired or was cancelled, then acknowledge; raises what the store does."""
@@ -102,7 +102,7 @@ class DeliveryRequest(Request):
         self.reject(requeue=False)
 
     def _explain(self, error: BaseException, cause: Cause) -> None:
-        attempt = here()
+        attempt = self._app.worker_context.attempts.here()
         own = attempt if attempt is not None and attempt.start.task_id == self.id else None
         delivery = self.message.delivery_info or {}
         arguments = isinstance(self.args, list | tuple) and isinstance(self.kwargs, dict)

@@ -14,7 +14,7 @@ from celery.worker import state
 
 from celery_inference.results.access import store_of
 from celery_inference.results.protocol import StoreUnavailable
-from celery_inference.sqs.consumer.message import ON_RECEIVED, Message
+from celery_inference.sqs.consumer.message import Message
 
 logger = get_logger(__name__)
 
@@ -80,21 +80,11 @@ class Revocations:
                 self._changed.notify_all()
 
 
-_here: Revocations | None = None
-
-
-def obey_revocations(app: Celery) -> None:
-    """From now on, in this process, look up what is received."""
-    global _here  # noqa: PLW0603 - of the process, as the messages are
+def revoked_in(app: Celery) -> Read:
+    """What reads revocations from the application's result store; of a store that keeps none, none."""
 
     def read(ids: Collection[str]) -> Collection[str]:
         store = store_of(app)
         return () if store is None else store.cancelled(ids)
 
-    _here = Revocations(read)
-    ON_RECEIVED.append(_here.look)
-
-
-def take_unread(task_id: str) -> bool:
-    """As the method, for this process's own; False where nothing is received."""
-    return _here is not None and _here.take_unread(task_id)
+    return read

@@ -8,16 +8,24 @@ follow it.
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from celery.utils.log import get_logger
 
 from celery_inference.client.expiry import losing, oldest_waiting
+from celery_inference.results.access import index_of
 from celery_inference.sqs.dead_letters.index import DeadLetterIndex, LanePause
+from celery_inference.sqs.dead_letters.letter import DeadLetter
+from celery_inference.sqs.dead_letters.writer import listen
 from celery_inference.sqs.lanes import Lane
+from celery_inference.sqs.messages.reason import Cause
 from tasks.resilience.failure_rate import HOUR_SECONDS, FailureRate
+from tasks.resilience.lane_pauses import LanePauses
 
 logger = get_logger(__name__)
 
+REASON = "dead letters"
 ROUND_SECONDS = 2.0
 REMIND_SECONDS = 600.0
 
@@ -74,6 +82,12 @@ class CircuitBreaker:
             why = limit.passed() if dead else None
         if why is not None and lane not in self._stopped:
             self._stop(LanePause(lane, self._clock(), self._name, why))
+
+    def count_dead_letter(self, letter: DeadLetter) -> None:
+        """As `note`, for a dead letter that this worker has written; not for what its caller got wrong."""
+        reason = letter.reason
+        if reason is not None and reason.lane and reason.cause is not Cause.INVALID_INPUT:
+            self.note(reason.lane, dead=True)
 
     def start(self) -> None:
         """Look at the store from now on, in a thread of its own."""
@@ -151,3 +165,28 @@ class CircuitBreaker:
             self._began[lane] = self._clock()
         logger.warning("lane %s is taken up again", lane)
         self._consume_again(lane)
+
+
+def start_circuit_breaker(app: Any, lanes: Sequence[Lane], pauses: LanePauses, name: str) -> CircuitBreaker:
+    """From now on, stop those of these lanes of the worker of this name that pass their limit by the settings."""
+    conf = app.conf
+    limits = {
+        lane.name: FailureRate(
+            share=conf.inference_dead_letter_share,
+            least=conf.inference_dead_letter_least,
+            an_hour=conf.inference_dead_letters_an_hour,
+            clock=time.monotonic,
+        )
+        for lane in lanes
+    }
+    breaker = CircuitBreaker(
+        lanes,
+        limits,
+        index_of(app),
+        name=name,
+        pause=partial(pauses.pause, reason=REASON),
+        resume=partial(pauses.resume, reason=REASON),
+    )
+    breaker.start()
+    listen(breaker.count_dead_letter)
+    return breaker

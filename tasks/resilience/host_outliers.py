@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 
 from celery_inference.results.protocol import HostCounts, ResultStore, StoreUnavailable
-from celery_inference.sqs.consumer.pause import PAUSES
+from celery_inference.sqs.consumer.pause import Pauses
 from models.supervision.outlier_detection import far_worse
 
 WINDOW_SECONDS = 600.0
@@ -31,9 +31,10 @@ def blame(figures: Mapping[str, HostCounts], host: str) -> str | None:
 
 
 class HostOutliers:
-    """Counts the failures of this process's attempts. Thread-safe."""
+    """Counts the failures of this process's attempts, and pauses it when they are too many. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, pauses: Pauses) -> None:
+        self._pauses = pauses
         self._lock = threading.Lock()
         self._failures = 0
         self._looked_at = -LOOK_SECONDS
@@ -52,7 +53,4 @@ class HostOutliers:
         except StoreUnavailable:
             return  # it has its own pause
         if why is not None:
-            PAUSES.hold(NAME, why)
-
-
-HEALTH = HostOutliers()
+            self._pauses.hold(NAME, why)

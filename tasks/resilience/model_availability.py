@@ -12,7 +12,7 @@ from celery.utils.log import get_logger
 
 from celery_inference.client.lanes import lane_of_model
 from celery_inference.specs.model_spec import ModelSpec
-from tasks.resilience.lane_pauses import pause_in, resume_in
+from tasks.resilience.lane_pauses import LanePauses
 
 logger = get_logger(__name__)
 
@@ -24,17 +24,17 @@ class ModelAvailability:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._consumer: Any = None
+        self._pauses: LanePauses | None = None
         self._models: dict[str, set[str]] = {}
         self._out: set[str] = set()
         self._closed: set[str] = set()
 
-    def use(self, consumer: Any, specs: Sequence[ModelSpec]) -> None:
-        """From now on close and open the lanes of this worker, which serves these models."""
+    def use(self, pauses: LanePauses, conf: Any, specs: Sequence[ModelSpec]) -> None:
+        """From now on pause and resume the lanes of this worker, which serves these models."""
         with self._lock:
-            self._consumer, self._closed, self._models = consumer, set(), {}
+            self._pauses, self._closed, self._models = pauses, set(), {}
             for spec in specs:
-                self._models.setdefault(lane_of_model(consumer.app.conf, spec).name, set()).add(spec.name)
+                self._models.setdefault(lane_of_model(conf, spec).name, set()).add(spec.name)
             self._adjust()
 
     def note(self, model: str, reason: str) -> None:
@@ -48,21 +48,15 @@ class ModelAvailability:
             self._adjust()
 
     def _adjust(self) -> None:
-        consumer = self._consumer
-        if consumer is None:
+        if self._pauses is None:
             return
         for lane, models in self._models.items():
             out = models <= self._out
             if out and lane not in self._closed:
                 logger.critical("lane %s is not consumed from: none of its models can be served here", lane)
                 self._closed.add(lane)
-                pause_in(consumer, REASON)(lane)
+                self._pauses.pause(lane, REASON)
             elif not out and lane in self._closed:
                 logger.warning("lane %s is consumed from again", lane)
                 self._closed.discard(lane)
-                resume_in(consumer, REASON)(lane)
-
-
-_service = ModelAvailability()
-use = _service.use
-note = _service.note
+                self._pauses.resume(lane, REASON)

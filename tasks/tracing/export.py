@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from celery.signals import worker_init, worker_shutdown
 from celery.utils.log import get_logger
 
 from celery_inference.client.tracing.tracer import NAME, tracer
@@ -15,13 +14,14 @@ logger = get_logger(__name__)
 FLUSH_SECONDS = 3.0  # for the last spans at the worker's end; a collector that hangs keeps no worker
 
 
-@worker_init.connect
-def begin(sender: Any = None, **_: Any) -> None:
-    """Trace this worker's deliveries, if that is wanted and can be."""
-    if tracer() is not None or (sender.app.conf.inference_traces and _set_up(str(sender.hostname))):
+def begin_traces(conf: Any, worker: str) -> Callable[[], None] | None:
+    """Trace this worker's deliveries, if that is wanted and can be; returns what ends an export that was begun here."""
+    end = None
+    if tracer() is not None or (conf.inference_traces and (end := _set_up(worker))):
         from tasks.tracing.process import follow
 
         follow()
+    return end
 
 
 def follower() -> Callable[[BatchReport], None] | None:
@@ -33,7 +33,8 @@ def follower() -> Callable[[BatchReport], None] | None:
     return record_batch
 
 
-def _set_up(worker: str) -> bool:
+def _set_up(worker: str) -> Callable[[], None] | None:
+    """Export from now on; returns what ends that, None where nothing can be exported."""
     try:
         from opentelemetry import trace
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -42,7 +43,7 @@ def _set_up(worker: str) -> bool:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
         logger.warning("no traces are exported: the extra `otel` is not installed (%s)", error)
-        return False
+        return None
     resource = Resource.create({"service.instance.id": worker})
     if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: NAME}))
@@ -50,10 +51,9 @@ def _set_up(worker: str) -> bool:
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
 
-    def end(**_: Any) -> None:
+    def end() -> None:
         ending = threading.Thread(target=provider.shutdown, name="traces-end", daemon=True)
         ending.start()
         ending.join(FLUSH_SECONDS)
 
-    worker_shutdown.connect(end, weak=False)
-    return True
+    return end

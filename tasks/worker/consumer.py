@@ -14,12 +14,12 @@ from celery.worker.consumer.events import Events
 
 import tasks.worker.remote_commands  # noqa: F401 - its commands take the place of Celery's
 from celery_inference.sqs.broadcast.node import Node
+from celery_inference.sqs.consumer.message import ON_RECEIVED
 from celery_inference.sqs.errors import DeniedError, NoRegionError, QueueMissingError
-from tasks.execution.revocations import obey_revocations
 from tasks.patches.billiard_tracebacks import share_code
 from tasks.patches.celery_result_repr import leave_unshown
-from tasks.worker import worker_stats
 from tasks.worker.unknown_tasks import UnknownTasks
+from tasks.worker.worker_stats import HeartbeatStats
 
 logger = get_logger(__name__)
 
@@ -79,10 +79,12 @@ class Consumer(UnknownTasks, CeleryConsumer):
         options = dict(worker_options or {})
         options["heartbeat_interval"] = options.get("heartbeat_interval") or HEARTBEAT_SECONDS
         super().__init__(*args, worker_options=options, **kwargs)
-        obey_revocations(self.app)
+        context = self.app.worker_context
+        context.consumer = self
+        self.stats = HeartbeatStats(self, context.engine)
+        ON_RECEIVED.extend((context.revocations.look, self.stats.on_received))
         share_code()
         leave_unshown()
-        worker_stats.watch(self)
 
     def start(self) -> Any:
         """Consume until the worker stops; what no waiting mends ends it with one line, instead of a traceback."""

@@ -26,10 +26,10 @@ from celery_inference.sqs.messages.delivery import Delivery
 from celery_inference.sqs.transport.channel import Channel
 from tasks.dead_letters.index_writer import IndexWriter, start_index_writer
 from tasks.execution.engine_factory import specs
-from tasks.resilience import model_availability
-from tasks.resilience.breaker_step import start_circuit_breaker
+from tasks.patches.celery_trace_log import shorten_the_log
+from tasks.resilience.circuit_breaker import start_circuit_breaker
+from tasks.resilience.lane_pauses import LanePauses
 from tasks.worker.consumer import Consumer
-from tasks.worker.lifecycle import shorten_the_log
 from tasks.worker.pool import EnginePool
 
 logger = get_logger(__name__)
@@ -91,8 +91,9 @@ class EventWorker:
         self._on_message: Callable[[Any], Any] = consumer.create_task_handler()
         options = {"delete_messages": False, "worker_name": self.name, "broadcast_prefix": None}
         self._channel: Channel = app.connection_for_read(transport_options=options).channel()
-        model_availability.use(consumer, specs(app.conf))
-        start_circuit_breaker(consumer, self._lanes)
+        context, pauses = app.worker_context, LanePauses(consumer)
+        context.models.use(pauses, app.conf, specs(app.conf))
+        context.breaker = start_circuit_breaker(app, self._lanes, pauses, self.name)
         self._notes: IndexWriter | None = start_index_writer(app)
 
     def queue_url(self, queue: str) -> str:

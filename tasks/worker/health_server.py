@@ -13,14 +13,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from celery import bootsteps
-from celery.signals import worker_ready
 from celery.worker import state
 
-from celery_inference.sqs.consumer.pause import PAUSES
-from tasks.execution import engine_client
-from tasks.resilience.breaker_step import circuit_breaker
-from tasks.worker.worker_stats import WAITS
+from tasks.context import WorkerContext
 
 REQUEST_SECONDS = 5.0  # a client that sends nothing is let go
 # Totals of the engine, and of waits, by the names of docs/metrics.md.
@@ -43,15 +38,13 @@ WORKER_PAUSED = "celery_inference_worker_paused"
 
 _Series = dict[tuple[tuple[str, str], ...], float]
 
-_receiving = threading.Event()
 
-
-def metrics() -> str:
+def metrics(context: WorkerContext) -> str:
     """What /metrics answers; empty while models load."""
-    engine = engine_client.engine()
+    engine = context.engine.engine
     if engine is None:
         return ""
-    stats, waits = engine.stats(), WAITS.totals()
+    stats, waits = engine.stats(), context.engine.waits()
     lines: list[str] = []
     for total, name in TOTALS.items():
         values = {
@@ -60,7 +53,7 @@ def metrics() -> str:
             if total in (sums := {**stats["models"][model], **waits.get(model, {})})
         }
         lines += _family(name, {(("model", model),): value for model, value in values.items()})
-    return "".join(f"{line}\n" for line in [*lines, *_of_devices(stats["devices"]), *_of_receiving()])
+    return "".join(f"{line}\n" for line in [*lines, *_of_devices(stats["devices"]), *_of_receiving(context)])
 
 
 def _of_devices(devices: dict[str, dict[str, Any]]) -> list[str]:
@@ -86,21 +79,21 @@ def _of_devices(devices: dict[str, dict[str, Any]]) -> list[str]:
     ]
 
 
-def _of_receiving() -> list[str]:
+def _of_receiving(context: WorkerContext) -> list[str]:
     """Which lanes are paused here, and what keeps the worker from receiving anything."""
-    watch = circuit_breaker()
+    watch = context.breaker
     stopped: _Series = {}
     if watch is not None:
         stopped = {(("lane", lane),): int(lane in watch.stopped) for lane in watch.lanes}
-    braked: _Series = {(("reason", reason),): 1 for reason in PAUSES.reasons}
+    braked: _Series = {(("reason", reason),): 1 for reason in context.pauses.reasons}
     return [*_family(LANE_PAUSED, stopped, "gauge"), *_family(WORKER_PAUSED, braked, "gauge")]
 
 
-def pause_reasons() -> list[str]:
+def pause_reasons(context: WorkerContext) -> list[str]:
     """Why this worker receives less than it should, a sentence each."""
-    watch = circuit_breaker()
+    watch = context.breaker
     stops = watch.stopped.values() if watch is not None else ()
-    return [*PAUSES.reasons.values(), *(f"lane {stop.lane} is paused: {stop.why}" for stop in stops)]
+    return [*context.pauses.reasons.values(), *(f"lane {stop.lane} is paused: {stop.why}" for stop in stops)]
 
 
 def _family(name: str, values: _Series, kind: str = "counter") -> list[str]:
@@ -118,20 +111,22 @@ def _escaped(text: str) -> str:
 class HealthHandler(BaseHTTPRequestHandler):
     """Answers GET."""
 
+    server: "HealthServer"
     timeout = REQUEST_SECONDS
 
     def do_GET(self) -> None:
         """One of the three paths, or 404."""
+        context = self.server.context
         stopping = state.should_stop is not None or state.should_terminate is not None
         if self.path == "/live":
             self._answer(503 if stopping else 200, "stopping\n" if stopping else "live\n")
         elif self.path == "/ready":
-            ready = _receiving.is_set() and engine_client.engine() is not None and not stopping
-            why = pause_reasons() if ready else []
+            ready = context.receiving.is_set() and context.engine.engine is not None and not stopping
+            why = pause_reasons(context) if ready else []
             text = "ready" if ready and not why else "not ready"
             self._answer(200 if ready and not why else 503, "".join(f"{line}\n" for line in (text, *why)))
         elif self.path == "/metrics":
-            self._answer(200, metrics())
+            self._answer(200, metrics(context))
         else:
             self._answer(404, "/live, /ready, /metrics\n")
 
@@ -147,33 +142,25 @@ class HealthHandler(BaseHTTPRequestHandler):
         """Probes come each second: nothing is logged."""
 
 
-class HealthServer(bootsteps.StartStopStep):
-    """Answers from before the models are loaded until the process ends."""
+class HealthServer(ThreadingHTTPServer):
+    """Answers for a worker until the process ends, also that it stops."""
 
-    def __init__(self, worker: Any, health_port: tuple[str, int] | None = None, **options: Any) -> None:
-        self.enabled = health_port is not None
-        self._address = health_port
-        super().__init__(worker, **options)
+    daemon_threads = True
 
-    def create(self, worker: Any) -> None:
-        """Listen at once: the pool, which loads models, may be started before any other step."""
-        assert self._address is not None
-        try:
-            server = ThreadingHTTPServer(self._address, HealthHandler)
-        except OSError as error:
-            raise SystemExit(
-                f"celery-inference: --health-port {self._address[0]}:{self._address[1]}: {error}"
-            ) from error
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    def __init__(self, address: tuple[str, int], context: WorkerContext) -> None:
+        self.context = context
+        super().__init__(address, HealthHandler)
 
-    def start(self, worker: Any) -> None:
-        """It answers already."""
-
-    def stop(self, worker: Any) -> None:
-        """It answers that it stops until the process has ended."""
+    def start(self) -> None:
+        """Answer from now on, in a thread of its own."""
+        threading.Thread(target=self.serve_forever, name="health", daemon=True).start()
 
 
-@worker_ready.connect
-def _note_ready(**_: Any) -> None:
-    _receiving.set()
+def start_health_server(address: tuple[str, int] | None, context: WorkerContext) -> None:
+    """Where the operator gave an address; raises SystemExit where none can listen there."""
+    if address is None:
+        return
+    try:
+        HealthServer(address, context).start()
+    except OSError as error:
+        raise SystemExit(f"celery-inference: --health-port {address[0]}:{address[1]}: {error}") from error

@@ -1,169 +1,283 @@
-"""What the worker does at start beside Celery's own: its concurrency, and what it says when it is ready."""
+"""A worker's life: what starts and what stops, in which order, and what its signals do. All of it is in this file.
+
+Start, each step when the one before is done:
+
+| when | step |
+|---|---|
+| Celery has read settings and options | `Lifecycle.choose_lanes`: the lanes, then the size of the pool |
+| it has set up its log | `shorten_the_log` |
+| it begins to put the worker together | `Lifecycle.begin_traces` |
+| it makes its steps, none of which has started | `BeforeModels`: queues and store are checked, /live answers |
+| it starts the pool | `load_models`: models are loaded, and results are waited for from here on |
+| it connects, and subscribes to events, remote control and lanes | steps of `tasks.worker.consumer` |
+| it is about to receive | `Lifecycle.begin`, at whose end /ready says 200 |
+
+Signals, which `Lifecycle.handle_signal` is told of; exit statuses are Celery's but for the last:
+
+| signal | what it does | exit status |
+|---|---|---|
+| first SIGTERM or SIGINT | nothing more is received, what has not begun is released; then the worker stops | 0 |
+| first SIGQUIT | what runs is released, too, unless Celery's soft shutdown has a time for it to finish | 1 |
+| any second one | what runs is released, its attempts are uncounted, and the process ends at once | 1 |
+
+Stop, in Celery's order, which is that of the start reversed:
+
+| when | step |
+|---|---|
+| the consumer stops | what is held is released, and SQS has been told: `ChannelConsumer.close` |
+| the pool stops | `finish_work`: batches end, device processes with them, then outcomes are stored or released |
+| the process is about to end | `Lifecycle.end_traces`; health server and host guard answer until it has ended |
+"""
 
 import gc
 import itertools
-import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from celery import current_app
-from celery.app.trace import LOG_SUCCESS
-from celery.exceptions import Reject
-from celery.signals import after_setup_logger, celeryd_init, worker_ready, worker_shutting_down
+from celery import bootsteps
+from celery.platforms import EX_FAILURE
+from celery.signals import (
+    after_setup_logger,
+    celeryd_init,
+    heartbeat_sent,
+    task_success,
+    worker_init,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 from celery.utils.log import get_logger
-from celery.utils.text import str_to_list
+from celery.worker import state
 
-from celery_inference.client.catalogue import load
-from celery_inference.client.lanes import lane_of_model, lanes_of_conf
-from celery_inference.client.task import InferenceTask
-from celery_inference.results.access import store_of
+from celery_inference.results.backend import ENDING, PATIENCE
+from celery_inference.results.dead_letter_queues import lanes_of
 from celery_inference.specs.errors import InferenceError
 from celery_inference.sqs.consumer.shutdown import release_everything, stop_receiving
-from tasks.execution.engine_factory import concurrency, devices, specs
+from models.engine import Engine
+from tasks.context import WorkerContext
+from tasks.dead_letters.index_writer import start_index_writer
+from tasks.dead_letters.reconciler import start_reconciler
+from tasks.execution.attempts import WRITE_SECONDS, RunningAttempts
+from tasks.execution.engine_factory import build, devices, specs
+from tasks.hosts.guard import start_host_guard
 from tasks.patches import cold_shutdown
-from tasks.patches.celery_result_repr import NOTHING
-from tasks.resilience import model_availability
-from tasks.worker.forced_exit import end_now
-from tasks.worker.pool import EnginePool
+from tasks.patches.celery_trace_log import shorten_the_log
+from tasks.patches.malloc import give_large_blocks_back
+from tasks.resilience.circuit_breaker import start_circuit_breaker
+from tasks.resilience.lane_pauses import LanePauses
+from tasks.tracing.export import begin_traces, follower
+from tasks.worker.health_server import start_health_server
 from tasks.worker.prefetch import PrefetchStep
+from tasks.worker.served_lanes import leave_the_lanes_of_others, log_what_is_served, size_the_pool
+from tasks.worker.startup_checks import check_queues, check_result_store
 
 logger = get_logger(__name__)
 
-cold_shutdown.install()
-
+LOAD_SECONDS = 1_800.0  # a cold host fetches weights first
 RELEASE_SECONDS = 5.0  # for SQS to hear of it, at a second signal
+SETTLE_SECONDS = 5.0  # for storing results and acknowledging, after the engine has ended
+EXIT_SECONDS = 10.0  # for the rest of Celery's shutdown, when a thread of the pool hangs
 
 
-@celeryd_init.connect
-def size_the_pool(conf: Any = None, options: dict[str, Any] | None = None, **_: Any) -> None:
-    """Give the worker as many threads as it should hold deliveries, unless the operator named a number."""
-    chosen = (options or {}).get("pool")
-    if isinstance(chosen, type) and not issubclass(chosen, EnginePool):
-        raise SystemExit("celery-inference: a worker needs its own pool, the default: start it without --pool")
-    if conf.worker_concurrency or (options or {}).get("concurrency"):
-        return
-    try:
-        conf.worker_concurrency = concurrency(conf, named_queues(conf, options or {}))
-    except InferenceError as error:
-        raise SystemExit(f"celery-inference: {error}") from error
+class Lifecycle:
+    """Connects a worker's context to Celery's signals."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._signals = itertools.count()  # takes no lock, which a signal handler must not wait for
+        self._end_traces: Callable[[], None] | None = None
+
+    def connect(self) -> None:
+        """From now on, in this process. Outside of a worker Celery sends none of them."""
+        cold_shutdown.install()
+        for signal, act in self.handlers():
+            signal.connect(act, weak=False, dispatch_uid=f"{__name__} {act.__name__}")
+
+    def handlers(self) -> tuple[tuple[Any, Callable[..., None]], ...]:
+        """What is called at which of Celery's signals."""
+        return (
+            (celeryd_init, self.choose_lanes),
+            (after_setup_logger, shorten_the_log),
+            (worker_init, self.begin_traces),
+            (worker_ready, self.begin),
+            (heartbeat_sent, self.publish_stats),
+            (task_success, self.count_success),
+            (worker_shutting_down, self.handle_signal),
+            (worker_shutdown, self.end_traces),
+        )
+
+    def choose_lanes(self, conf: Any, options: dict[str, Any] | None = None, **_: Any) -> None:
+        """Where the operator names neither: the pool's threads, and the lanes. Raises SystemExit."""
+        size_the_pool(conf, options or {})
+        leave_the_lanes_of_others(self._context.app, options or {})
+
+    def begin_traces(self, sender: Any, **_: Any) -> None:
+        """Where that is wanted and can be."""
+        self._end_traces = begin_traces(self._context.app.conf, str(sender.hostname))
+
+    def begin(self, sender: Any, **_: Any) -> None:
+        """Models are loaded, and Celery's consumer has subscribed: what a worker does beside its requests begins."""
+        context, consumer, app = self._context, sender, self._context.app
+        queues = app.amqp.queues.consume_from
+        served, pauses = specs(app.conf, queues), LanePauses(consumer)
+        consumed = [lane for lane in lanes_of(app) if lane.name in queues]
+        context.breaker = start_circuit_breaker(app, consumed, pauses, consumer.hostname)
+        if start_index_writer(app) is not None:  # else `check_result_store` has said what is lacking
+            start_reconciler(app, queues, consumer.hostname)
+        log_what_is_served(consumer)
+        spare_the_collector()
+        context.models.use(pauses, app.conf, served)
+        # What is held should be drained in a third of a lease, by the speeds that are measured.
+        seconds = app.conf.broker_transport_options["lease_seconds"] / 3
+        PrefetchStep(consumer, context.engine, served, len(devices(app.conf)), seconds).start()
+        context.receiving.set()
+
+    def publish_stats(self, **_: Any) -> None:
+        """With each heartbeat of the worker's."""
+        self._context.consumer.stats.publish()
+
+    def count_success(self, sender: Any, **_: Any) -> None:
+        """A request of this worker has succeeded. In a thread of the pool."""
+        if self._context.breaker is not None:
+            lane = str((sender.request.delivery_info or {}).get("routing_key"))
+            self._context.breaker.note(lane, dead=False)
+
+    def handle_signal(self, how: str = "Warm", **_: Any) -> None:
+        """See above. Runs in the signal handler, in the middle of anything: takes no lock, and does not block."""
+        if next(self._signals):
+            release_everything(RELEASE_SECONDS, partial(end_now, self._context.attempts))
+        elif how == "Warm" or self._context.app.conf.worker_soft_shutdown_timeout > 0:
+            stop_receiving()
+        else:
+            release_everything(RELEASE_SECONDS)
+
+    def end_traces(self, **_: Any) -> None:
+        """Export the last ones; blocks for a few seconds at most."""
+        if self._end_traces is not None:
+            self._end_traces()
 
 
-def named_queues(conf: Any, options: dict[str, Any]) -> list[str]:
-    """The queues that the worker will take from, by `-Q` and `-X`: Celery selects them only after it sizes its pool."""
-    wanted = str_to_list(options.get("queues")) or [queue.name for queue in conf.task_queues]
-    return [name for name in wanted if name not in (str_to_list(options.get("exclude_queues")) or ())]
+class BeforeModels(bootsteps.Step):
+    """What a worker does before any step of Celery's starts, the pool included. Raises SystemExit, with one line."""
+
+    def __init__(self, worker: Any, health_port: tuple[str, int] | None = None, **options: Any) -> None:
+        super().__init__(worker, **options)
+        check_queues(worker.app)
+        check_result_store(worker.app)
+        start_health_server(health_port, worker.app.worker_context)
+        start_host_guard(worker.app.conf)
 
 
-@celeryd_init.connect
-def leave_the_lanes_of_others(instance: Any = None, options: dict[str, Any] | None = None, **_: Any) -> None:
-    """Subscribe to the lanes that this worker can serve, unless the operator names queues, which Celery selects later.
+def load_models(context: WorkerContext, recycle_kib: int | None) -> Engine:
+    """Load what is to be served; blocks until that is done, or until the worker is told to stop.
 
-    Not to those of other consumers; not to a lane of models of which it serves none; and to lanes for other tasks only
-    where it knows one.
+    A device process of more than `recycle_kib` is replaced: Celery's `--max-memory-per-child`. Raises SystemExit.
     """
-    app = instance.app
-    for module in str_to_list((options or {}).get("include")) or ():  # which Celery imports after it has chosen queues
-        app.loader.import_task_module(module)
-    if (options or {}).get("queues"):
-        return
+    give_large_blocks_back()
+    failures: list[InferenceError] = []
+
+    def load() -> None:
+        try:
+            engine.start(timeout_seconds=LOAD_SECONDS)
+        except InferenceError as error:
+            failures.append(error)
+
     try:
-        served, models = {spec.name for spec in specs(app.conf)}, models_by_lane(app.conf)
+        engine = build(
+            context.app,
+            on_begin=context.attempts.begin_requests,
+            on_lost=stop_the_worker,
+            on_out=context.models.note,
+            recycle_bytes=recycle_kib * 1024 if recycle_kib else None,
+            on_batch=follower(),
+        )
     except InferenceError as error:
-        raise SystemExit(f"celery-inference: {error}") from error
-    left = [
-        lane.name
-        for lane in lanes_of_conf(app.conf)
-        if lane.consumer != "worker"
-        or (lane.own_slots and not knows_other_tasks(app))
-        or (models.get(lane.name) and not models[lane.name] & served)
-    ]
-    app.amqp.queues.deselect(left)
-
-
-def models_by_lane(conf: Any) -> dict[str, set[str]]:
-    """Names of the catalogue's models, by the lane that they name or that is the default. Raises CatalogueError."""
-    models: dict[str, set[str]] = {}
-    for spec in load(conf):
-        models.setdefault(lane_of_model(conf, spec).name, set()).add(spec.name)
-    return models
-
-
-def knows_other_tasks(app: Any) -> bool:
-    """Whether there are tasks here beside Celery's and ours; or chords that Celery watches over with tasks of its
-    own."""
-    others = [task for name, task in app.tasks.items() if not name.startswith("celery.")]
-    return store_of(app) is None or not all(isinstance(task, InferenceTask) for task in others)
-
-
-def shorten(record: logging.LogRecord) -> bool:
-    """Let each record of Celery's tracer pass, without results and without tracebacks of what is no failure."""
-    if record.msg == LOG_SUCCESS and isinstance(record.args, dict) and record.args["return_value"] == NOTHING:
-        record.msg = LOG_SUCCESS.removesuffix(": %(return_value)s")
-    if record.exc_info and isinstance(record.exc_info[1], Reject):
-        record.exc_info = None
-    return True
-
-
-@after_setup_logger.connect
-def shorten_the_log(**_: Any) -> None:
-    """See `shorten`, and InferenceTask.resultrepr_maxsize."""
-    logging.getLogger("celery.app.trace").addFilter(shorten)
-
-
-_signals = itertools.count()  # takes no lock, which a signal handler must not wait for
-
-
-@worker_shutting_down.connect
-def give_back(how: str = "Warm", **_: Any) -> None:
-    """From the first signal on nothing more is delivered; the second ends the worker, and releases what runs, too.
-
-    Runs in the signal handler. A first SIGQUIT releases what runs, too, unless there is a time for a soft shutdown;
-    Celery then ends by itself, as it does after a first SIGTERM or SIGINT.
-    """
-    if next(_signals):
-        release_everything(RELEASE_SECONDS, end_now)
-    elif how == "Warm" or current_app.conf.worker_soft_shutdown_timeout > 0:
-        stop_receiving()
+        failures.append(error)
     else:
-        release_everything(RELEASE_SECONDS)
+        loading = threading.Thread(target=load, name="engine-start")
+        loading.start()
+        try:
+            while loading.is_alive():
+                loading.join(0.1)
+                state.maybe_shutdown()
+        except SystemExit:
+            # Celery does not stop what has not wholly started.
+            engine.stop(timeout_seconds=0.0)
+            raise
+    if failures:
+        logger.critical("%s", failures[0])
+        raise SystemExit(1) from failures[0]
+    context.engine.engine = engine
+    ENDING.clear()
+    PATIENCE.set()
+    return engine
 
 
-@worker_ready.connect
-def say_what_is_served(sender: Any = None, **_: Any) -> None:
-    """One line each for models, devices and queues."""
-    conf = sender.app.conf
-    queues = sorted(sender.app.amqp.queues.consume_from)
-    served = specs(conf, queues)
-    used = devices(conf) if served else ()
-    logger.info("models: %s", ", ".join(f"{spec.name} ({spec.task})" for spec in served) or "none")
-    logger.info("devices: %s", ", ".join(f"{device.name} ({device.description})" for device in used) or "none")
-    logger.info("queues: %s; holds up to %d deliveries", ", ".join(queues), sender.controller.concurrency)
-    names = {spec.name for spec in served}
-    for lane, models in models_by_lane(conf).items():
-        if lane in queues and served and (others := sorted(models - names)):
-            here = ", ".join(sorted(models & names)) or "none"
-            logger.warning("lane %s: of its models %s are served here, not %s", lane, here, ", ".join(others))
+def stop_the_worker(reason: str) -> None:
+    """End this worker, its deliveries released for others: it has no device left. Called in a thread of the engine."""
+    logger.critical("%s: the worker stops", reason)
+    state.should_stop = 1
 
 
-@worker_ready.connect
-def spare_the_collector(**_: Any) -> None:
+def finish_work(
+    context: WorkerContext,
+    engine: Engine | None,
+    drain: Callable[[float], int],
+    engine_seconds: float,
+    settle_seconds: float,
+) -> None:
+    """Release what has not begun, let the devices finish what has, and the pool's threads settle it.
+
+    `drain` waits for these threads for so many seconds, and returns how many are left. Blocks.
+    """
+    context.engine.engine = None
+    until = time.monotonic() + engine_seconds
+    if engine is not None:
+        engine.stop(timeout_seconds=engine_seconds)
+    # Every request is resolved now: these threads only settle their deliveries, and those whose store is away
+    # wait for it no longer. Tasks of other kinds have the rest of the time.
+    ENDING.set()
+    PATIENCE.clear()
+    if left := drain(max(settle_seconds, until - time.monotonic())):
+        # Python joins the pool's threads before it exits, without a bound. Both timers start at once, because it
+        # starts no thread any more while it waits for those that hang.
+        logger.error("%d threads of the pool hang; the worker ends without them", left)
+        _start(EXIT_SECONDS, partial(end_now, context.attempts))
+        _start(EXIT_SECONDS + WRITE_SECONDS, _exit)
+
+
+def end_now(attempts: RunningAttempts) -> None:
+    """End this process, whatever its threads do; what they have begun counts as no attempt.
+
+    Device processes end with it. A result store that hangs is waited for `WRITE_SECONDS`. It starts a thread: a signal
+    handler may call it only before there is work. Where none can be started it ends at once.
+    """
+    try:
+        _start(WRITE_SECONDS, _exit)
+        attempts.take_back_all()
+    finally:
+        _exit()
+
+
+def _start(seconds: float, act: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, act)
+    timer.daemon = True
+    timer.start()
+
+
+def _exit() -> None:
+    os._exit(EX_FAILURE)
+
+
+def spare_the_collector() -> None:
     """Let Python's garbage collector pass over what the start has left, which stays until the worker ends.
 
-    That is 170,000 objects, most of them modules'; looking through them takes 0.1 s
-    of a core, in which no thread runs, for every few hundred requests.
+    That is 170,000 objects, most of them modules'; looking through them takes 0.1 s of a core, in which no thread runs,
+    for every few hundred requests.
     """
     gc.collect()
     gc.freeze()
-
-
-@worker_ready.connect
-def watch_models(sender: Any = None, **_: Any) -> None:
-    """From now on, a lane whose models cannot be served here is not consumed from."""
-    model_availability.use(sender, specs(sender.app.conf, sender.app.amqp.queues.consume_from))
-
-
-@worker_ready.connect
-def hold_what_drains_soon(sender: Any = None, **_: Any) -> None:
-    """From now on, hold no more than is drained in a third of a lease, by the speeds that are measured."""
-    conf = sender.app.conf
-    seconds = conf.broker_transport_options["lease_seconds"] / 3
-    PrefetchStep(sender, specs(conf, sender.app.amqp.queues.consume_from), len(devices(conf)), seconds).start()

@@ -13,7 +13,7 @@ from celery.utils.log import get_logger
 
 from celery_inference.specs.model_spec import ModelSpec
 from models.engine import Engine
-from tasks.execution import engine_client
+from tasks.execution.engine_client import EngineClient
 
 logger = get_logger(__name__)
 
@@ -54,8 +54,11 @@ def least_of(specs: Sequence[ModelSpec], models: Mapping[str, int], devices: int
 class PrefetchStep:
     """Adjusts the consumer's prefetch count while the worker runs, in a thread of its own."""
 
-    def __init__(self, consumer: Any, specs: Sequence[ModelSpec], devices: int, seconds: float) -> None:
+    def __init__(
+        self, consumer: Any, client: EngineClient, specs: Sequence[ModelSpec], devices: int, seconds: float
+    ) -> None:
         self._consumer = consumer
+        self._client = client
         self._specs = specs
         self._devices = devices
         self._seconds = seconds
@@ -66,7 +69,7 @@ class PrefetchStep:
         self._thread.start()
 
     def _run(self) -> None:
-        while (engine := engine_client.engine()) is not None:
+        while (engine := self._client.engine) is not None:
             try:
                 self._round(engine)
             except Exception:
@@ -74,11 +77,11 @@ class PrefetchStep:
             time.sleep(ROUND_SECONDS)
 
     def _round(self, engine: Engine) -> None:
-        held = engine_client.held_rows()
+        held = self._client.held_rows()
         limit = limit_of(
             held,
             row_seconds(engine.stats()["models"], self._devices),
-            requests=engine_client.held_requests(),
+            requests=self._client.held_requests(),
             most=self._consumer.initial_prefetch_count,
             least=least_of(self._specs, held, self._devices),
             seconds=self._seconds,

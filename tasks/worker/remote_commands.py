@@ -8,8 +8,7 @@ from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.control import control_command, ok
 
-from tasks.execution import engine_client
-from tasks.worker import worker_stats
+from tasks.execution.engine_client import EngineClient
 
 logger = get_logger(__name__)
 
@@ -27,14 +26,14 @@ def heartbeat(node: Any) -> None:
             processed=state.all_total_count[0],
             **state.SOFTWARE_INFO,
         )
-        worker_stats.publish_stats(consumer.event_dispatcher)
+        consumer.stats.publish()
 
 
 @control_command(variadic="task_id", signature="[id1 [id2 [... [idN]]]]")
 def revoke(node: Any, task_id: Any, terminate: bool = False, signal: Any = None, **_: Any) -> Any:
     """Cancel requests that have not begun, by their ids."""
     # Celery's own would read and write the result store here, in every worker and in the thread that receives.
-    answer = cancel([str(one) for one in maybe_list(task_id) or [] if one])
+    answer = cancel([str(one) for one in maybe_list(task_id) or [] if one], node.app.worker_context.engine)
     return ok(f"{answer}; to terminate is to cancel: what runs is not interrupted" if terminate else answer)
 
 
@@ -44,10 +43,10 @@ def terminate(node: Any, signal: Any, task_id: Any, **_: Any) -> Any:
     return revoke(node, task_id, terminate=True)
 
 
-def cancel(task_ids: Collection[str]) -> str:
+def cancel(task_ids: Collection[str], engine: EngineClient) -> str:
     """End what waits here, and refuse what will be received; says what became of them."""
     state.revoked.update(task_ids)
-    waiting = engine_client.cancel(task_ids)
+    waiting = engine.cancel(task_ids)
     running = {request.id for request in tuple(state.active_requests)} & set(task_ids) - waiting
     parts = {"ended while they waited": waiting, "running": running, "refused when they come": set(task_ids)}
     parts["refused when they come"] -= waiting | running

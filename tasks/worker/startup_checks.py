@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
-from celery import bootsteps
 from celery.utils.log import get_logger
 
 from celery_inference.results.access import store_of
@@ -21,33 +20,29 @@ from celery_inference.sqs.queues.urls import queue_url
 logger = get_logger(__name__)
 
 
-class QueueCheck(bootsteps.Step):
-    """A step of the worker. It runs when the worker is put together, before anything else of it starts.
+def check_queues(app: Any) -> None:
+    """Raise SystemExit, with one line, where a queue that the worker takes from is missing or a permission is denied.
 
-    A queue that is missing or a permission that is denied ends the worker with one line; other differences are
-    warnings. An SQS that does not answer is neither: the worker starts, and waits for it.
+    Other differences are warnings. An SQS that does not answer is neither: the worker starts, and waits for it.
     """
-
-    def __init__(self, worker: Any, **kwargs: Any) -> None:
-        super().__init__(worker, **kwargs)
-        with worker.app.connection_for_read() as connection:
-            transport = connection.transport
-        clients, options = transport.clients, transport.options
-        lanes = [lane for name in worker.app.amqp.queues.consume_from if (lane := lane_of(name, options.lanes))]
-        try:
-            _make_others(clients, options, lanes)
-            differences = _differences(clients, options, lanes)
-        except (BotoCoreError, ClientError, UnavailableError) as error:
-            logger.warning("the queues cannot be checked, the worker waits for SQS: %s", error)
-            return
-        except SqsError as error:
-            raise SystemExit(f"celery-inference: {error}") from error
-        fatal = [difference for difference in differences if difference.fatal]
-        if fatal:
-            more = f" ({len(fatal) - 1} more: `celery-inference queues check`)" if len(fatal) > 1 else ""
-            raise SystemExit(f"celery-inference: {fatal[0]}{more}")
-        for difference in differences:
-            logger.warning("%s", difference)
+    with app.connection_for_read() as connection:
+        transport = connection.transport
+    clients, options = transport.clients, transport.options
+    lanes = [lane for name in app.amqp.queues.consume_from if (lane := lane_of(name, options.lanes))]
+    try:
+        _make_others(clients, options, lanes)
+        differences = _differences(clients, options, lanes)
+    except (BotoCoreError, ClientError, UnavailableError) as error:
+        logger.warning("the queues cannot be checked, the worker waits for SQS: %s", error)
+        return
+    except SqsError as error:
+        raise SystemExit(f"celery-inference: {error}") from error
+    fatal = [difference for difference in differences if difference.fatal]
+    if fatal:
+        more = f" ({len(fatal) - 1} more: `celery-inference queues check`)" if len(fatal) > 1 else ""
+        raise SystemExit(f"celery-inference: {fatal[0]}{more}")
+    for difference in differences:
+        logger.warning("%s", difference)
 
 
 def _make_others(clients: SqsClients, options: TransportOptions, lanes: list[Lane]) -> None:
@@ -75,37 +70,33 @@ def _differences(clients: SqsClients, options: TransportOptions, lanes: list[Lan
         return [difference for found in pool.map(differences_of, lanes) for difference in found]
 
 
-class StoreCheck(bootsteps.Step):
-    """A step of the worker. A store that lacks its table, or has another's, ends the worker with one line.
+def check_result_store(app: Any) -> None:
+    """Raise SystemExit, with one line, where the result store lacks its table, or has another's.
 
     One that does not answer is only a warning: the worker starts, and waits for it. So is one of Celery's own.
     """
-
-    def __init__(self, worker: Any, **kwargs: Any) -> None:
-        super().__init__(worker, **kwargs)
-        backend = worker.app.backend
-        uri = backend.as_uri(include_password=False)
-        if store_of(worker.app) is None:
-            logger.warning(
-                "the result backend %s keeps outcomes alone, and not each of them for good: deliveries count as"
-                " attempts, a kill may hang a chord, and there is no index of dead letters and no reconciler;"
-                " docs/outcomes.md has the rest. sqlite:///FILE and dynamodb://REGION/TABLE keep all of it",
-                uri,
-            )
-            return
-        if uri.startswith("sqlite:") and urlsplit(worker.app.conf.broker_url).hostname is None:
-            logger.warning(
-                "the broker is AWS's, and results are kept on this host alone, in %s: senders and workers elsewhere"
-                " never see them. CELERY_INFERENCE_RESULT_BACKEND=dynamodb://REGION/TABLE is a store for all of them",
-                uri,
-            )
-        try:
-            lacks = backend.check()
-        except StoreUnavailable as error:
-            logger.warning("the result store cannot be checked, the worker waits for it: %s", error)
-            return
-        if lacks:
-            raise SystemExit(
-                f"celery-inference: {uri} is not the table of a result store: {', '.join(lacks)};"
-                " deploy/infra declares one"
-            )
+    backend = app.backend
+    uri = backend.as_uri(include_password=False)
+    if store_of(app) is None:
+        logger.warning(
+            "the result backend %s keeps outcomes alone, and not each of them for good: deliveries count as"
+            " attempts, a kill may hang a chord, and there is no index of dead letters and no reconciler;"
+            " docs/outcomes.md has the rest. sqlite:///FILE and dynamodb://REGION/TABLE keep all of it",
+            uri,
+        )
+        return
+    if uri.startswith("sqlite:") and urlsplit(app.conf.broker_url).hostname is None:
+        logger.warning(
+            "the broker is AWS's, and results are kept on this host alone, in %s: senders and workers elsewhere"
+            " never see them. CELERY_INFERENCE_RESULT_BACKEND=dynamodb://REGION/TABLE is a store for all of them",
+            uri,
+        )
+    try:
+        lacks = backend.check()
+    except StoreUnavailable as error:
+        logger.warning("the result store cannot be checked, the worker waits for it: %s", error)
+        return
+    if lacks:
+        raise SystemExit(
+            f"celery-inference: {uri} is not the table of a result store: {', '.join(lacks)}; deploy/infra declares one"
+        )

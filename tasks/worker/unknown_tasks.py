@@ -10,7 +10,6 @@ from celery.utils.log import get_logger
 
 from celery_inference.sqs.consumer.deliveries import explain
 from celery_inference.sqs.messages.reason import Reason
-from tasks.execution.background import BACKGROUND
 from tasks.execution.failures import store_failure
 
 logger = get_logger(__name__)
@@ -30,7 +29,7 @@ class UnknownTasks:
             logger.warning("task %s of request %s is not known here: left to newer workers", request.task, request.id)
             return
         settle = partial(self._fail, message, request)
-        BACKGROUND.run(settle, otherwise=partial(message.reject, requeue=True))
+        self.app.worker_context.background.run(settle, otherwise=partial(message.reject, requeue=True))
         task_unknown.send(sender=self, message=message, exc=exc, name=request.task, id=request.id)
 
     def _fail(self, message: Any, request: Context) -> None:

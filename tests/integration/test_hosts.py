@@ -14,8 +14,8 @@ from moto.server import ThreadedMotoServer
 
 from celery_inference import feature_extraction
 from demo.stack import Stack
-from tasks.hosts.bootstep import HOST_IS_GOING
 from tasks.hosts.ecs import EcsHost
+from tasks.hosts.guard import HOST_IS_GOING
 from tasks.hosts.host import HostError
 from tasks.hosts.kubernetes import ANNOTATION, KubernetesHost
 from tests.support.client import client_of

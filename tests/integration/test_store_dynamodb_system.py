@@ -9,7 +9,6 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from celery_inference.sqs.lanes import LANES
 from celery_inference.sqs.queues.provisioning import create
 from demo.__main__ import write_catalogue
 from demo.stack import Stack
-from tasks.worker.startup_checks import StoreCheck
+from tasks.worker.startup_checks import check_result_store
 from tests.support.client import client_of
 from tests.support.moto_dynamodb import MotoDynamoDB
 from tests.support.stores import app_of, moto
@@ -121,7 +120,7 @@ def test_a_revoke_lasts_and_a_key_makes_two_submissions_one(stack: Stack) -> Non
 
 
 def checked(app: Celery) -> None:
-    StoreCheck(SimpleNamespace(app=app))
+    check_result_store(app)
 
 
 def test_a_worker_on_a_lesser_backend_says_so_in_one_line(

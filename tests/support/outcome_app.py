@@ -32,8 +32,8 @@ LANE = Lane(
     invalid_input="fail" if os.environ.get("OUTCOME_INVALID_INPUT") == "fail" else "dead-letter",
 )
 
-bind()
 app = Celery("outcome_app", task_cls="celery_inference.client.task:LaneTask")
+bind(app)
 app.loader.override_backends = {
     "sqlite": "celery_inference.results.sqlite.backend:SQLiteBackend",
     "dynamodb": "celery_inference.results.dynamodb.backend:DynamoDBBackend",

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from celery import Celery, Task
+from celery import Celery, Task, bootsteps
 from celery.concurrency.thread import TaskPool
 from celery.exceptions import Reject
 from celery.signals import worker_shutting_down
@@ -24,8 +24,9 @@ from celery_inference.sqs.consumer.deliveries import explain, release_after
 from celery_inference.sqs.lanes import DeclaredQueue, Lane
 from celery_inference.sqs.messages.reason import Reason
 from celery_inference.sqs.transport import connection
-from tasks.execution.background import BACKGROUND
+from tasks.context import WorkerContext
 from tasks.patches import cold_shutdown
+from tasks.worker.startup_checks import check_queues
 
 STOCK = os.environ.get("TRANSPORT_STOCK") == "1"
 QUEUE = os.environ.get("TRANSPORT_QUEUE", "work")
@@ -54,13 +55,23 @@ class AnnouncedAside(Request):  # type: ignore[misc]
 
     def _announce_revoked(self, *args: Any) -> None:
         self._already_revoked = True
-        BACKGROUND.run(partial(super()._announce_revoked, *args), otherwise=partial(self.reject, requeue=True))
+        self._app.worker_context.background.run(
+            partial(super()._announce_revoked, *args), otherwise=partial(self.reject, requeue=True)
+        )
 
 
 class RigTask(Task):  # type: ignore[misc]
     """Settled as the application's own tasks are."""
 
     Request = Request if STOCK else AnnouncedAside
+
+
+class QueueCheck(bootsteps.Step):  # type: ignore[misc]
+    """As in the application's own worker, and nothing else of it."""
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        check_queues(worker.app)
 
 
 app = Celery("transport_app", task_cls=RigTask)
@@ -89,7 +100,8 @@ if not STOCK:
     if os.environ.get("TRANSPORT_WATCHED") == "1":
         app.conf.broker_transport = f"{__name__}:WatchedTransport"
     app.conf.worker_consumer = "tasks.worker.consumer:Consumer"
-    app.steps["worker"].add("tasks.worker.startup_checks:QueueCheck")
+    app.worker_context = WorkerContext(app)
+    app.steps["worker"].add(QueueCheck)
 
 
 @worker_shutting_down.connect

@@ -11,8 +11,6 @@ from celery_inference import app, feature_extraction, infer
 from celery_inference.errors import AttemptsUsedUp, RequestCancelled, RequestExpired, SettingError, SqsError
 from celery_inference.results.protocol import Start, StoreUnavailable
 from celery_inference.specs.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InferenceError, InvalidInput
-from tasks.execution import engine_client
-from tasks.execution.attempts import begin_requests
 from tasks.execution.error_policy import ErrorPolicy, policy_of
 from tasks.execution.execution import AlreadyEnded, Withdrawn
 from tests.support.client import results_in
@@ -33,7 +31,7 @@ class BrokenEngine:
 
     def submit(self, *_: Any, request_id: str, **__: Any) -> Future[list[Any]]:
         if self.begun:
-            begin_requests([request_id], True)
+            app.worker_context.attempts.begin_requests([request_id], True)
         future: Future[list[Any]] = Future()
         future.set_exception(self.error)
         return future
@@ -56,7 +54,7 @@ class Delivered:
     def __call__(
         self, error: Exception, deliveries: int = 1, *, begun: bool = True, host: str = "here", **request: Any
     ) -> Any:
-        engine_client.set_engine(BrokenEngine(error, begun=begun))  # type: ignore[arg-type]
+        app.worker_context.engine.engine = BrokenEngine(error, begun=begun)
         delivery = {"delivery_count": deliveries, "message_id": "m", **request.pop("delivery", {})}
         feature_extraction.push_request(
             id="one", called_directly=False, properties={"delivery_info": delivery}, hostname=host, **request
@@ -74,7 +72,7 @@ class Delivered:
 @pytest.fixture
 def delivered(results: Any) -> Iterator[Delivered]:
     yield Delivered(results)
-    engine_client.set_engine(None)
+    app.worker_context.engine.engine = None
 
 
 @pytest.mark.parametrize("error", [DeviceLost("the device failed"), RuntimeError("who knows"), OSError("network")])

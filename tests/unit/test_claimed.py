@@ -26,8 +26,9 @@ from celery_inference.sqs.claim_check.memory_budget import MemoryBudget
 from celery_inference.sqs.claim_check.stores import claims_at
 from celery_inference.sqs.consumer.deliveries import HELD, want_back
 from celery_inference.sqs.messages.delivery import Delivery
-from tasks.execution import claim_fetcher, claimed_inputs, engine_client
-from tasks.execution.claimed_inputs import redeemed
+from tasks.execution import claim_fetcher
+from tasks.execution.claimed_inputs import ClaimedInputs
+from tasks.execution.engine_client import EngineClient
 from tests.support.engines import wait_for
 
 PNG = b"\x89PNG\r\n\x1a\n and the rest"
@@ -45,6 +46,9 @@ class Rig:
         folder.mkdir()
         self.conf = SimpleNamespace(broker_transport_options={"claim_check": folder.as_uri()})
         self.check = claims_at(folder.as_uri())
+        self.engine = EngineClient(object())  # type: ignore[arg-type]
+        self.room = MemoryBudget(100)
+        self.fetcher = claim_fetcher.ClaimFetcher()
         self.delivery = Delivery("work", "url", "m", "r", "", {}, {}, lease_ends=time.monotonic() + 3_600)
         HELD.add(self.delivery)
 
@@ -66,17 +70,20 @@ class Rig:
             if file.is_fifo():
                 os.close(os.open(file, os.O_RDWR | os.O_NONBLOCK))
 
+    @property
+    def claimed(self) -> ClaimedInputs:
+        return ClaimedInputs(self.engine, self.fetcher, self.room)
+
     def redeem(self, value: Any, *, deadline: float | None = None) -> list[Any]:
         rows, options = check_inputs(IMAGE, value)
         request = SimpleNamespace(id="a-request", properties={"delivery_tag": self.delivery.tag}, expires=None)
-        with redeemed(self.conf, request, IMAGE, rows, options, deadline=deadline) as whole:
+        with self.claimed.redeemed(self.conf, request, IMAGE, rows, options, deadline=deadline) as whole:
             return whole
 
 
 @pytest.fixture
-def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+def rig(tmp_path: Path) -> Iterator[Rig]:
     rig = Rig(tmp_path / "claims")
-    monkeypatch.setattr(engine_client, "_engine", object())
     yield rig
     rig.answer()
     HELD.remove(rig.delivery)
@@ -115,8 +122,8 @@ def revoked(_: Rig) -> None:
     state.revoked.add("a-request")
 
 
-def stopped(_: Rig) -> None:
-    engine_client.set_engine(None)
+def stopped(rig: Rig) -> None:
+    rig.engine.engine = None
 
 
 @pytest.mark.parametrize(
@@ -124,19 +131,15 @@ def stopped(_: Rig) -> None:
     [(wanted_back, EngineStopped), (stopped, EngineStopped), (lost, Reject), (revoked, RequestCancelled)],
 )
 @pytest.mark.parametrize("waits_for", ["the store", "room"])
-def test_who_waits_notices_what_happens(
-    rig: Rig, waits_for: str, happens: Any, error: type[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    room = MemoryBudget(100)
-    monkeypatch.setattr(claimed_inputs, "_room", room)
+def test_who_waits_notices_what_happens(rig: Rig, waits_for: str, happens: Any, error: type[Exception]) -> None:
+    room = rig.room
     if waits_for == "room":
         room.take(100, given_up=lambda: False)
     value = rig.kept() if waits_for == "room" else [rig.kept(), rig.hanging()]
-    dropped = engine_client.dropped().get("lease lost", 0)
     later(happens, rig)
     with pytest.raises(error):
         rig.redeem(value)
-    assert engine_client.dropped().get("lease lost", 0) - dropped == (error is Reject)
+    assert rig.engine.dropped().get("lease lost", 0) == (error is Reject)
     if waits_for == "the store":
         assert room.take(100, given_up=lambda: True), "nothing is held any more"
 
@@ -155,14 +158,12 @@ def test_a_store_that_hangs_is_given_up_and_others_go_on(rig: Rig, monkeypatch: 
     assert rig.redeem(rig.kept()) == check_inputs(IMAGE, PNG)[0]
 
 
-def test_one_failing_claim_fails_the_request_and_holds_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    room = MemoryBudget(100)
-    monkeypatch.setattr(claimed_inputs, "_room", room)
+def test_one_failing_claim_fails_the_request_and_holds_nothing(rig: Rig) -> None:
     gone = rig.kept()
     (rig.folder / gone["claim"]["key"]).unlink()
     with pytest.raises(InvalidInput, match=r"inputs\[1\] claims"):
         rig.redeem([rig.kept(), gone])
-    assert room.take(100, given_up=lambda: True)
+    assert rig.room.take(100, given_up=lambda: True)
 
 
 def test_without_a_store_the_remedy_is_named(rig: Rig) -> None:
@@ -180,14 +181,12 @@ def test_a_folder_that_is_not_mounted_has_lost_nothing(rig: Rig) -> None:
     rig.folder.with_name("elsewhere").rename(rig.folder)
 
 
-def test_the_bytes_count_as_held_until_the_request_ends(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    room = MemoryBudget(100)
-    monkeypatch.setattr(claimed_inputs, "_room", room)
+def test_the_bytes_count_as_held_until_the_request_ends(rig: Rig) -> None:
     rows, options = check_inputs(IMAGE, rig.kept())
     request = SimpleNamespace(id="a-request", properties={}, expires=None)
-    with redeemed(rig.conf, request, IMAGE, rows, options, deadline=None):
-        assert not room.take(100, given_up=lambda: True)
-    assert room.take(100, given_up=lambda: True)
+    with rig.claimed.redeemed(rig.conf, request, IMAGE, rows, options, deadline=None):
+        assert not rig.room.take(100, given_up=lambda: True)
+    assert rig.room.take(100, given_up=lambda: True)
 
 
 def test_where_somebody_traces_the_wait_for_the_store_is_seen(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,10 +235,9 @@ def test_a_large_one_is_not_kept_out_by_small_ones() -> None:
     assert sorted(came) == ["large", "small"]
 
 
-def test_who_comes_new_does_not_wait_for_a_store_that_answers_nobody(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_comes_new_does_not_wait_for_a_store_that_answers_nobody(rig: Rig) -> None:
     now = [1_000.0]
-    fetches = claim_fetcher.ClaimFetcher(clock=lambda: now[0])
-    monkeypatch.setattr(claimed_inputs, "FETCHES", fetches)
+    rig.fetcher = fetches = claim_fetcher.ClaimFetcher(clock=lambda: now[0])
     hanging = rig.hanging()
 
     def wait() -> None:

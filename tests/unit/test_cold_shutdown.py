@@ -1,7 +1,6 @@
 """A worker whose main thread holds a lock is told to end at once, and does."""
 
 import hashlib
-import importlib
 import inspect
 import os
 import signal
@@ -18,9 +17,12 @@ from celery.signals import worker_shutting_down
 from celery.utils.dispatch.signal import Signal
 from celery.worker import state
 
+from celery_inference import app
 from celery_inference.sqs.consumer.shutdown import STOPPER, release_everything
 from tasks.autoscale.stop_flag import StopFlag
+from tasks.context import WorkerContext
 from tasks.patches import cold_shutdown
+from tasks.worker.lifecycle import Lifecycle
 
 # When this fails, read what changed in Celery, adapt tasks/patches/cold_shutdown.py where it matters, and set the new
 # digest.
@@ -127,10 +129,10 @@ def test_a_sigterm_that_stands_for_sigquit_is_one(signals: list[str], monkeypatc
 
 def test_no_receiver_of_ours_waits_for_a_lock_that_is_held() -> None:
     """Each of them runs in the handler."""
-    importlib.import_module("tasks.worker.lifecycle")
-    importlib.import_module("tasks.worker.health_server")
+    lifecycle = Lifecycle(WorkerContext(app))
+    lifecycle.connect()
     own = {f"{receiver.__module__}.{receiver.__name__}" for receiver in worker_shutting_down._live_receivers(None)}
-    assert {name for name in own if name.startswith("tasks.")} == {"tasks.worker.lifecycle.give_back"}
+    assert {name for name in own if name.startswith("tasks.")} == {"tasks.worker.lifecycle.handle_signal"}
 
 
 def test_a_flag_is_set_while_its_wait_is_interrupted() -> None:

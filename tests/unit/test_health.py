@@ -4,9 +4,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,15 +12,14 @@ import click
 import pytest
 from celery.worker import state
 
-from celery_inference.sqs.consumer.pause import PAUSES
+from celery_inference import app
+from celery_inference.sqs.consumer.pause import Pauses
 from celery_inference.sqs.lanes import LANES
-from tasks.execution import engine_client
-from tasks.resilience import breaker_step
+from tasks.context import WorkerContext
 from tasks.resilience.circuit_breaker import CircuitBreaker
 from tasks.resilience.failure_rate import FailureRate
 from tasks.worker import health_server
 from tasks.worker.health_address import HealthAddress
-from tasks.worker.worker_stats import WAITS
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 STATS: dict[str, Any] = {
@@ -40,16 +37,24 @@ STATS: dict[str, Any] = {
 
 
 @pytest.fixture
-def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def context() -> WorkerContext:
+    return WorkerContext(app, pauses=Pauses())
+
+
+def load(context: WorkerContext) -> None:
+    """As when models are loaded."""
+    context.engine.engine = SimpleNamespace(stats=lambda: STATS)  # type: ignore[assignment]
+
+
+@pytest.fixture
+def url(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(state, "should_stop", None)
     monkeypatch.setattr(state, "should_terminate", None)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), health_server.HealthHandler)
-    server.daemon_threads = True
-    Thread(target=server.serve_forever, daemon=True).start()
+    server = health_server.HealthServer(("127.0.0.1", 0), context)
+    server.start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
-    health_server._receiving.clear()
 
 
 def get(url: str) -> tuple[int, str]:
@@ -62,23 +67,23 @@ def get(url: str) -> tuple[int, str]:
 
 
 def test_a_worker_is_live_before_it_is_ready_and_neither_when_it_stops(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    url: str, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert get(f"{url}/live") == (200, "live\n")
     assert get(f"{url}/ready") == (503, "not ready\n")
     assert get(f"{url}/metrics") == (200, "")
-    monkeypatch.setattr(engine_client, "_engine", SimpleNamespace(stats=lambda: STATS))
+    load(context)
     assert get(f"{url}/ready")[0] == 503, "loaded, and not receiving yet"
-    health_server._note_ready()
+    context.receiving.set()
     assert get(f"{url}/ready") == (200, "ready\n")
     monkeypatch.setattr(state, "should_stop", 0)
     assert get(f"{url}/live")[0] == get(f"{url}/ready")[0] == 503
     assert get(f"{url}/other")[0] == 404
 
 
-def test_metrics_have_the_documented_names(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_client, "_engine", SimpleNamespace(stats=lambda: STATS))
-    WAITS.note('sm"all', 1.5)
+def test_metrics_have_the_documented_names(url: str, context: WorkerContext) -> None:
+    load(context)
+    context.engine.note_wait('sm"all', 1.5)
     text = get(f"{url}/metrics")[1]
     assert 'celery_inference_inputs_total{model="sm\\"all"} 8\n' in text
     assert 'celery_inference_queue_waits_total{model="sm\\"all"} 1\n' in text
@@ -100,14 +105,14 @@ def test_metrics_have_the_documented_names(url: str, monkeypatch: pytest.MonkeyP
 
 
 def test_who_takes_nothing_from_a_lane_or_nothing_at_all_is_not_ready_and_says_why(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    url: str, context: WorkerContext
 ) -> None:
-    monkeypatch.setattr(engine_client, "_engine", SimpleNamespace(stats=lambda: STATS))
-    health_server._note_ready()
+    load(context)
+    context.receiving.set()
     limits: dict[str, Any] = {lane.name: FailureRate(share=0.5, least=2, an_hour=9, clock=time.time) for lane in LANES}
     halt: list[str] = []
     watch = CircuitBreaker(LANES, limits, None, name="w", pause=halt.append, resume=halt.remove)
-    monkeypatch.setattr(breaker_step, "_watch", watch)
+    context.breaker = watch
     assert get(f"{url}/ready") == (200, "ready\n")
     assert 'celery_inference_lane_paused{lane="inference"} 0\n' in get(f"{url}/metrics")[1]
     for _ in range(2):
@@ -115,12 +120,9 @@ def test_who_takes_nothing_from_a_lane_or_nothing_at_all_is_not_ready_and_says_w
     why = "lane inference is paused: 2 of the last 2 requests became dead letters\n"
     assert get(f"{url}/ready") == (503, f"not ready\n{why}")
     assert 'celery_inference_lane_paused{lane="inference"} 1\n' in get(f"{url}/metrics")[1]
-    PAUSES.hold("host", "this host is at fault")
-    try:
-        assert get(f"{url}/ready") == (503, f"not ready\nthis host is at fault\n{why}")
-        assert 'celery_inference_worker_paused{reason="host"} 1\n' in get(f"{url}/metrics")[1]
-    finally:
-        PAUSES.let_go("host")
+    context.pauses.hold("host", "this host is at fault")
+    assert get(f"{url}/ready") == (503, f"not ready\nthis host is at fault\n{why}")
+    assert 'celery_inference_worker_paused{reason="host"} 1\n' in get(f"{url}/metrics")[1]
 
 
 @pytest.mark.parametrize(("given", "host", "port"), [("80", "127.0.0.1", 80), ("0.0.0.0:1", "0.0.0.0", 1)])

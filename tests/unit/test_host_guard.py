@@ -1,6 +1,6 @@
 """When a host is to be protected, and what the guard makes of a platform that fails; the clock is handed in."""
 
-from tasks.hosts.bootstep import NOTICE_SECONDS, Guard
+from tasks.hosts.guard import NOTICE_SECONDS, Guard
 from tasks.hosts.host import QUIET_SECONDS, HostError, Shield
 
 

@@ -1,6 +1,5 @@
 """A host that fails far more than its peers stops receiving; one that fails like all others does not."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,15 +7,14 @@ from celery import Celery
 
 from celery_inference.results.protocol import HostCounts, ResultStore, Start
 from celery_inference.results.sqlite.backend import SQLiteBackend
-from celery_inference.sqs.consumer.pause import PAUSES
+from celery_inference.sqs.consumer.pause import Pauses
 from tasks.resilience.host_outliers import HostOutliers, blame
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[ResultStore]:
+def store(tmp_path: Path) -> ResultStore:
     app = Celery("health", set_as_current=False)
-    yield SQLiteBackend(app=app, url=f"sqlite:///{tmp_path / 'results.sqlite'}").store
-    PAUSES.let_go("host")
+    return SQLiteBackend(app=app, url=f"sqlite:///{tmp_path / 'results.sqlite'}").store
 
 
 @pytest.mark.parametrize(
@@ -39,9 +37,10 @@ def test_a_host_that_fails_alone_stops_receiving_and_says_why(store: ResultStore
     for host in ("bad", "good"):
         store.begin_attempts([Start(f"{host}{number}", 0, "m.1", host) for number in range(30)])
     store.record_failures("bad", 25)
-    HostOutliers().failed(store, "good")
-    assert not PAUSES.held
-    HostOutliers().failed(store, "bad")
-    assert "26 of 30 attempts failed on bad" in PAUSES.reasons["host"]
-    PAUSES.let_go("host")
-    assert not PAUSES.held
+    pauses = Pauses()
+    HostOutliers(pauses).failed(store, "good")
+    assert not pauses.held
+    HostOutliers(pauses).failed(store, "bad")
+    assert "26 of 30 attempts failed on bad" in pauses.reasons["host"]
+    pauses.let_go("host")
+    assert not pauses.held

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from tasks.resilience.lane_pauses import pause_in, resume_in
+from tasks.resilience.lane_pauses import LanePauses
 
 
 class Consumer:
-    """What `lane_halts` needs of Celery's consumer; operations run at once."""
+    """What `LanePauses` needs of Celery's consumer; operations run at once."""
 
     def __init__(self) -> None:
         self.task_consumer: Any = object()
@@ -17,8 +17,8 @@ class Consumer:
         queues = SimpleNamespace(deselect=self.selected.discard, select_add=self.selected.add)
         self.app = SimpleNamespace(amqp=SimpleNamespace(queues=_Queues(queues)))
 
-    def call_soon(self, operation: Callable[[str], None], lane: str) -> None:
-        operation(lane)
+    def call_soon(self, operation: Callable[[], None]) -> None:
+        operation()
 
     def cancel_task_queue(self, lane: str) -> None:
         self.consumed.discard(lane)
@@ -37,26 +37,28 @@ class _Queues:
 
 def test_a_lane_goes_on_when_the_last_reason_is_over() -> None:
     consumer = Consumer()
+    pauses = LanePauses(consumer)
     for reason in ("models", "dead letters"):
-        pause_in(consumer, reason)("work")
+        pauses.pause("work", reason)
     assert consumer.consumed == set()
-    resume_in(consumer, "models")("work")
+    pauses.resume("work", "models")
     assert consumer.consumed == set()
-    resume_in(consumer, "dead letters")("work")
+    pauses.resume("work", "dead letters")
     assert consumer.consumed == {"work"}
 
 
 def test_a_reason_that_holds_nothing_takes_nothing_up() -> None:
     consumer = Consumer()
     consumer.consumed.clear()  # as an operator's cancel_consumer left it
-    resume_in(consumer, "models")("work")
+    LanePauses(consumer).resume("work", "models")
     assert consumer.consumed == set()
 
 
 def test_between_two_connections_the_next_one_is_told() -> None:
     consumer = Consumer()
     consumer.task_consumer = None
-    pause_in(consumer, "models")("work")
+    pauses = LanePauses(consumer)
+    pauses.pause("work", "models")
     assert consumer.selected == set()
-    resume_in(consumer, "models")("work")
+    pauses.resume("work", "models")
     assert consumer.selected == {"work"}

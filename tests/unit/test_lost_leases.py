@@ -11,7 +11,7 @@ from celery.exceptions import Reject
 
 from celery_inference.sqs.consumer.deliveries import HELD
 from celery_inference.sqs.messages.delivery import Delivery, from_answer
-from tasks.execution import engine_client
+from tasks.execution.engine_client import EngineClient
 
 
 class Waiting:
@@ -27,11 +27,13 @@ class Waiting:
 
 
 @pytest.fixture
-def engine() -> Iterator[Waiting]:
-    engine = Waiting()
-    engine_client.set_engine(engine)  # type: ignore[arg-type]
-    yield engine
-    engine_client.set_engine(None)
+def engine() -> Waiting:
+    return Waiting()
+
+
+@pytest.fixture
+def client(engine: Waiting) -> EngineClient:
+    return EngineClient(engine)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -49,11 +51,9 @@ def lose(delivery: Delivery) -> None:
         callback(delivery)
 
 
-def in_a_thread(delivery: Delivery, then: Callable[[], None], engine: Waiting) -> list[Any]:
+def in_a_thread(client: EngineClient, delivery: Delivery, then: Callable[[], None], engine: Waiting) -> list[Any]:
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(
-            engine_client.run, "m", ["x"], {}, request_id="r", deadline=None, delivery_tag=delivery.tag
-        )
+        running = pool.submit(client.run, "m", ["x"], {}, request_id="r", deadline=None, delivery_tag=delivery.tag)
         assert engine.asked.wait(10)
         while not delivery.on_lost:
             time.sleep(0.01)
@@ -61,25 +61,26 @@ def in_a_thread(delivery: Delivery, then: Callable[[], None], engine: Waiting) -
         return running.result(10)
 
 
-def test_one_that_waits_is_dropped_and_counted_and_not_failed(engine: Waiting, delivery: Delivery) -> None:
-    before = engine_client.dropped().get("lease lost", 0)
+def test_one_that_waits_is_dropped_and_counted_and_not_failed(
+    client: EngineClient, engine: Waiting, delivery: Delivery
+) -> None:
     with pytest.raises(Reject) as raised:
-        in_a_thread(delivery, lambda: lose(delivery), engine)
+        in_a_thread(client, delivery, lambda: lose(delivery), engine)
     assert raised.value.requeue
     assert not engine.future.set_running_or_notify_cancel()  # what the engine asks before each batch
-    assert engine_client.dropped()["lease lost"] == before + 1
+    assert client.dropped() == {"lease lost": 1}
 
 
-def test_one_that_has_begun_goes_on_and_answers(engine: Waiting, delivery: Delivery) -> None:
+def test_one_that_has_begun_goes_on_and_answers(client: EngineClient, engine: Waiting, delivery: Delivery) -> None:
     def begin_then_lose() -> None:
         engine.future.set_running_or_notify_cancel()
         lose(delivery)
         engine.future.set_result(["answer"])
 
-    assert in_a_thread(delivery, begin_then_lose, engine) == ["answer"]
+    assert in_a_thread(client, delivery, begin_then_lose, engine) == ["answer"]
 
 
-def test_one_whose_lease_is_lost_already_is_dropped_at_once(engine: Waiting, delivery: Delivery) -> None:
+def test_one_whose_lease_is_lost_already_is_dropped_at_once(client: EngineClient, delivery: Delivery) -> None:
     delivery.lost = True
     with pytest.raises(Reject):
-        engine_client.run("m", ["x"], {}, request_id="r", deadline=None, delivery_tag=delivery.tag)
+        client.run("m", ["x"], {}, request_id="r", deadline=None, delivery_tag=delivery.tag)

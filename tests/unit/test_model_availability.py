@@ -5,6 +5,7 @@ from typing import Any
 
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.sqs.lanes import declared
+from tasks.resilience.lane_pauses import LanePauses
 from tasks.resilience.model_availability import ModelAvailability
 
 
@@ -17,8 +18,8 @@ class Consumer:
         self.consuming = {"inference", "slow"}
         self.task_consumer = object()
 
-    def call_soon(self, function: Any, *args: Any) -> None:
-        function(*args)
+    def call_soon(self, function: Any) -> None:
+        function()
 
     def cancel_task_queue(self, queue: str) -> None:
         self.consuming.remove(queue)
@@ -36,7 +37,7 @@ SPECS = [spec("a"), spec("b"), spec("c", "slow")]
 
 def test_only_the_lane_without_a_model_goes_out_and_it_comes_back() -> None:
     service, consumer = ModelAvailability(), Consumer()
-    service.use(consumer, SPECS)
+    service.use(LanePauses(consumer), consumer.app.conf, SPECS)
     service.note("c", "it is broken")
     assert consumer.consuming == {"inference"}
     service.note("a", "it is broken")
@@ -51,5 +52,5 @@ def test_only_the_lane_without_a_model_goes_out_and_it_comes_back() -> None:
 def test_what_went_out_before_the_worker_was_ready_counts() -> None:
     service, consumer = ModelAvailability(), Consumer()
     service.note("c", "it is broken")
-    service.use(consumer, SPECS)
+    service.use(LanePauses(consumer), consumer.app.conf, SPECS)
     assert consumer.consuming == {"inference"}

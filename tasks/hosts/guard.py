@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from celery import bootsteps
 from celery.utils.log import get_logger
 from celery.worker import state
 
@@ -71,28 +70,18 @@ class Guard:
         return notice
 
 
-class HostGuard(bootsteps.StartStopStep):
-    """Guards from before the models are loaded until the process ends: until then what runs is finished."""
+def start_host_guard(conf: Any) -> None:
+    """Guard until the process has ended, because until then what runs is finished; where a platform is named.
 
-    def __init__(self, worker: Any, **options: Any) -> None:
-        conf = worker.app.conf
-        self.enabled = conf.inference_host is not None
-        super().__init__(worker, **options)
-
-    def create(self, worker: Any) -> None:
-        """Raises SystemExit where the host is about to go: a supervisor must not start a worker on it again."""
-        conf = worker.app.conf
-        guard = Guard(HOSTS[conf.inference_host](conf.inference_host_address), _holds_deliveries, _leave)
-        if notice := guard.notice():
-            logger.warning("%s: no worker is started", notice)
-            raise SystemExit(HOST_IS_GOING)
-        threading.Thread(target=_run, args=(guard,), name="host-guard", daemon=True).start()
-
-    def start(self, worker: Any) -> None:
-        """It guards already."""
-
-    def stop(self, worker: Any) -> None:
-        """It guards until the process has ended."""
+    Raises SystemExit where the host is about to go: a supervisor must not start a worker on it again.
+    """
+    if conf.inference_host is None:
+        return
+    guard = Guard(HOSTS[conf.inference_host](conf.inference_host_address), _holds_deliveries, _leave)
+    if notice := guard.notice():
+        logger.warning("%s: no worker is started", notice)
+        raise SystemExit(HOST_IS_GOING)
+    threading.Thread(target=_run, args=(guard,), name="host-guard", daemon=True).start()
 
 
 def _run(guard: Guard) -> None:
