@@ -5,6 +5,7 @@ from typing import Any
 
 from celery import Celery
 
+from celery_inference.results.backend import Patience
 from celery_inference.sqs.consumer.pause import PAUSES, Pauses
 from tasks.execution.attempts import RunningAttempts
 from tasks.execution.background import BackgroundExecutor
@@ -39,6 +40,7 @@ class WorkerContext:
         self.attempts = RunningAttempts()
         self.background = BackgroundExecutor("background")
         self.pauses = pauses
+        self.patience = Patience(pauses)
         self.host_outliers = HostOutliers(pauses)
         self.models = ModelAvailability()
         self.consumer: Any = None  # Celery's, once it is made

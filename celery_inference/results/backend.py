@@ -14,17 +14,41 @@ from celery_inference.results.chords import ChordParts
 from celery_inference.results.encoding import as_bytes, encoded
 from celery_inference.results.protocol import StoreUnavailable
 from celery_inference.results.rules import NewState
-from celery_inference.sqs.consumer.pause import PAUSES
+from celery_inference.sqs.consumer.pause import Pauses
 from celery_inference.sqs.dead_letters.index import DeadLetterIndex
 
 RETRY_SECONDS = 0.5
 
-# Set while this process is a worker: a result that it holds is the work of a GPU, and a store that is full or away is
-# waited for, with nothing more received. Others get the error.
-PATIENCE = threading.Event()
-# Set when the worker ends: what cannot be stored is then released for another delivery.
-ENDING = threading.Event()
 AWAY = "result store"
+
+
+class Patience:
+    """A worker's with its store: a result that it holds is the work of a GPU. Thread-safe.
+
+    A store that is full or away is waited for, with nothing more received; from `end` on, what cannot be stored is
+    released for another delivery.
+    """
+
+    def __init__(self, pauses: Pauses) -> None:
+        self._pauses = pauses
+        self._ending = threading.Event()
+
+    def wait(self, error: StoreUnavailable) -> None:
+        """For a moment; raises Reject when the worker ends."""
+        if self._ending.is_set():
+            # Not the error itself: Celery's tracer would try to store that as the request's failure.
+            raise Reject(error, requeue=True) from error
+        self._pauses.hold(AWAY, f"results cannot be stored, and are held until they can: {error}")
+        self._ending.wait(RETRY_SECONDS)
+
+    def stored(self) -> None:
+        """A result was stored: the store is there."""
+        if self._pauses.held:
+            self._pauses.let_go(AWAY)
+
+    def end(self) -> None:
+        """The worker ends."""
+        self._ending.set()
 
 
 class StoreBackend(ChordParts, KeyValueStoreBackend):
@@ -37,6 +61,8 @@ class StoreBackend(ChordParts, KeyValueStoreBackend):
     implements_incr = True
 
     dead_letters: DeadLetterIndex
+    # Of the worker that this process is; others get the error of a store that is away.
+    patience: Patience | None = None
     # Between two looks of one who waits for a result: the first, how it grows, and the longest.
     poll_seconds: ClassVar[tuple[float, float, float]]
 
@@ -71,23 +97,20 @@ class StoreBackend(ChordParts, KeyValueStoreBackend):
 
     def _ensure_retryable(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run one of Celery's operations; a worker tries its stores again until they succeed. None is half done."""
+        patience = self.patience if func.__name__ == "_store_result" else None
         for option in ("fallback_exc", "fallback_msg", "max_retries"):
             kwargs.pop(option, None)
         while True:
             try:
                 returned = func(*args, **kwargs)
             except StoreUnavailable as error:
-                if func.__name__ != "_store_result" or not (PATIENCE.is_set() or ENDING.is_set()):
+                if patience is None:
                     raise
-                if ENDING.is_set():
-                    # Not the error itself: Celery's tracer would try to store that as the request's failure.
-                    raise Reject(error, requeue=True) from error
-                PAUSES.hold(AWAY, f"results cannot be stored, and are held until they can: {error}")
+                patience.wait(error)
             else:
-                if PAUSES.held and func.__name__ == "_store_result":
-                    PAUSES.let_go(AWAY)
+                if patience is not None:
+                    patience.stored()
                 return returned
-            ENDING.wait(RETRY_SECONDS)
 
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any

@@ -53,7 +53,6 @@ from celery.signals import (
 from celery.utils.log import get_logger
 from celery.worker import state
 
-from celery_inference.results.backend import ENDING, PATIENCE
 from celery_inference.results.dead_letter_queues import lanes_of
 from celery_inference.specs.errors import InferenceError
 from celery_inference.sqs.consumer.shutdown import release_everything, stop_receiving
@@ -212,8 +211,7 @@ def load_models(context: WorkerContext, recycle_kib: int | None) -> Engine:
         logger.critical("%s", failures[0])
         raise SystemExit(1) from failures[0]
     context.engine.engine = engine
-    ENDING.clear()
-    PATIENCE.set()
+    context.app.backend.patience = context.patience
     return engine
 
 
@@ -240,8 +238,7 @@ def finish_work(
         engine.stop(timeout_seconds=engine_seconds)
     # Every request is resolved now: these threads only settle their deliveries, and those whose store is away
     # wait for it no longer. Tasks of other kinds have the rest of the time.
-    ENDING.set()
-    PATIENCE.clear()
+    context.patience.end()
     if left := drain(max(settle_seconds, until - time.monotonic())):
         # Python joins the pool's threads before it exits, without a bound. Both timers start at once, because it
         # starts no thread any more while it waits for those that hang.

@@ -11,13 +11,13 @@ from botocore.exceptions import ClientError
 from celery.app.task import Context
 from kombu.exceptions import EncodeError
 
-from celery_inference.results.backend import ENDING, PATIENCE
+from celery_inference.results.backend import Patience
 from celery_inference.results.dynamodb import table, values
 from celery_inference.results.dynamodb.backend import DynamoDBBackend
 from celery_inference.results.dynamodb.items import Query
 from celery_inference.results.dynamodb.values import MAX_ITEM_BYTES
 from celery_inference.results.protocol import Chord, Start, StoreUnavailable, Submission
-from celery_inference.sqs.consumer.pause import PAUSES
+from celery_inference.sqs.consumer.pause import Pauses
 from tests.support.fault_proxy import ANY, Fault, FaultProxy
 from tests.support.moto_dynamodb import MotoDynamoDB
 from tests.support.stores import app_of, moto
@@ -119,23 +119,19 @@ def test_a_store_that_stays_away_is_one_error_in_bounded_time(
 
 def test_a_worker_holds_its_result_until_the_store_is_back(backend: DynamoDBBackend, proxy: FaultProxy) -> None:
     proxy.fail(ANY, Fault("status", status=503))
-    ENDING.clear()
-    PATIENCE.set()
-    try:
-        storing = threading.Thread(target=backend.store_result, args=("a", 5, "SUCCESS"), daemon=True)
-        storing.start()
-        until = time.monotonic() + 30
-        while not PAUSES.held:
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        assert "held until they can" in PAUSES.reasons["result store"]
-        proxy.heal()
-        storing.join(30)
-        assert not PAUSES.held
-        assert backend.get_result("a") == 5
-    finally:
-        PATIENCE.clear()
-        PAUSES.let_go("result store")
+    pauses = Pauses()
+    backend.patience = Patience(pauses)
+    storing = threading.Thread(target=backend.store_result, args=("a", 5, "SUCCESS"), daemon=True)
+    storing.start()
+    until = time.monotonic() + 30
+    while not pauses.held:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert "held until they can" in pauses.reasons["result store"]
+    proxy.heal()
+    storing.join(30)
+    assert not pauses.held
+    assert backend.get_result("a") == 5
 
 
 def test_what_a_batch_leaves_is_asked_for_again(backend: DynamoDBBackend, moto: MotoDynamoDB) -> None:

@@ -16,7 +16,7 @@ from celery import Celery
 from celery.concurrency.thread import TaskPool
 from celery.signals import worker_init
 
-from celery_inference.results.backend import PATIENCE, StoreBackend
+from celery_inference.results.backend import StoreBackend
 from celery_inference.results.dynamodb.store import DynamoDBStore
 from celery_inference.results.sqlite.store import SQLiteStore
 from celery_inference.sqs.lanes import DeclaredQueue, Lane
@@ -77,7 +77,7 @@ class Pool(TaskPool):  # type: ignore[misc]
 
 @worker_init.connect
 def _be_patient(**_: Any) -> None:
-    PATIENCE.set()
+    app.backend.patience = app.worker_context.patience
 
 
 def note(text: str) -> None:
