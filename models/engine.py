@@ -96,8 +96,8 @@ class Engine:
         self._specs = {spec.name: spec for spec in specs}
         self._sources = {spec.name: Path(spec.source).name if spec.is_folder else spec.source for spec in specs}
         self._devices = tuple(devices)
-        self._on_lost = on_lost
-        self._on_out = on_out
+        self._on_lost = on_lost or (lambda because: None)
+        self._on_out = on_out or (lambda model, because: None)
         self._poison_inputs = poison_inputs or LocalPoisonInputs()
         self._memory_limits = MemoryLimits(None if state is None else state / "memory-ceilings.json")
         self._scheduler = Scheduler(specs, max_bytes=max_bytes, memory_limits=self._memory_limits, on_blame=self._blame)
@@ -138,7 +138,7 @@ class Engine:
                 if supervisor.state != "ready"
             ]
         if problems:
-            self._end(time.monotonic() + 5.0, EngineStopped)
+            self.stop(timeout_seconds=5.0)
             raise ModelLoadError(problems[0])
         self._started = True
         threading.Thread(target=self._tick, name="models.engine tick", daemon=True).start()
@@ -178,29 +178,23 @@ class Engine:
     def describe(self, model: str) -> dict[str, Any]:
         """What a result of this model was made with: source, revision, dtype and versions of the libraries."""
         spec = self._specs[model]
-        told = (
-            supervisor.record.versions
-            for supervisor in self._supervisors
-            if supervisor.has(model) and supervisor.record.versions
-        )
-        versions = next(told, {})
+        told = (supervisor.record.versions for supervisor in self._supervisors if supervisor.has(model))
         return {
             "model": model,
             "source": self._sources[model],
             "revision": spec.revision,
             "dtype": spec.dtype,
-            "versions": versions,
+            "versions": next(filter(None, told), {}),
         }
 
     def loaded(self, model: str) -> dict[str, dict[str, Any]]:
         """What each device told of the model when it was loaded last: `models.device_process.warmup.load` names the
         facts."""
-        told = {
-            supervisor.device.name: supervisor.record.loaded
+        return {
+            supervisor.device.name: supervisor.record.loaded[model]
             for supervisor in self._supervisors
             if model in supervisor.record.loaded
         }
-        return {device: loaded[model] for device, loaded in told.items()}
 
     def stats(self) -> dict[str, Any]:
         """Loads, batches, rows, tokens, restarts, memory in bytes, memory limits, and what is held, as JSON values."""
@@ -243,18 +237,16 @@ class Engine:
 
         What has not finished in time ends as EngineStopped too. May be called twice, and before `start`.
         """
-        self._end(time.monotonic() + timeout_seconds, EngineStopped)
-
-    def _end(self, deadline: float, error: type[EngineStopped]) -> None:
+        deadline, because = time.monotonic() + timeout_seconds, "the engine was stopped before the request could end"
         self._stopped.set()
-        self._scheduler.close(error, "the engine was stopped before the request could end", all_of_them=False)
+        self._scheduler.close(EngineStopped, because, all_of_them=False)
         for supervisor in self._supervisors:
             supervisor.stop() if self._started else supervisor.kill()
         for supervisor in self._supervisors:
             if not supervisor.join(deadline - time.monotonic()):
                 supervisor.kill()
                 supervisor.join(5.0)
-        self._scheduler.close(error, "the engine was stopped before the request could end", all_of_them=True)
+        self._scheduler.close(EngineStopped, because, all_of_them=True)
         self._memory_limits.save()
 
     def _refuse_poison(self, spec: ModelSpec, inputs: list[Any], options: dict[str, Any]) -> None:
@@ -298,30 +290,22 @@ class Engine:
         because = f"no device is left: {self._supervisors[-1].problem}"
         _log.error(because)
         self._scheduler.close(DeviceLost, because, all_of_them=True)
-        if self._on_lost is not None:
-            self._on_lost(because)
+        self._on_lost(because)
 
     def _look_for_models(self) -> None:
-        """Shut what no device serves, open what one serves again. Keepers call it, each in its own thread."""
+        """Shut what no device serves, open what one serves again. Supervisors call it, each in its own thread."""
         with self._looking:
-            self._shut_and_open()
-
-    def _shut_and_open(self) -> None:
-        with self._changed:
             out = {name for name in self._specs if not any(supervisor.serves(name) for supervisor in self._supervisors)}
-            gone, back = out - self._out, self._out - out
-            self._out = out
-        for name in gone:
-            why = "; ".join(supervisor.why_not(name) for supervisor in self._supervisors if supervisor.has(name))
-            because = f'model "{name}" is out: {why}'
-            _log.error(because)
-            self._scheduler.shut(name, ModelOut, because)
-            if self._on_out is not None:
+            gone, back, self._out = out - self._out, self._out - out, out
+            for name in gone:
+                why = "; ".join(supervisor.why_not(name) for supervisor in self._supervisors if supervisor.has(name))
+                because = f'model "{name}" is out: {why}'
+                _log.error(because)
+                self._scheduler.shut(name, ModelOut, because)
                 self._on_out(name, because)
-        for name in back:
-            _log.warning('model "%s" is served again', name)
-            self._scheduler.open(name)
-            if self._on_out is not None:
+            for name in back:
+                _log.warning('model "%s" is served again', name)
+                self._scheduler.open(name)
                 self._on_out(name, "")
 
     def _tick(self) -> None:

@@ -149,10 +149,6 @@ class WaitingRows:
             if not group:
                 self._groups.pop(row.group, None)
 
-    def expired(self, now: float) -> list[Row]:
-        """The rows whose deadline has passed; they stay until removed."""
-        return [row for row in self if row.deadline <= now]
-
     def models(self) -> set[str]:
         """The models that rows wait for."""
         return {group[0] for group in self._groups}

@@ -24,6 +24,7 @@ from models.scheduling.idle_devices import IdleDevices
 from models.scheduling.memory_limits import MemoryLimits
 from models.scheduling.requests import Batch, PendingRequest, named, placed, rows_of
 
+TOO_LATE = "the deadline passed before a device could take the request"
 KILLS = 2  # deaths of a device process under one row alone, after which the row is to blame
 
 
@@ -90,11 +91,7 @@ class Scheduler:
 
     def cancel(self, request_id: str, error: InferenceError) -> bool:
         """End the request of that id, if a row of it still waits; what is at a device is not interrupted."""
-        with self._lock:
-            waiting = {id(row.owner): row.owner for row in self._waiting if row.owner.id == request_id}
-        for request in waiting.values():
-            self._fail(request, error)
-        return bool(waiting)
+        return self._fail_waiting(lambda row: row.owner.id == request_id, lambda: error)
 
     def seal(
         self,
@@ -146,7 +143,7 @@ class Scheduler:
                 self._idle.remove(idle)
                 self._feed(0)
         for request in late:
-            self._fail(request, Expired("the deadline passed before a device could take the request"))
+            self._fail(request, Expired(TOO_LATE))
         return batch
 
     def leave(self, idle: threading.Event) -> None:
@@ -217,18 +214,14 @@ class Scheduler:
 
     def expire(self) -> None:
         """End the requests whose deadline has passed while they waited."""
-        with self._lock:
-            owners = {id(row.owner): row.owner for row in self._waiting.expired(self._clock())}
-        for request in owners.values():
-            self._fail(request, Expired("the deadline passed before a device could take the request"))
+        now = self._clock()
+        self._fail_waiting(lambda row: row.deadline <= now, lambda: Expired(TOO_LATE))
 
     def shut(self, model: str, error: type[InferenceError], because: str) -> None:
         """Refuse this model's requests from now on, and end those of which a row still waits."""
         with self._lock:
             self._out[model] = (error, because)
-            requests = list({id(row.owner): row.owner for row in self._waiting if row.model == model}.values())
-        for request in requests:
-            self._fail(request, error(because))
+        self._fail_waiting(lambda row: row.model == model, lambda: error(because))
 
     def open(self, model: str) -> None:
         """Take this model's requests again."""
@@ -240,19 +233,11 @@ class Scheduler:
         with self._lock:
             if self._closed is None:
                 self._closed, self._closed_because = error, because
-            if all_of_them:
-                requests = list(self._open.values())
-            else:
-                requests = list({id(row.owner): row.owner for row in self._waiting}.values())
+            requests = list(self._open.values()) if all_of_them else []
             self._room.notify_all()
         for request in requests:
             self._fail(request, error(because))
-
-    @property
-    def pending(self) -> int:
-        """Requests that are not resolved."""
-        with self._lock:
-            return len(self._open)
+        self._fail_waiting(lambda row: True, lambda: error(because))
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -317,6 +302,14 @@ class Scheduler:
             request.future.set_exception(InvalidInput.too_large("the result", size, limit, "bytes"))
         else:
             request.future.set_result(request.results)
+
+    def _fail_waiting(self, which: Callable[[Row], bool], error: Callable[[], InferenceError]) -> bool:
+        """End the requests of which such a row still waits; whether there was one."""
+        with self._lock:
+            requests = {id(row.owner): row.owner for row in self._waiting if which(row)}
+        for request in requests.values():
+            self._fail(request, error())
+        return bool(requests)
 
     def _fail(self, request: PendingRequest, error: InferenceError) -> None:
         with self._lock:

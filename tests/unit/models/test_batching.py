@@ -116,10 +116,9 @@ def test_a_suspect_is_not_put_off_for_ever() -> None:
     assert pending.seal(WIDE) == [suspect]
 
 
-def test_expired_rows_are_told_and_removed() -> None:
+def test_rows_are_removed_and_those_that_are_gone_too() -> None:
     late, fine = row(deadline=5), row(deadline=15)
     pending = waiting(late, fine)
-    assert pending.expired(10) == [late]
     pending.remove([late, late])
     assert list(pending) == [fine]
 

@@ -55,7 +55,7 @@ def test_requests_of_one_model_share_a_batch_and_each_gets_its_own_answer() -> N
     futures = [bench.submit(text) for text in ("one", "two", "three")]
     bench.echo(bench.seal())
     assert [f.result(0) for f in futures] == [["ONE"], ["TWO"], ["THREE"]]
-    assert bench.scheduler.pending == 0
+    assert bench.scheduler.sizes["requests"] == 0
 
 
 def test_a_list_is_split_over_batches_and_joined_in_order() -> None:
@@ -75,7 +75,7 @@ def test_a_list_whose_results_are_too_large_together_fails_alone() -> None:
     assert fits.result(0) == ["a", "b"], "the sum of what was estimated is too large, and the results are not"
     with pytest.raises(InvalidInput, match="the result has 26 bytes; at most 20 are allowed"):
         large.result(0)
-    assert bench.scheduler.pending == 0
+    assert bench.scheduler.sizes["requests"] == 0
 
 
 def test_one_bad_input_fails_alone() -> None:
@@ -167,14 +167,14 @@ def test_a_cancelled_request_never_reaches_the_device() -> None:
     assert cancelled.cancel()
     assert [row.value for row in bench.seal().rows] == ["fine"]
     assert not fine.cancel()
-    assert bench.scheduler.pending == 1
+    assert bench.scheduler.sizes["requests"] == 1
 
 
 def test_when_only_cancelled_requests_wait_there_is_no_batch() -> None:
     bench = Bench()
     bench.submit("cancelled").cancel()
     assert bench.ask() is None
-    assert bench.scheduler.pending == 0
+    assert bench.scheduler.sizes["requests"] == 0
 
 
 def test_an_input_is_let_go_when_its_request_is_answered() -> None:
@@ -318,7 +318,7 @@ def test_every_request_is_resolved_once_whatever_devices_do(seed: int) -> None:
         if at_devices and policy.random() < 0.7:
             step()
         bench.scheduler.expire()
-    while at_devices or bench.scheduler.pending:
+    while at_devices or bench.scheduler.sizes["requests"]:
         if (batch := bench.ask()) is not None:
             at_devices.append(batch)
         step()
