@@ -15,6 +15,7 @@ from tasks.execution.revocations import Revocations, revoked_in
 from tasks.resilience.circuit_breaker import CircuitBreaker
 from tasks.resilience.host_outliers import HostOutliers
 from tasks.resilience.model_availability import ModelAvailability
+from tasks.resilience.request_ages import RequestAges
 
 
 class WorkerContext:
@@ -43,6 +44,7 @@ class WorkerContext:
         self.patience = Patience(pauses)
         self.host_outliers = HostOutliers(pauses)
         self.models = ModelAvailability()
+        self.request_ages = RequestAges()
         self.consumer: Any = None  # Celery's, once it is made
         self.breaker: CircuitBreaker | None = None  # from when the worker is ready
         self.receiving = threading.Event()

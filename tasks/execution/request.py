@@ -11,7 +11,6 @@ from celery.signals import task_revoked
 from celery.worker import state
 from celery.worker.request import Request
 
-from celery_inference.client.expiry import warn_of
 from celery_inference.client.lanes import lane_or_default
 from celery_inference.errors import RequestCancelled, RequestExpired
 from celery_inference.redaction import withheld
@@ -31,7 +30,8 @@ class DeliveryRequest(Request):
         # A mark of SQS's, or the header that a retry() of a later generation carries on.
         known = carried_generation(self._request_dict.get("inference_generation"))
         self._request_dict["inference_generation"] = max(int(delivery.get("generation", 0)), known)
-        warn_of(lane_or_default(self._app.conf, delivery.get("routing_key")), float(delivery.get("sent_at", 0.0)))
+        lane = lane_or_default(self._app.conf, delivery.get("routing_key"))
+        self._app.worker_context.request_ages.note(lane, float(delivery.get("sent_at", 0.0)))
         # What others wrote here may be the inputs themselves, and goes into logs and events.
         keep = self._app.conf.inference_keep_inputs
         for kind in ("argsrepr", "kwargsrepr"):

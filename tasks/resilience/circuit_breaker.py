@@ -13,7 +13,7 @@ from typing import Any
 
 from celery.utils.log import get_logger
 
-from celery_inference.client.expiry import losing, oldest_waiting
+from celery_inference.client.expiry import losing
 from celery_inference.results.access import index_of
 from celery_inference.sqs.dead_letters.index import DeadLetterIndex, LanePause
 from celery_inference.sqs.dead_letters.letter import DeadLetter
@@ -22,6 +22,7 @@ from celery_inference.sqs.lanes import Lane
 from celery_inference.sqs.messages.reason import Cause
 from tasks.resilience.failure_rate import HOUR_SECONDS, FailureRate
 from tasks.resilience.lane_pauses import LanePauses
+from tasks.resilience.request_ages import RequestAges
 
 logger = get_logger(__name__)
 
@@ -34,7 +35,7 @@ class CircuitBreaker:
     """The lanes of one worker. `note` may be called from any thread; `round` is one thread's.
 
     `pause` and `resume` stop and take up the consumption of a lane in this worker, and do not block. `index` is None
-    where the result store keeps none: then each worker decides for itself.
+    where the result store keeps none: then each worker decides for itself. By `ages` it says when messages are lost.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class CircuitBreaker:
         name: str,
         pause: Callable[[str], None],
         resume: Callable[[str], None],
+        ages: RequestAges | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._lanes = {lane.name: lane for lane in lanes}
@@ -54,6 +56,7 @@ class CircuitBreaker:
         self._name = name
         self._pause = pause
         self._consume_again = resume
+        self._ages = ages or RequestAges()
         self._clock = clock
         self._began = dict.fromkeys(limits, clock())
         self._stopped: dict[str, LanePause] = {}
@@ -124,7 +127,7 @@ class CircuitBreaker:
             stop.why,
             stop.by,
             stop.lane,
-            losing(self._lanes[stop.lane], oldest_waiting(self._lanes[stop.lane], stop.since)),
+            losing(self._lanes[stop.lane], self._ages.oldest_waiting(self._lanes[stop.lane], stop.since)),
         )
 
     def round(self) -> None:
@@ -167,7 +170,9 @@ class CircuitBreaker:
         self._consume_again(lane)
 
 
-def start_circuit_breaker(app: Any, lanes: Sequence[Lane], pauses: LanePauses, name: str) -> CircuitBreaker:
+def start_circuit_breaker(
+    app: Any, lanes: Sequence[Lane], pauses: LanePauses, ages: RequestAges, name: str
+) -> CircuitBreaker:
     """From now on, stop those of these lanes of the worker of this name that pass their limit by the settings."""
     conf = app.conf
     limits = {
@@ -186,6 +191,7 @@ def start_circuit_breaker(app: Any, lanes: Sequence[Lane], pauses: LanePauses, n
         name=name,
         pause=partial(pauses.pause, reason=REASON),
         resume=partial(pauses.resume, reason=REASON),
+        ages=ages,
     )
     breaker.start()
     listen(breaker.count_dead_letter)

@@ -93,7 +93,7 @@ class EventWorker:
         self._channel: Channel = app.connection_for_read(transport_options=options).channel()
         context, pauses = app.worker_context, LanePauses(consumer)
         context.models.use(pauses, app.conf, specs(app.conf))
-        context.breaker = start_circuit_breaker(app, self._lanes, pauses, self.name)
+        context.breaker = start_circuit_breaker(app, self._lanes, pauses, context.request_ages, self.name)
         self._notes: IndexWriter | None = start_index_writer(app)
 
     def queue_url(self, queue: str) -> str:

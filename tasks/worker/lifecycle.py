@@ -124,7 +124,7 @@ class Lifecycle:
         queues = app.amqp.queues.consume_from
         served, pauses = specs(app.conf, queues), LanePauses(consumer)
         consumed = [lane for lane in lanes_of(app) if lane.name in queues]
-        context.breaker = start_circuit_breaker(app, consumed, pauses, consumer.hostname)
+        context.breaker = start_circuit_breaker(app, consumed, pauses, context.request_ages, consumer.hostname)
         if start_index_writer(app) is not None:  # else `check_result_store` has said what is lacking
             start_reconciler(app, queues, consumer.hostname)
         log_what_is_served(consumer)

@@ -14,14 +14,12 @@ from celery_inference.client.expiry import (
     deadline_seconds,
     instant,
     losing,
-    oldest_waiting,
     seconds_until_due,
-    warn_of,
-    warning_of,
 )
 from celery_inference.errors import RequestExpired
 from celery_inference.results.sqlite.backend import SQLiteBackend
 from celery_inference.sqs.lanes import DeclaredQueue, Lane
+from tasks.resilience.request_ages import RequestAges, warning_of
 from tests.support.lanes import INFERENCE
 
 DAY = 86_400
@@ -87,11 +85,12 @@ def test_warnings_begin_at_half_the_retention_and_say_when_messages_are_lost() -
 def test_a_stopped_lane_loses_first_what_is_about_as_old_as_what_was_received_last() -> None:
     other = Lane(DeclaredQueue("own", retention_seconds=DAY), DeclaredQueue("own-dlq"))
     now = time.time()
-    assert oldest_waiting(other, now) == now
-    warn_of(other, now - 5_000)
-    warn_of(other, 0.0)
-    assert oldest_waiting(other, now) == now - 5_000
-    assert losing(other, oldest_waiting(other, now)) == losing(other, now - 5_000)
+    ages = RequestAges()
+    assert ages.oldest_waiting(other, now) == now
+    ages.note(other, now - 5_000)
+    ages.note(other, 0.0)
+    assert ages.oldest_waiting(other, now) == now - 5_000
+    assert losing(other, ages.oldest_waiting(other, now)) == losing(other, now - 5_000)
 
 
 def test_who_waits_for_a_request_that_nobody_began_is_told_that_it_expired(backend: SQLiteBackend) -> None:
