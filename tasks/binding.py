@@ -17,25 +17,19 @@ from tasks.execution.request import DeliveryRequest
 
 
 class EngineSide:
-    """See celery_inference.client.task.WorkerSide."""
-
-    def __init__(self, context: WorkerContext) -> None:
-        self._context = context
+    """See celery_inference.client.task.WorkerSide; it works with the context of the task's application."""
 
     def deliver(self, task: LaneTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """One delivery, from the pool's thread that has it to its settlement."""
-        context = self._context
-        model, sent_at = (
-            kwargs.get("model"),
-            ((task.request.properties or {}).get("delivery_info") or {}).get("sent_at"),
-        )
-        if isinstance(model, str) and sent_at:
+        context: WorkerContext = task.app.worker_context
+        sent_at = ((task.request.properties or {}).get("delivery_info") or {}).get("sent_at")
+        if isinstance(model := kwargs.get("model"), str) and sent_at:
             context.engine.note_wait(model, time.time() - float(sent_at))
         return Execution(task, context.attempts, context.revocations, context.host_outliers).work(args, kwargs)
 
     def refuse_retry(self, task: LaneTask, options: Mapping[str, Any]) -> None:
         """Raises MaxRetriesExceededError, or the option `exc`, when neither Celery nor we allow another attempt."""
-        attempt = self._context.attempts.here()
+        attempt = task.app.worker_context.attempts.here()
         if attempt is None or attempt.start.task_id != task.request.id or task.max_retries is None:
             return
         most = options.get("max_retries")
@@ -49,16 +43,15 @@ class EngineSide:
     def answer(self, task: InferenceTask, spec: ModelSpec, inputs: Any, options: dict[str, Any]) -> Any:
         """Run the inputs on this process's engine; raises as `EngineClient.run` and `ClaimedInputs.redeemed` do."""
         rows, checked = check_inputs(spec, inputs, options)
-        request, engine = task.request, self._context.engine
-        record_provenance(request, engine.describe(spec.name))
+        request = task.request
+        context: WorkerContext = task.app.worker_context
+        record_provenance(request, context.engine.describe(spec.name))
         deadline = instant(request.expires)
         with (
             numbering(len(rows) > 1),
-            self._context.claimed_inputs.redeemed(
-                task.app.conf, request, spec, rows, checked, deadline=deadline
-            ) as whole,
+            context.claimed_inputs.redeemed(task.app.conf, request, spec, rows, checked, deadline=deadline) as whole,
         ):
-            results = engine.run(
+            results = context.engine.run(
                 spec.name,
                 whole,
                 checked,
@@ -72,6 +65,6 @@ class EngineSide:
 def bind(app: Any) -> WorkerContext:
     """From now on this process's tasks are a worker's, of this application, whose `worker_context` is returned."""
     app.worker_context = context = WorkerContext(app)
-    LaneTask.worker_side = EngineSide(context)
+    LaneTask.worker_side = EngineSide()
     LaneTask.Request = DeliveryRequest
     return context
