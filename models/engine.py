@@ -68,9 +68,7 @@ class Engine:
     `state` is the folder where what ran out of memory is remembered. `poison_inputs` is a memory of inputs that ended
     device processes. A process that has more than `recycle_bytes` in memory is replaced. `overlap` and `program` are
     for measurements and tests: see models.supervision.process_config.ProcessConfig. `endpoint_program` is the module
-    whose
-    process sends batches to
-    models with an endpoint; without one such models are refused.
+    whose process sends batches to models with an endpoint; without one such models are refused.
     """
 
     def __init__(
@@ -152,9 +150,7 @@ class Engine:
         deadline: float | None = None,
         request_id: str = "",
     ) -> Future[list[Any]]:
-        """Hand over a request as `celery_inference.inputs.check.check_inputs` returned it; the future gives one result
-        an
-        input.
+        """Hand over a request as `check_inputs` returned it; the future gives one result an input.
 
         `deadline` is Unix time. Blocks while the engine holds too many bytes. The future may be cancelled until its
         first batch is sealed. Raises EngineStopped after `stop`, DeviceLost when no device is left, ModelOut when

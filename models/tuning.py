@@ -74,9 +74,7 @@ def _has_choice(spec: ModelSpec) -> bool:
 
 
 def _values(engine: Engine, spec: ModelSpec, facts: dict[str, Any]) -> list[Any]:
-    """Inputs of several lengths where lengths are known to matter, as `celery_inference.inputs.check.check_inputs`
-    returns
-    them."""
+    """Inputs of several lengths where lengths are known to matter, as `check_inputs` returns them."""
     example = facts["example"]
     if not isinstance(example, str) or spec.pipeline_task.media not in ("text", "chat"):
         return check_inputs(spec, example, facts["example_options"])[0]

@@ -2,9 +2,7 @@
 
 On the process's main thread, but for the thread that listens to the loop. The loop (see
 `models.handlers.common.continuous_generation.ContinuousGeneration`) ends at the first exception of a pass, whosever
-fault it
-was; then the rows
-that were in it run again one by one in passes of their own, where it shows.
+fault it was; then the rows that were in it run again one by one in passes of their own, where it shows.
 """
 
 from __future__ import annotations

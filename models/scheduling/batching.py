@@ -31,8 +31,7 @@ class Limits:
     """What bounds a batch of one model: rows, tokens with padding, and a forward pass's fixed cost in tokens.
 
     `memory_limits` lower the tokens where a pass ran out of memory. `equal`: padding changes this model's results, so
-    that
-    only rows of equal length share a batch.
+    that only rows of equal length share a batch.
     """
 
     rows: int

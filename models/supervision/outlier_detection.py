@@ -1,5 +1,4 @@
-"""What the supervisor of a device knows of the other devices of its engine, and whether its own is worse than they
-are."""
+"""What a supervisor knows of the other devices of its engine, and whether its own is worse than they are."""
 
 from __future__ import annotations
 

@@ -24,8 +24,7 @@ class ProcessConfig:
     """A process that has more than `recycle_bytes` in memory is replaced when it has finished what it has, one at a
     time. `overlap`: prepare and finish beside the forward pass; None: on a GPU. `on_begin`: see models.engine.Engine.
     `on_batch` is called with what became of a batch before its requests are resolved, in a supervisor's thread.
-    `program`
-    is the module that is run, `endpoint_program` the one that sends batches to endpoints, where there is one.
+    `program` is the module that is run, `endpoint_program` the one that sends batches to endpoints, where there is one.
     """
 
     load_seconds: float

@@ -42,8 +42,7 @@ class Supervisor:
     """One device process's supervisor.
 
     `changed` is called whenever `state` or `absent` has changed, from its threads. `outliers` knows the other
-    supervisors.
-    `turn` is held by the one supervisor whose process is being replaced for its size.
+    supervisors. `turn` is held by the one whose process is being replaced for its size.
     """
 
     def __init__(

@@ -52,8 +52,7 @@ def tune(context: Any, names: tuple[str, ...], seconds: float, as_json: bool) ->
 
     Nothing else should run on the device meanwhile. For text generation it is also measured whether requests that join
     each other beat padded batches. Workers on this host use what is remembered in CELERY_INFERENCE_STATE, for devices
-    like the
-    first one, where the catalogue does not say `batch_size` or `continuous` itself.
+    like the first one, where the catalogue does not say `batch_size` or `continuous` itself.
     """
     conf = context.obj.app.conf
     specs = [spec_named(name) for name in names] or list(read_catalogue())

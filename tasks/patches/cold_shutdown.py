@@ -4,8 +4,7 @@ At SIGQUIT, and at a second SIGINT, `celery.apps.worker.on_cold_shutdown` cancel
 pool inside of the handler, in the middle of whatever the main thread was doing. Where that was handing a task to the
 pool, the handler waits for a lock that its own thread holds, and the worker hangs until it is killed. Without that
 callback the handler says what it does, sends `worker_shutting_down` (tasks/worker/lifecycle.py releases what is held),
-and
-sets the flag at which Celery's loop ends and terminates consumers and pool where it may wait for locks.
+and sets the flag at which Celery's loop ends and terminates consumers and pool where it may wait for locks.
 
 tests/unit/test_cold_shutdown.py fails when Celery changes under this.
 """
