@@ -4,9 +4,9 @@ Start, each step when the one before is done:
 
 | when | step |
 |---|---|
-| Celery has read settings and options | `Lifecycle.choose_lanes`: the lanes, then the size of the pool |
+| Celery has read settings and options | `Lifecycle.choose_lanes`: the size of the pool, and the lanes |
+| it has selected queues | `Lifecycle.begin_traces` |
 | it has set up its log | `shorten_the_log` |
-| it begins to put the worker together | `Lifecycle.begin_traces` |
 | it makes its steps, none of which has started | `BeforeModels`: queues and store are checked, /live answers |
 | it starts the pool | `load_models`: models are loaded, and results are waited for from here on |
 | it connects, and subscribes to events, remote control and lanes | steps of `tasks.worker.consumer` |
@@ -20,12 +20,15 @@ Signals, which `Lifecycle.handle_signal` is told of; exit statuses are Celery's 
 | first SIGQUIT | what runs is released, too, unless Celery's soft shutdown has a time for it to finish | 1 |
 | any second one | what runs is released, its attempts are uncounted, and the process ends at once | 1 |
 
+Where a thread of the pool does not end, the process ends without it, with 1.
+
 Stop, in Celery's order, which is that of the start reversed:
 
 | when | step |
 |---|---|
-| the consumer stops | what is held is released, and SQS has been told: `ChannelConsumer.close` |
+| the consumer stops | its lanes are cancelled |
 | the pool stops | `finish_work`: batches end, device processes with them, then outcomes are stored or released |
+| the consumer's channel closes | what is held still is released, and SQS has been told: `ChannelConsumer.close` |
 | the process is about to end | `Lifecycle.end_traces`; health server and host guard answer until it has ended |
 """
 
@@ -100,8 +103,8 @@ class Lifecycle:
         """What is called at which of Celery's signals."""
         return (
             (celeryd_init, self.choose_lanes),
-            (after_setup_logger, shorten_the_log),
             (worker_init, self.begin_traces),
+            (after_setup_logger, shorten_the_log),
             (worker_ready, self.begin),
             (heartbeat_sent, self.publish_stats),
             (task_success, self.count_success),
