@@ -57,7 +57,7 @@ def run_requests(console: Console, stack: Stack, worker: Process) -> None:
         NotReady: results are missing after RESULT_SECONDS, or the worker has ended.
     """
     from demo import report
-    from demo.work import IMAGES, Sent, lines, send_all
+    from demo.work import IMAGES, Sent, lines, measure_alone, send_all
 
     before = sqs_calls(stack)
     begun = time.monotonic()
@@ -85,6 +85,7 @@ def run_requests(console: Console, stack: Stack, worker: Process) -> None:
     report.figures(
         console, sent, seconds, {op: n - before.get(op, 0) for op, n in after.items() if n > before.get(op, 0)}
     )
+    report.alone(console, measure_alone())
 
 
 def run_bad_requests(console: Console, stack: Stack) -> None:
@@ -131,6 +132,18 @@ def run_bad_requests(console: Console, stack: Stack) -> None:
         raise NotReady("the dead-letter queue should hold the poison and the crashing request, and nothing else")
 
 
+def show_own_request(console: Console, stack: Stack) -> None:
+    """Print the commands that send a request from another terminal."""
+    from demo import report
+
+    python = Path(sys.executable)
+    report.own_request(
+        console,
+        str(stack.write_environment().relative_to(ROOT)),
+        str(python.relative_to(ROOT) if python.is_relative_to(ROOT) else python),
+    )
+
+
 def main() -> int:
     """Returns the exit status: 0 when every step did what it should."""
     console = Console()
@@ -155,7 +168,8 @@ def main() -> int:
             run_bad_requests(console, stack)
             console.print(f"\nFlower shows the queues at [link]{stack.flower_url}/broker[/link]")
             if sys.stdin.isatty() and sys.stdout.isatty():
-                console.print("Everything stays up until Ctrl-C.")
+                show_own_request(console, stack)
+                console.print("\nEverything stays up until Ctrl-C.")
                 signal.pause()
     except KeyboardInterrupt:
         console.print("ended")

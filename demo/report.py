@@ -66,6 +66,26 @@ def figures(console: Console, sent: Sequence[Sent], seconds: float, calls: dict[
     )
 
 
+def alone(console: Console, seconds: Sequence[float]) -> None:
+    """What one request takes with nothing else in flight."""
+    console.print(
+        f"One request alone: {percentile(seconds, 50) * 1000:.0f} ms from delay() to its result "
+        f"(median of {len(seconds)} embeddings, sent one after the other)"
+    )
+
+
+def own_request(console: Console, environment: str, python: str) -> None:
+    """How to send a request from another terminal to what the demo started."""
+    console.print("Send a request of your own, from another terminal in this folder:\n")
+    # Soft wrapping, so that the commands can be copied as they stand.
+    for line in (
+        f". {environment}",
+        f"{python} -c 'from celery_inference import feature_extraction as embed; "
+        'print(embed.delay("Any text.").get(timeout=30)[:3])\'',
+    ):
+        console.print(Text("  " + line, style="bold"), soft_wrap=True)
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """The smallest value that so many percent of the values do not exceed."""
     ordered = sorted(values)

@@ -1,5 +1,6 @@
 """Server, worker and Flower of one machine, on free ports, with data of their own."""
 
+import shlex
 import sys
 import urllib.error
 import urllib.request
@@ -39,6 +40,13 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         self._ending.close()
+
+    def write_environment(self) -> Path:
+        """A file that a shell sources to become a client of this stack."""
+        path = self.folder / "environment"
+        exports = (f"export {name}={shlex.quote(value)}\n" for name, value in self.environment.items())
+        path.write_text("".join(exports), encoding="utf-8")
+        return path
 
     def start(self, name: str, *command: str) -> Process:
         """Start `python -m COMMAND` with the stack's environment; its log is NAME.log."""

@@ -64,3 +64,13 @@ def send_all() -> Iterator[Sent]:
     for kind, label, task, inputs, options in calls:
         sent_at = time.time()
         yield Sent(kind, label, task.delay(inputs, **options), sent_at)
+
+
+def measure_alone(count: int = 20) -> list[float]:
+    """Seconds from before `delay()` to the result in hand, for each of `count` embeddings sent one after the other."""
+    seconds = []
+    for text in lines("texts.txt")[:count]:
+        begun = time.perf_counter()
+        feature_extraction.delay(text).get(timeout=60, interval=0.005)
+        seconds.append(time.perf_counter() - begun)
+    return seconds

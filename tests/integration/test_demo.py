@@ -54,6 +54,15 @@ def read_until(terminal: int, text: str, shown: str = "") -> str:
     return shown
 
 
+def run_in_a_shell(lines: list[str]) -> str:
+    """What the commands that the demo showed print, in a shell that knows nothing of the demo."""
+    script = "set -e\n" + "\n".join(line for line in lines if line and "Ctrl-C" not in line)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CELERY_")}
+    ended = subprocess.run(["sh", "-c", script], cwd=ROOT, env=clean, capture_output=True, text=True, timeout=SECONDS)
+    assert ended.returncode == 0, script + ended.stdout + ended.stderr
+    return ended.stdout
+
+
 def test_without_a_terminal_the_demo_shows_the_main_job_and_ends(environment: dict[str, str]) -> None:
     ended = subprocess.run(
         COMMAND,
@@ -74,6 +83,7 @@ def test_without_a_terminal_the_demo_shows_the_main_job_and_ends(environment: di
     assert int(requests) >= 200
     assert float(seconds) > 0
     assert re.search(r"[\d.]+ SQS calls a request", shown)
+    assert re.search(r"One request alone: \d+ ms", shown)
     bad = shown.split("Bad requests")[1]
     assert "refused at delay(), nothing sent: InvalidInput" in bad
     assert "poison, sent past the check: FAILURE" in bad
@@ -90,8 +100,10 @@ def test_in_a_terminal_the_demo_stays_until_ctrl_c(environment: dict[str, str]) 
     demo = subprocess.Popen(COMMAND, cwd=ROOT, env=environment, stdin=screen, stdout=screen, stderr=screen)
     os.close(screen)
     try:
-        read_until(keyboard, "until Ctrl-C")
+        shown = re.sub(r"\x1b\[[\d;]*m|\r", "", read_until(keyboard, "until Ctrl-C"))
         assert demo.poll() is None
+        commands = [line.strip() for line in shown.partition("Send a request of your own")[2].splitlines()[1:]]
+        assert run_in_a_shell(commands).startswith("[")
         demo.send_signal(signal.SIGINT)
         assert demo.wait(60) == 0
     finally:
