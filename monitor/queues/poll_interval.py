@@ -2,7 +2,7 @@
 
 A round costs one call a queue (celery_inference/sqs/queues/depths.py), 0.40 dollars a million
 (https://aws.amazon.com/sqs/pricing/): for eight
-queues 1.66 dollars a month at one each 5 s, 1.04 at 8 s, 0.41 at 20 s. docs/operations.md counts it with the rest.
+queues 1.66 dollars a month at one each 5 s, 1.04 at 8 s, 0.41 at 20 s. `benchmarks/broadcast_calls.py` counts it.
 """
 
 import math

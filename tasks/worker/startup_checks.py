@@ -81,7 +81,7 @@ def check_result_store(app: Any) -> None:
         logger.warning(
             "the result backend %s keeps outcomes alone, and not each of them for good: deliveries count as"
             " attempts, a kill may hang a chord, and there is no index of dead letters and no reconciler;"
-            " docs/outcomes.md has the rest. sqlite:///FILE and dynamodb://REGION/TABLE keep all of it",
+            " docs/stores.md has the rest. sqlite:///FILE and dynamodb://REGION/TABLE keep all of it",
             uri,
         )
         return

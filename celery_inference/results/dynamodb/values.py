@@ -1,7 +1,7 @@
 """Results as an item holds them: compressed where that spares capacity, in pieces where they are larger than an item.
 
 A piece costs what an item costs, a write unit for each KiB. Everything of a result is in one table then, under one
-policy and with one expiry; S3 would be cheaper from about 8 KiB on (docs/outcomes.md has the sums).
+policy and with one expiry; S3 would be cheaper from about 8 KiB on, as a PUT costs as much as eight write units.
 """
 
 import zlib
