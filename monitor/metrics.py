@@ -1,105 +1,67 @@
-"""Our figures on Flower's `/metrics`, by the names of `monitor.metric_names`; nothing here asks SQS."""
+"""Our samples on Flower's `/metrics`; nothing here asks SQS."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
-from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.registry import Collector
+from flower.views.monitor import Metrics as FlowerMetrics
 
-from monitor.metric_names import (
-    DEPTHS,
-    DEVICE_MEMORY_BYTES,
-    DEVICE_RESTARTS_TOTAL,
-    FIGURES,
-    LANE_DEAD_LETTERS,
-    LANE_DEPTHS_AGE_SECONDS,
-    LANE_DEPTHS_FAILED_ROUNDS_TOTAL,
-    LANE_DRAIN_SECONDS,
-    LANE_RECEIVED_AGE_SECONDS,
-    MODEL_MEMORY_BYTES,
-    MODEL_MEMORY_LIMIT_TOKENS,
-    MODEL_TOTALS,
-    QUEUE_MESSAGES,
-    QUEUE_OLDEST_AGE_SECONDS,
-)
+from celery_inference.metrics import table
+from celery_inference.metrics.exposition import Exposition, Sample
 from monitor.queues.report import DepthReport
 from monitor.workers.device_rows import device_rows, placed_models
-from monitor.workers.stats import StatsEvent, WorkerStats
+from monitor.workers.stats import WorkerStats
 
 
-class DepthCollector(Collector):
-    """Turns the current report into metrics whenever Prometheus asks; makes no call to SQS."""
+class MetricsPage(FlowerMetrics):
+    """`/metrics`: Flower's own, and ours after them. Like Flower's, it needs no login."""
 
-    def __init__(self, report: Callable[[], DepthReport]) -> None:
-        self._report = report
-
-    def describe(self) -> Iterator[Family]:
-        """The families without values; registering asks for them."""
-        return (metric.family() for metric in DEPTHS)
-
-    def collect(self) -> Iterator[Family]:
-        """The families with the values of the last readings."""
-        report = self._report()
-        messages = QUEUE_MESSAGES.family()
-        dead_letters = LANE_DEAD_LETTERS.family()
-        drain, oldest = LANE_DRAIN_SECONDS.family(), QUEUE_OLDEST_AGE_SECONDS.family()
-        for queue in report.queues:
-            for state in ("visible", "in_flight", "delayed"):
-                if (count := getattr(queue, state)) is not None:
-                    messages.add_metric([queue.name, state], count)
-            if queue.dead_letters and queue.messages is not None:
-                dead_letters.add_metric([queue.lane], queue.messages)
-            for bound in ("at_least", "at_most"):
-                if (age_seconds := getattr(queue, f"oldest_{bound}_seconds")) is not None:
-                    oldest.add_metric([queue.name, bound], age_seconds)
-            if queue.drain_seconds is not None:
-                drain.add_metric([queue.lane], queue.drain_seconds)
-        age = LANE_DEPTHS_AGE_SECONDS.family()
-        failed = LANE_DEPTHS_FAILED_ROUNDS_TOTAL.family()
-        for lane in report.lanes:
-            if lane.age_seconds is not None:
-                age.add_metric([lane.name], lane.age_seconds)
-            failed.add_metric([lane.name], lane.failed_rounds)
-        yield from (messages, dead_letters, drain, oldest, age, failed)
+    async def get(self) -> None:
+        """Both in Prometheus's text format."""
+        await super().get()
+        self.write(self.application.metrics.text())
 
 
-class StatsCollector(Collector):
-    """Turns what workers have told of their models and devices into metrics."""
-
-    def __init__(self, stats: WorkerStats) -> None:
-        self._figures = stats
-
-    def describe(self) -> Iterator[Family]:
-        """The families without values; registering asks for them."""
-        return (metric.family() for metric in FIGURES)
-
-    def collect(self) -> Iterator[Family]:
-        """The families with the values of each worker's last heartbeat."""
-        totals = {name: metric.family() for name, metric in MODEL_TOTALS.items()}
-        ages = LANE_RECEIVED_AGE_SECONDS.family()
-        for lane, seconds in self._figures.reported_ages().items():
-            ages.add_metric([lane], seconds)
-        latest = self._figures.latest()
-        for reported in latest:
-            for model, sums in reported.models.items():
-                for name, family in totals.items():
-                    if name in sums:
-                        family.add_metric([reported.worker, model], sums[name])
-        yield from (ages, *_device_families(latest), *totals.values())
+def exposition_of(report: Callable[[], DepthReport], stats: WorkerStats) -> Exposition:
+    """What Flower serves: the last readings of the queues, and each worker's last heartbeat."""
+    return Exposition("flower", lambda: depth_samples(report()), lambda: worker_samples(stats))
 
 
-def _device_families(latest: Sequence[StatsEvent]) -> tuple[Family, ...]:
-    """Restarts, memory and memory limits."""
-    restarts, memory = DEVICE_RESTARTS_TOTAL.family(), DEVICE_MEMORY_BYTES.family()
+def depth_samples(report: DepthReport) -> Iterator[Sample]:
+    """What is known of the queues; what is not known is absent."""
+    for queue in report.queues:
+        for state in ("visible", "in_flight", "delayed"):
+            if (count := getattr(queue, state)) is not None:
+                yield table.QUEUE_MESSAGES, (queue.name, state), count
+        if queue.dead_letters and queue.messages is not None:
+            yield table.LANE_DEAD_LETTERS, (queue.lane,), queue.messages
+        for bound in ("at_least", "at_most"):
+            if (age_seconds := getattr(queue, f"oldest_{bound}_seconds")) is not None:
+                yield table.QUEUE_OLDEST_AGE, (queue.name, bound), age_seconds
+        if queue.drain_seconds is not None:
+            yield table.LANE_DRAIN, (queue.lane,), queue.drain_seconds
+    for lane in report.lanes:
+        if lane.age_seconds is not None:
+            yield table.LANE_DEPTHS_AGE, (lane.name,), lane.age_seconds
+        yield table.LANE_DEPTHS_FAILED_ROUNDS, (lane.name,), lane.failed_rounds
+
+
+def worker_samples(stats: WorkerStats) -> Iterator[Sample]:
+    """What workers have told of their models and devices."""
+    for lane, seconds in stats.reported_ages().items():
+        yield table.LANE_RECEIVED_AGE, (lane,), seconds
+    latest = stats.latest()
+    for reported in latest:
+        for model, totals in reported.models.items():
+            for name, metric in table.MODEL_TOTALS.items():
+                if name in totals:
+                    yield metric, (reported.worker, model), totals[name]
     for row in device_rows(latest):
         if row.restarts is not None:
-            restarts.add_metric([row.worker, row.device], row.restarts)
+            yield table.DEVICE_RESTARTS, (row.worker, row.device), row.restarts
         for kind, size in row.memory.items():
-            memory.add_metric([row.worker, row.device, kind], size)
-    of_models, memory_limits = MODEL_MEMORY_BYTES.family(), MODEL_MEMORY_LIMIT_TOKENS.family()
+            yield table.DEVICE_MEMORY, (row.worker, row.device, kind), size
     for placed in placed_models(latest):
-        labels = [placed.worker, placed.device, placed.model]
+        labels = placed.worker, placed.device, placed.model
         for kind, size in placed.memory.items():
-            of_models.add_metric([*labels, kind], size)
+            yield table.MODEL_MEMORY, (*labels, kind), size
         for least, tokens in placed.memory_limits:
-            memory_limits.add_metric([*labels, str(least)], tokens)
-    return restarts, memory, of_models, memory_limits
+            yield table.MODEL_MEMORY_LIMIT, (*labels, str(least)), tokens

@@ -11,7 +11,6 @@ from celery import Celery
 from flower.app import Flower
 from flower.options import default_options
 from flower.urls import settings as flower_settings
-from prometheus_client import REGISTRY
 from tornado.httputil import HTTPServerRequest
 
 from monitor.app.access_control import ForeignHost, has_login, is_loopback, refuse_exposure
@@ -20,7 +19,7 @@ from monitor.app.inspector import CleanInspector
 from monitor.app.no_broadcast import WithoutBroadcast, refused_routes
 from monitor.app.signals import stop_on_signals
 from monitor.app.template_loader import TemplateLoader
-from monitor.metrics import DepthCollector, StatsCollector
+from monitor.metrics import MetricsPage, exposition_of
 from monitor.pages.broker import routes
 from monitor.pages.dead_letters import dead_letter_routes
 from monitor.pages.dead_letters_service import DeadLetterService, DeadLetterSource
@@ -53,7 +52,8 @@ class SqsFlower(WithoutBroadcast, Flower):
         source = SqsFlower.letters_of
         self.dead_letters = None if source is None else DeadLetterService(self.capp, source.of)
         prefix = f"/{options.url_prefix.strip('/')}" if options.url_prefix else ""
-        chosen = routes() + dead_letter_routes() + inference_routes() + ([] if self.broadcast else refused_routes())
+        chosen = [(r"/metrics", MetricsPage), *routes(), *dead_letter_routes(), *inference_routes()]
+        chosen += [] if self.broadcast else refused_routes()
         self.add_handlers(".*", [(prefix + path, *rest) for path, *rest in chosen])
         self.depths = depths or reporter_of(self.capp)
         self.inspector = CleanInspector(self.io_loop, self.capp, self.options.inspect_timeout / 1000.0)
@@ -62,7 +62,7 @@ class SqsFlower(WithoutBroadcast, Flower):
             self.depths.held_ages = self.stats.held_ages
         # Celery's way to take events of a group that it does not know.
         self.events.state.handlers[GROUP] = self._take
-        self._collectors = (DepthCollector(self.depths.report), StatsCollector(self.stats))
+        self.metrics = exposition_of(self.depths.report, self.stats)
 
     def _take(self, subject: str, event: Mapping[str, Any]) -> None:
         """What a worker tells; in Flower's loop."""
@@ -88,8 +88,6 @@ class SqsFlower(WithoutBroadcast, Flower):
     def start(self) -> None:
         """Watch the depths and serve until stopped; blocks."""
         stop_on_signals(self.io_loop.asyncio_loop, self.io_loop.stop)
-        for collector in self._collectors:
-            REGISTRY.register(collector)
         self.depths.watch.start()
         super().start()
         self.stop()
@@ -98,8 +96,6 @@ class SqsFlower(WithoutBroadcast, Flower):
         """End what `start` began; callable more than once."""
         if self.started:
             self.depths.watch.stop()
-            for collector in self._collectors:
-                REGISTRY.unregister(collector)
         super().stop()
         # Python waits for the executor's threads before it exits: inspections that have not begun are not wanted.
         self.executor.shutdown(wait=False, cancel_futures=True)

@@ -10,83 +10,42 @@ A thread of its own answers, also while models load. It needs no login and tells
 """
 
 import threading
+from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from celery.worker import state
 
+from celery_inference.metrics import table
+from celery_inference.metrics.exposition import Exposition, Sample
 from tasks.context import WorkerContext
 
 REQUEST_SECONDS = 5.0  # a client that sends nothing is let go
-# Totals of the engine, and of waits, by the names of docs/metrics.md.
-TOTALS = {
-    "batches": "celery_inference_batches_total",
-    "rows": "celery_inference_inputs_total",
-    "tokens": "celery_inference_tokens_total",
-    "padded_tokens": "celery_inference_padded_tokens_total",
-    "forward_seconds": "celery_inference_forward_seconds_total",
-    "out_of_memory": "celery_inference_out_of_memory_total",
-    "waits": "celery_inference_queue_waits_total",
-    "wait_seconds": "celery_inference_queue_wait_seconds_total",
-}
-RESTARTS = "celery_inference_device_restarts_total"
-MEMORY = "celery_inference_device_memory_bytes"
-MODEL_MEMORY = "celery_inference_model_memory_bytes"
-MEMORY_LIMITS = "celery_inference_model_memory_limit_tokens"
-LANE_PAUSED = "celery_inference_lane_paused"
-WORKER_PAUSED = "celery_inference_worker_paused"
-
-_Series = dict[tuple[tuple[str, str], ...], float]
 
 
-def metrics(context: WorkerContext) -> str:
-    """What /metrics answers; empty while models load."""
+def samples_of(context: WorkerContext) -> Iterator[Sample]:
+    """What /metrics tells of models, devices and receiving; nothing while models load."""
     engine = context.engine.engine
     if engine is None:
-        return ""
+        return
     stats, waits = engine.stats(), context.engine.waits()
-    lines: list[str] = []
-    for total, name in TOTALS.items():
-        values = {
-            model: sums[total]
-            for model in stats["models"]
-            if total in (sums := {**stats["models"][model], **waits.get(model, {})})
-        }
-        lines += _family(name, {(("model", model),): value for model, value in values.items()})
-    return "".join(f"{line}\n" for line in [*lines, *_of_devices(stats["devices"]), *_of_receiving(context)])
-
-
-def _of_devices(devices: dict[str, dict[str, Any]]) -> list[str]:
-    """Restarts, memory and memory limits."""
-    restarts: _Series = {}
-    memory: _Series = {}
-    of_models: _Series = {}
-    memory_limits: _Series = {}
-    for device, facts in devices.items():
-        restarts[("device", device),] = facts["restarts"]
-        memory |= {(("device", device), ("kind", kind)): size for kind, size in facts.get("memory", {}).items()}
+    for model, figures in stats["models"].items():
+        totals = {**figures, **waits.get(model, {})}
+        yield from ((metric, (model,), totals[name]) for name, metric in table.MODEL_TOTALS.items() if name in totals)
+    for device, facts in stats["devices"].items():
+        yield table.DEVICE_RESTARTS, (device,), facts["restarts"]
+        for kind, size in facts.get("memory", {}).items():
+            yield table.DEVICE_MEMORY, (device, kind), size
         for model, sizes in facts.get("model_memory", {}).items():
-            here = ("device", device), ("model", model)
-            of_models |= {(*here, ("kind", kind.removesuffix("_bytes"))): size for kind, size in sizes.items()}
-        for model, known in facts.get("memory_limits", {}).items():
-            here = ("device", device), ("model", model)
-            memory_limits |= {(*here, ("least_tokens", str(least))): tokens for least, tokens in known}
-    return [
-        *_family(RESTARTS, restarts),
-        *_family(MEMORY, memory, "gauge"),
-        *_family(MODEL_MEMORY, of_models, "gauge"),
-        *_family(MEMORY_LIMITS, memory_limits, "gauge"),
-    ]
-
-
-def _of_receiving(context: WorkerContext) -> list[str]:
-    """Which lanes are paused here, and what keeps the worker from receiving anything."""
-    watch = context.breaker
-    stopped: _Series = {}
-    if watch is not None:
-        stopped = {(("lane", lane),): int(lane in watch.stopped) for lane in watch.lanes}
-    braked: _Series = {(("reason", reason),): 1 for reason in context.pauses.reasons}
-    return [*_family(LANE_PAUSED, stopped, "gauge"), *_family(WORKER_PAUSED, braked, "gauge")]
+            for kind, size in sizes.items():
+                yield table.MODEL_MEMORY, (device, model, kind.removesuffix("_bytes")), size
+        for model, limits in facts.get("memory_limits", {}).items():
+            for least, tokens in limits:
+                yield table.MODEL_MEMORY_LIMIT, (device, model, str(least)), tokens
+    if (watch := context.breaker) is not None:
+        yield from ((table.LANE_PAUSED, (lane,), int(lane in watch.stopped)) for lane in watch.lanes)
+    yield from ((table.WORKER_PAUSED, (reason,), 1) for reason in context.pauses.reasons)
 
 
 def pause_reasons(context: WorkerContext) -> list[str]:
@@ -94,18 +53,6 @@ def pause_reasons(context: WorkerContext) -> list[str]:
     watch = context.breaker
     stops = watch.stopped.values() if watch is not None else ()
     return [*context.pauses.reasons.values(), *(f"lane {stop.lane} is paused: {stop.why}" for stop in stops)]
-
-
-def _family(name: str, values: _Series, kind: str = "counter") -> list[str]:
-    def named(labels: tuple[tuple[str, str], ...]) -> str:
-        return ",".join(f'{label}="{_escaped(text)}"' for label, text in labels)
-
-    series = [f"{name}{{{named(labels)}}} {value}" for labels, value in sorted(values.items())]
-    return [f"# TYPE {name} {kind}", *series] if series else []
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 class HealthHandler(BaseHTTPRequestHandler):
@@ -126,12 +73,12 @@ class HealthHandler(BaseHTTPRequestHandler):
             text = "ready" if ready and not why else "not ready"
             self._answer(200 if ready and not why else 503, "".join(f"{line}\n" for line in (text, *why)))
         elif self.path == "/metrics":
-            self._answer(200, metrics(context))
+            self._answer(200, self.server.metrics.text())
         else:
             self._answer(404, "/live, /ready, /metrics\n")
 
-    def _answer(self, status: int, text: str) -> None:
-        body = text.encode("utf-8", "replace")
+    def _answer(self, status: int, content: str | bytes) -> None:
+        body = content if isinstance(content, bytes) else content.encode("utf-8", "replace")
         self.send_response(status)
         self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
@@ -149,6 +96,7 @@ class HealthServer(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], context: WorkerContext) -> None:
         self.context = context
+        self.metrics = Exposition("worker", partial(samples_of, context))
         super().__init__(address, HealthHandler)
 
     def start(self) -> None:

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
-
-from monitor.metric_names import FIGURES
-from monitor.metrics import StatsCollector
+from celery_inference.metrics import table
+from celery_inference.metrics.exposition import Exposition
+from monitor.metrics import worker_samples
 from monitor.workers.stats import AGES_SECONDS, FORGOTTEN_SECONDS, WorkerStats
 
 
@@ -44,9 +43,7 @@ def event(rows: float, *, batches: float = 0, worker: str = "w@host", pid: int =
 
 
 def scraped(stats: WorkerStats) -> str:
-    registry = CollectorRegistry()
-    registry.register(StatsCollector(stats))
-    return generate_latest(registry).decode()
+    return Exposition("flower", lambda: worker_samples(stats)).text().decode()
 
 
 def test_figures_of_a_row_are_those_since_the_heartbeat_before() -> None:
@@ -107,7 +104,7 @@ def test_totals_are_scraped_by_the_names_of_the_vocabulary() -> None:
     labels = 'device="cuda:0",least_tokens="512",model="small",worker="w@host"'
     assert f"celery_inference_model_memory_limit_tokens{{{labels}}} 4096.0" in text
     names = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")}
-    assert names <= {metric.name for metric in FIGURES}
+    assert names <= {metric.name for metric in table.served_by("flower")}
 
 
 def test_events_that_are_none_are_left_out() -> None:
@@ -136,7 +133,9 @@ def test_hostile_values_neither_break_the_metrics_nor_are_numbers() -> None:
     stats.take("stats", event(1, models={"\udfff<b>": totals}, devices=devices, received={"x": "y"}))
     (row,) = stats.rows()
     assert row.inputs == 0
-    assert scraped(stats)
+    assert scraped(stats) == ""
+    stats.take("stats", event(1, models={"\udfff<b>": {**totals, "rows": 5}}, devices=devices))
+    assert 'celery_inference_inputs_total{model="?<b>",worker="w@host"} 5.0' in scraped(stats)
 
 
 def test_ages_are_those_of_the_last_word_of_each_worker() -> None:

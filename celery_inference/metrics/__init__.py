@@ -1,0 +1,1 @@
+"""Every metric of ours: one table, and how its rows are served."""
