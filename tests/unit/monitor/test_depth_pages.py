@@ -73,6 +73,14 @@ class TestPages(Pages):
         )
         assert (report["stale"], report["failures"]) == (False, [])
 
+    def test_the_scrape_has_flowers_metrics_and_ours(self) -> None:
+        self.flower.depths.watch.read_once()
+        answer = self.get("/metrics")
+        assert (answer.code, answer.headers["Content-Type"]) == (200, "text/plain")
+        text = answer.body.decode()
+        assert "# TYPE flower_events_total counter\n" in text
+        assert text.count('celery_inference_queue_messages{queue="inference",state="visible"} 40.0\n') == 1
+
     def test_the_page_shows_them_in_flowers_own_frame(self) -> None:
         self.flower.depths.watch.read_once()
         page = self.get("/broker").body.decode()
