@@ -75,13 +75,9 @@ def _begin(task_id: str = "", task: Any = None, kwargs: Any = None, **_: Any) ->
         v.DELIVERY: int(delivery.get("delivery_count") or 1),
         v.GENERATION: int(getattr(request, "inference_generation", 0) or 0),
     }
-    # Where Celery's own instrumentation is at work its span is current already.
-    current = contexts.get_current()
-    sent = (
-        current
-        if trace.get_current_span().get_span_context().is_valid
-        else propagate.extract(request, current, _HEADERS)
-    )
+    sent = propagate.extract(request, contexts.get_current(), _HEADERS)
+    # Where OpenTelemetry's instrumentation for Celery is on, its span of this delivery is current and holds ours.
+    outer = contexts.get_current() if trace.get_current_span().get_span_context().is_valid else sent
     sent_at = float(delivery.get("sent_at") or 0.0)
     if sent_at:
         waiting = found.start_span(
@@ -93,9 +89,9 @@ def _begin(task_id: str = "", task: Any = None, kwargs: Any = None, **_: Any) ->
     if isinstance(model, str):
         attributes[v.MODEL] = model
     span = found.start_span(
-        f"{v.PROCESS} {lane}", sent, kind=SpanKind.CONSUMER, start_time=nanoseconds(now), attributes=attributes
+        f"{v.PROCESS} {lane}", outer, kind=SpanKind.CONSUMER, start_time=nanoseconds(now), attributes=attributes
     )
-    context = trace.set_span_in_context(span, sent)
+    context = trace.set_span_in_context(span, outer)
     _here.work = task_id, span, contexts.attach(context)
     if span.is_recording():
         with _lock:
@@ -110,7 +106,9 @@ def _end(task_id: str = "", state: Any = None, retval: Any = None, **_: Any) -> 
     span, token = working[1:]
     with _lock:
         _working.pop(task_id, None)
-    contexts.detach(token)
+    # An instrumentation that was told of the end before us has put back what was current before the delivery.
+    if trace.get_current_span() is span:
+        contexts.detach(token)
     span.set_attribute(v.STATE, str(state))
     error = _cause(retval)
     if error is not None:

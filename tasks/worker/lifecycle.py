@@ -5,8 +5,8 @@ Start, each step when the one before is done:
 | when | step |
 |---|---|
 | Celery has read settings and options | `Lifecycle.choose_lanes`: the size of the pool, and the lanes |
-| it has selected queues | `Lifecycle.begin_traces` |
 | it has set up its log | `shorten_the_log` |
+| it is set up | `Lifecycle.begin_traces`, after what applications set up in `worker_init` |
 | it makes its steps, none of which has started | `BeforeModels`: queues and store are checked, /live answers |
 | it starts the pool | `load_models`: models are loaded, and results are waited for from here on |
 | it connects, and subscribes to events, remote control and lanes | steps of `tasks.worker.consumer` |
@@ -45,10 +45,10 @@ from celery import bootsteps
 from celery.platforms import EX_FAILURE
 from celery.signals import (
     after_setup_logger,
+    celeryd_after_setup,
     celeryd_init,
     heartbeat_sent,
     task_success,
-    worker_init,
     worker_ready,
     worker_shutdown,
     worker_shutting_down,
@@ -103,8 +103,8 @@ class Lifecycle:
         """What is called at which of Celery's signals."""
         return (
             (celeryd_init, self.choose_lanes),
-            (worker_init, self.begin_traces),
             (after_setup_logger, shorten_the_log),
+            (celeryd_after_setup, self.begin_traces),
             (worker_ready, self.begin),
             (heartbeat_sent, self.publish_stats),
             (task_success, self.count_success),
@@ -118,8 +118,8 @@ class Lifecycle:
         leave_the_lanes_of_others(self._context.app, options or {})
 
     def begin_traces(self, sender: Any, **_: Any) -> None:
-        """Where that is wanted and can be."""
-        self._end_traces = begin_traces(self._context.app.conf, str(sender.hostname))
+        """Where that is wanted and can be, and inside of what instrumentations record."""
+        self._end_traces = begin_traces(self._context.app.conf, str(sender))
 
     def begin(self, sender: Any, **_: Any) -> None:
         """Models are loaded, and Celery's consumer has subscribed: what a worker does beside its requests begins."""

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from celery.signals import before_task_publish
 
 from celery_inference.client.tracing import semantic_names as v
 from celery_inference.client.tracing.tracer import tracer
+
+# The task's id and the span of the request that this context sends.
+_SENDING: ContextVar[tuple[str, Any] | None] = ContextVar("sending", default=None)
 
 
 @contextmanager
@@ -33,6 +37,7 @@ def sending(task: str, task_id: str, options: Mapping[str, Any]) -> Iterator[Map
         carrier: dict[str, Any] = {}
         propagate.inject(carrier)
         before_task_publish.connect(_name_destination, dispatch_uid="tasks.tracing")
+        token = _SENDING.set((task_id, span))
         try:
             yield {**options, "headers": {**(options.get("headers") or {}), **carrier}}
         except Exception as error:
@@ -40,13 +45,14 @@ def sending(task: str, task_id: str, options: Mapping[str, Any]) -> Iterator[Map
             span.set_status(StatusCode.ERROR)
             span.set_attribute(v.ERROR_TYPE, type(error).__name__)
             raise
+        finally:
+            _SENDING.reset(token)
 
 
 def _name_destination(routing_key: str = "", headers: Any = None, **_: Any) -> None:
     """The lane is known only now that the request was routed."""
-    from opentelemetry.trace import get_current_span
-
-    span = get_current_span()
-    if span.is_recording() and (headers or {}).get("id") == getattr(span, "attributes", {}).get(v.CONVERSATION_ID):
+    task_id, span = _SENDING.get() or ("", None)
+    # Not the current span: that may be of OpenTelemetry's instrumentation for Celery.
+    if span is not None and (headers or {}).get("id") == task_id:
         span.update_name(f"{v.SEND} {routing_key}")
         span.set_attribute(v.DESTINATION, routing_key)
