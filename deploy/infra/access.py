@@ -13,6 +13,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from deploy.infra.policies import document, statement
 from deploy.infra.queues import LaneQueues
 from deploy.infra.storage import INDEXES
 
@@ -79,32 +80,18 @@ def statements(
     those that the role takes from, `dead_letter_queues` those that it buries in, or works on. `objects` are those of
     the claim check.
     """
-    allowed: list[tuple[str, list[str], Any]]
     if role is Role.PRODUCER:
         # Results are read, and PENDING ones forgotten or cancelled, by the application.
-        allowed = [("Send", _SEND, queues), ("Results", _RESULTS, table)]
-    elif role is Role.WORKER:
-        allowed = [
-            ("Consume", [*_SEND, *_CONSUME], consumed),
-            # Links, callbacks, and what the reconciler brings back.
-            ("Send", _SEND, queues),
-            # Workers write dead letters, and one of them reconciles what SQS itself moved there.
-            ("DeadLetters", [*_SEND, *_CONSUME], dead_letter_queues),
-            ("Results", _STORE, table),
-            ("Letters", ["dynamodb:Query"], indexes),
-        ]
-    elif role is Role.FUNCTION:
-        allowed = [
-            ("Consume", [*_SEND, *_CONSUME], consumed),
-            ("Send", _SEND, queues),
-            ("Bury", _SEND, dead_letter_queues),
-            ("Results", _STORE, table),
-            ("Letters", ["dynamodb:Query"], indexes),
-        ]
+        allowed: list[tuple[str, list[str], Any]] = [("Send", _SEND, queues), ("Results", _RESULTS, table)]
     else:
+        # The function only writes its dead letters. A worker, too, reconciles what SQS itself moved there.
+        buries = ("Bury", _SEND) if role is Role.FUNCTION else ("DeadLetters", [*_SEND, *_CONSUME])
+        # Links, callbacks, and what the reconciler or an operator brings back.
+        sends = "Redrive" if role is Role.OPERATOR else "Send"
         allowed = [
-            ("Redrive", _SEND, queues),
-            ("DeadLetters", [*_SEND, *_CONSUME], dead_letter_queues),
+            *([] if role is Role.OPERATOR else [("Consume", [*_SEND, *_CONSUME], consumed)]),
+            (sends, _SEND, queues),
+            (*buries, dead_letter_queues),
             ("Results", _STORE, table),
             ("Letters", ["dynamodb:Query"], indexes),
         ]
@@ -112,9 +99,9 @@ def statements(
     if role is not Role.PRODUCER:
         # Without it S3 answers 403 for an object that is gone, as if it were there.
         allowed.append(("ClaimIsGone", ["s3:ListBucket"], bucket))
-    rows: list[dict[str, Any]] = [_statement(*row) for row in allowed]
+    rows: list[dict[str, Any]] = [statement(*row) for row in allowed]
     if role in (Role.WORKER, Role.OPERATOR):
-        rows += [_statement("Broadcast", _BROADCAST, broadcast), _statement("FindBroadcast", ["sqs:ListQueues"], "*")]
+        rows += [statement("Broadcast", _BROADCAST, broadcast), statement("FindBroadcast", ["sqs:ListQueues"], "*")]
     return rows
 
 
@@ -126,11 +113,7 @@ def endpoint_statements(endpoints: Any, objects: Any, bucket: Any) -> list[dict[
         # Without it S3 says 403 of an answer that is not there yet.
         ("EndpointAnswers", ["s3:ListBucket"], bucket),
     ]
-    return [_statement(*row) for row in rows]
-
-
-def _statement(sid: str, actions: list[str], resources: Any) -> dict[str, Any]:
-    return {"Sid": sid, "Effect": "Allow", "Action": list(dict.fromkeys(actions)), "Resource": resources}
+    return [statement(*row) for row in rows]
 
 
 class Access(pulumi.ComponentResource):
@@ -174,13 +157,11 @@ class Access(pulumi.ComponentResource):
                 )
                 rows += endpoint_statements(names, bucket_arn.apply(lambda arn: f"{arn}/*"), bucket_arn)
             if kms_key_arn is not None:
-                rows.append(_statement("Key", ["kms:Decrypt", "kms:GenerateDataKey"], kms_key_arn))
+                rows.append(statement("Key", ["kms:Decrypt", "kms:GenerateDataKey"], kms_key_arn))
             self.policies[role] = aws.iam.Policy(
                 f"{name}-{role.value}",
-                aws.iam.PolicyArgs(
-                    description=f"What the {role.value} of celery-inference needs",
-                    policy=pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": rows}),
-                ),
+                description=f"What the {role.value} of celery-inference needs",
+                policy=document(*rows),
                 opts=pulumi.ResourceOptions(parent=self),
             )
         self.register_outputs({role.value: policy.arn for role, policy in self.policies.items()})

@@ -1,12 +1,49 @@
 """Alarms: what a person must know. docs/operations.md says what each means and what to do."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
-from deploy.infra.metrics import PERIOD_SECONDS, expression, queue_metric
 from deploy.infra.queues import LaneQueues
+
+QueryArgs = aws.cloudwatch.MetricAlarmMetricQueryArgsDict
+PERIOD_SECONDS = 60  # the finest that CloudWatch keeps of SQS's metrics
+VISIBLE = "ApproximateNumberOfMessagesVisible"
+IN_FLIGHT = "ApproximateNumberOfMessagesNotVisible"
+
+
+def metric(id_: str, name: str, dimension: str, value: pulumi.Input[str]) -> QueryArgs:
+    """One metric of a queue (dimension QueueName) or of an Auto Scaling group (AutoScalingGroupName)."""
+    namespace = {"QueueName": "AWS/SQS", "AutoScalingGroupName": "AWS/AutoScaling"}[dimension]
+    return QueryArgs(
+        id=id_,
+        metric={
+            "namespace": namespace,
+            "metric_name": name,
+            "dimensions": {dimension: value},
+            "period": PERIOD_SECONDS,
+            "stat": "Maximum",
+        },
+        return_data=False,
+    )
+
+
+def expression(id_: str, text: str) -> QueryArgs:
+    """What an alarm looks at: a sum over the other queries."""
+    return QueryArgs(id=id_, expression=text, label=id_, return_data=True)
+
+
+def alarm(name: str, description: str, opts: pulumi.ResourceOptions, **facts: Any) -> None:
+    """An alarm for people, raised while the metric is above `threshold`, 0 by default; no data is no alarm."""
+    settings: dict[str, Any] = {
+        "comparison_operator": "GreaterThanThreshold",
+        "threshold": 0,
+        "treat_missing_data": "notBreaching",
+        **facts,
+    }
+    aws.cloudwatch.MetricAlarm(name, alarm_description=description, opts=opts, **settings)
 
 
 class LaneAlarms(pulumi.ComponentResource):
@@ -23,40 +60,26 @@ class LaneAlarms(pulumi.ComponentResource):
         name = lane.lane.name
         super().__init__("celery-inference:cloudwatch:LaneAlarms", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        aws.cloudwatch.MetricAlarm(
+        shared = {"namespace": "AWS/SQS", "statistic": "Maximum", "period": PERIOD_SECONDS, "alarm_actions": topics}
+        alarm(
             f"{name}-dead-letters",
-            aws.cloudwatch.MetricAlarmArgs(
-                alarm_description=f"Requests of lane {name} failed for good: celery-inference dlq list",
-                namespace="AWS/SQS",
-                metric_name="ApproximateNumberOfMessagesVisible",
-                dimensions={"QueueName": lane.dead_letter_queue.name},
-                statistic="Maximum",
-                period=PERIOD_SECONDS,
-                evaluation_periods=1,
-                comparison_operator="GreaterThanThreshold",
-                threshold=0,
-                treat_missing_data="notBreaching",
-                alarm_actions=list(topics),
-            ),
-            opts=child,
+            f"Requests of lane {name} failed for good: celery-inference dlq list",
+            child,
+            metric_name=VISIBLE,
+            dimensions={"QueueName": lane.dead_letter_queue.name},
+            evaluation_periods=1,
+            **shared,
         )
-        aws.cloudwatch.MetricAlarm(
+        alarm(
             f"{name}-oldest-age",
-            aws.cloudwatch.MetricAlarmArgs(
-                alarm_description=f"Requests of lane {name} wait too long: too few workers, or none works",
-                namespace="AWS/SQS",
-                metric_name="ApproximateAgeOfOldestMessage",
-                dimensions={"QueueName": lane.queue.name},
-                statistic="Maximum",
-                period=PERIOD_SECONDS,
-                evaluation_periods=3,
-                comparison_operator="GreaterThanThreshold",
-                threshold=oldest_age_seconds,
-                treat_missing_data="notBreaching",
-                alarm_actions=list(topics),
-                ok_actions=list(topics),
-            ),
-            opts=child,
+            f"Requests of lane {name} wait too long: too few workers, or none works",
+            child,
+            metric_name="ApproximateAgeOfOldestMessage",
+            dimensions={"QueueName": lane.queue.name},
+            evaluation_periods=3,
+            threshold=oldest_age_seconds,
+            ok_actions=topics,
+            **shared,
         )
 
 
@@ -72,28 +95,21 @@ class NoWorkerAlarm(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("celery-inference:cloudwatch:NoWorkerAlarm", name, None, opts)
-        waiting = [f"v{index}" for index, _ in enumerate(lanes)]
-        flying = [f"f{index}" for index, _ in enumerate(lanes)]
         queries = [
-            queue_metric(id_, metric, lane.queue.name)
-            for ids, metric in (
-                (waiting, "ApproximateNumberOfMessagesVisible"),
-                (flying, "ApproximateNumberOfMessagesNotVisible"),
-            )
-            for id_, lane in zip(ids, lanes, strict=True)
+            metric(f"{letter}{index}", name_, "QueueName", lane.queue.name)
+            for letter, name_ in (("v", VISIBLE), ("f", IN_FLIGHT))
+            for index, lane in enumerate(lanes)
         ]
-        backlog = f"IF(({'+'.join(waiting)}) > 0 AND ({'+'.join(flying)}) == 0, 1, 0)"
-        aws.cloudwatch.MetricAlarm(
+        waiting, flying = ("+".join(f"{letter}{index}" for index, _ in enumerate(lanes)) for letter in "vf")
+        alarm(
             f"{name}-nobody-works",
-            aws.cloudwatch.MetricAlarmArgs(
-                alarm_description="Requests wait and no worker takes any: celery -A tasks inspect ping",
-                metric_queries=[*queries, expression("backlog_without_work", backlog)],
-                evaluation_periods=10,
-                comparison_operator="GreaterThanThreshold",
-                threshold=0,
-                treat_missing_data="notBreaching",
-                alarm_actions=list(topics),
-                ok_actions=list(topics),
-            ),
-            opts=pulumi.ResourceOptions(parent=self),
+            "Requests wait and no worker takes any: celery -A tasks inspect ping",
+            pulumi.ResourceOptions(parent=self),
+            metric_queries=[
+                *queries,
+                expression("backlog_without_work", f"IF(({waiting}) > 0 AND ({flying}) == 0, 1, 0)"),
+            ],
+            evaluation_periods=10,
+            alarm_actions=topics,
+            ok_actions=topics,
         )

@@ -3,12 +3,13 @@
 The image is that of deploy/aws_lambda. No model needs more of AWS than the lane, its letters, the results and a log.
 """
 
-import json
 from collections.abc import Sequence
 
 import pulumi
 import pulumi_aws as aws
 
+from deploy.infra.alarms import alarm
+from deploy.infra.policies import document, statement, trust
 from deploy.infra.queues import LaneQueues
 from deploy.infra.settings import LambdaConsumer
 
@@ -35,7 +36,9 @@ class Function(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self._log = aws.cloudwatch.LogGroup(
             f"{name}-function",
-            aws.cloudwatch.LogGroupArgs(name=f"/aws/lambda/{name}", retention_in_days=settings.log_days, tags=tags),
+            name=f"/aws/lambda/{name}",
+            retention_in_days=settings.log_days,
+            tags=tags,
             opts=self._child,
         )
         self.role = self._role(policy_arn)
@@ -50,50 +53,42 @@ class Function(pulumi.ComponentResource):
         # ReportBatchItemFailures: without it one failed message brings all of its event back.
         aws.lambda_.EventSourceMapping(
             f"{name}-lane",
-            aws.lambda_.EventSourceMappingArgs(
-                event_source_arn=lane.queue.arn,
-                function_name=self.function.name,
-                batch_size=settings.batch_size,
-                maximum_batching_window_in_seconds=settings.batch_window_seconds,
-                function_response_types=["ReportBatchItemFailures"],
-                # Not reserved concurrency: what that throttles has been received, which counts as a delivery.
-                scaling_config=aws.lambda_.EventSourceMappingScalingConfigArgs(
-                    maximum_concurrency=settings.concurrency
-                ),
-            ),
+            event_source_arn=lane.queue.arn,
+            function_name=self.function.name,
+            batch_size=settings.batch_size,
+            maximum_batching_window_in_seconds=settings.batch_window_seconds,
+            function_response_types=["ReportBatchItemFailures"],
+            # Not reserved concurrency: what that throttles has been received, which counts as a delivery.
+            scaling_config={"maximum_concurrency": settings.concurrency},
             opts=self._child,
         )
-        self._alarm(topics)
+        alarm(
+            f"{name}-function-errors",
+            "The function ends without an answer: its log says why; its messages come back",
+            self._child,
+            namespace="AWS/Lambda",
+            metric_name="Errors",
+            dimensions={"FunctionName": name},
+            statistic="Sum",
+            period=60,
+            evaluation_periods=5,
+            alarm_actions=topics,
+            ok_actions=topics,
+        )
         self.register_outputs({"function": self.function.arn})
 
     def _role(self, policy_arn: pulumi.Input[str]) -> aws.iam.Role:
-        trust = {
-            "Version": "2012-10-17",
-            "Statement": [
-                {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-            ],
-        }
         role = aws.iam.Role(
-            f"{self._name}-function",
-            aws.iam.RoleArgs(assume_role_policy=json.dumps(trust), tags=self._tags),
-            opts=self._child,
+            f"{self._name}-function", assume_role_policy=trust("lambda"), tags=self._tags, opts=self._child
         )
         aws.iam.RolePolicyAttachment(
-            f"{self._name}-function-lane",
-            aws.iam.RolePolicyAttachmentArgs(role=role.name, policy_arn=policy_arn),
-            opts=self._child,
+            f"{self._name}-function-lane", role=role.name, policy_arn=policy_arn, opts=self._child
         )
-        statement = {
-            "Sid": "Log",
-            "Effect": "Allow",
-            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
-            "Resource": pulumi.Output.concat(self._log.arn, ":*"),
-        }
+        streams = pulumi.Output.concat(self._log.arn, ":*")
         aws.iam.RolePolicy(
             f"{self._name}-function-log",
-            aws.iam.RolePolicyArgs(
-                role=role.name, policy=pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": [statement]})
-            ),
+            role=role.name,
+            policy=document(statement("Log", ["logs:CreateLogStream", "logs:PutLogEvents"], streams)),
             opts=self._child,
         )
         return role
@@ -101,37 +96,15 @@ class Function(pulumi.ComponentResource):
     def _function(self, environment: dict[str, pulumi.Input[str]]) -> aws.lambda_.Function:
         return aws.lambda_.Function(
             self._name,
-            aws.lambda_.FunctionArgs(
-                name=self._name,
-                package_type="Image",
-                image_uri=self._settings.image,
-                role=self.role.arn,
-                timeout=self._settings.timeout_seconds,
-                memory_size=self._settings.memory_mib,
-                architectures=["x86_64"],
-                environment=aws.lambda_.FunctionEnvironmentArgs(variables=environment),
-                logging_config=aws.lambda_.FunctionLoggingConfigArgs(log_format="Text", log_group=self._log.name),
-                tags=self._tags,
-            ),
-            opts=self._child,
-        )
-
-    def _alarm(self, topics: Sequence[str]) -> None:
-        aws.cloudwatch.MetricAlarm(
-            f"{self._name}-function-errors",
-            aws.cloudwatch.MetricAlarmArgs(
-                alarm_description="The function ends without an answer: its log says why; its messages come back",
-                namespace="AWS/Lambda",
-                metric_name="Errors",
-                dimensions={"FunctionName": self._name},
-                statistic="Sum",
-                period=60,
-                evaluation_periods=5,
-                comparison_operator="GreaterThanThreshold",
-                threshold=0,
-                treat_missing_data="notBreaching",
-                alarm_actions=list(topics),
-                ok_actions=list(topics),
-            ),
+            name=self._name,
+            package_type="Image",
+            image_uri=self._settings.image,
+            role=self.role.arn,
+            timeout=self._settings.timeout_seconds,
+            memory_size=self._settings.memory_mib,
+            architectures=["x86_64"],
+            environment={"variables": environment},
+            logging_config={"log_format": "Text", "log_group": self._log.name},
+            tags=self._tags,
             opts=self._child,
         )

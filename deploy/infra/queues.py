@@ -6,6 +6,7 @@ import pulumi
 import pulumi_aws as aws
 
 from celery_inference.sqs.lanes import Lane
+from deploy.infra.policies import tls_only
 from deploy.infra.settings import StackSettings
 
 
@@ -59,18 +60,14 @@ class LaneQueues(pulumi.ComponentResource):
         # Apart from its queue: it names the lane's queue, which names the dead-letter queue.
         aws.sqs.RedriveAllowPolicy(
             lane.dead_letter_queue.name,
-            aws.sqs.RedriveAllowPolicyArgs(
-                queue_url=self.dead_letter_queue.url,
-                redrive_allow_policy=pulumi.Output.json_dumps(
-                    {"redrivePermission": "byQueue", "sourceQueueArns": [self.queue.arn]}
-                ),
+            queue_url=self.dead_letter_queue.url,
+            redrive_allow_policy=pulumi.Output.json_dumps(
+                {"redrivePermission": "byQueue", "sourceQueueArns": [self.queue.arn]}
             ),
             opts=child,
         )
         for name, queue in ((lane.queue.name, self.queue), (lane.dead_letter_queue.name, self.dead_letter_queue)):
-            aws.sqs.QueuePolicy(
-                name, aws.sqs.QueuePolicyArgs(queue_url=queue.url, policy=_tls_only(queue.arn)), opts=child
-            )
+            aws.sqs.QueuePolicy(name, queue_url=queue.url, policy=tls_only("sqs", queue.arn), opts=child)
         self.register_outputs({"queue_url": self.queue.url, "dead_letter_queue_url": self.dead_letter_queue.url})
 
 
@@ -92,21 +89,3 @@ def _queue_args(lane: Lane, *, dead_letters: bool, kms_key_arn: str | None) -> a
     else:
         args.kms_master_key_id = kms_key_arn
     return args
-
-
-def _tls_only(arn: pulumi.Output[str]) -> pulumi.Output[str]:
-    return pulumi.Output.json_dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Sid": "TlsOnly",
-                    "Effect": "Deny",
-                    "Principal": "*",
-                    "Action": "sqs:*",
-                    "Resource": arn,
-                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-                }
-            ],
-        }
-    )

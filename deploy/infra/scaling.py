@@ -10,27 +10,13 @@ from collections.abc import Sequence
 
 import pulumi
 import pulumi_aws as aws
-from pulumi_aws.autoscaling import PolicyStepAdjustmentArgs, PolicyTargetTrackingConfigurationArgs
-from pulumi_aws.autoscaling import (
-    PolicyTargetTrackingConfigurationCustomizedMetricSpecificationArgs as CustomizedMetricArgs,
-)
-from pulumi_aws.autoscaling import (
-    PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricArgs as TrackedQueryArgs,
-)
-from pulumi_aws.autoscaling import (
-    PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricMetricStatArgs as TrackedStatArgs,
-)
-from pulumi_aws.autoscaling import (
-    PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricMetricStatMetricArgs as TrackedMetricArgs,
-)
-from pulumi_aws.autoscaling import (
-    PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricMetricStatMetricDimensionArgs as DimensionArgs,
-)
 
-from deploy.infra.metrics import QueryArgs, expression, group_metric, queue_metric
+from deploy.infra.alarms import IN_FLIGHT, VISIBLE, QueryArgs, expression, metric
 from deploy.infra.queues import LaneQueues
 from deploy.infra.settings import FleetSettings
 
+TrackedQueryArgs = aws.autoscaling.PolicyTargetTrackingConfigurationCustomizedMetricSpecificationMetricArgsDict
+StepArgs = aws.autoscaling.PolicyStepAdjustmentArgs
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-quotas.html: step adjustments a policy
 MAX_STEPS = 20
 
@@ -68,38 +54,36 @@ class BacklogScaling(pulumi.ComponentResource):
 
     def _depths(self, letters: str) -> list[QueryArgs]:
         return [
-            queue_metric(f"{letter}{index}", METRICS[letter], lane.queue.name)
+            metric(f"{letter}{index}", METRICS[letter], "QueueName", lane.queue.name)
             for index, lane in enumerate(self._lanes)
             for letter in letters
         ]
 
     def _track(self) -> None:
         queries = [
-            _tracked(f"{letter}{index}", "AWS/SQS", metric, DimensionArgs(name="QueueName", value=lane.queue.name))
+            _tracked(f"{letter}{index}", "AWS/SQS", name, "QueueName", lane.queue.name)
             for index, lane in enumerate(self._lanes)
-            for letter, metric in METRICS.items()
+            for letter, name in METRICS.items()
         ]
-        of_group = DimensionArgs(name="AutoScalingGroupName", value=self._group.name)
-        queries.append(_tracked("w", "AWS/AutoScaling", "GroupInServiceInstances", of_group))
+        of_group = "AutoScalingGroupName", self._group.name
+        queries.append(_tracked("w", "AWS/AutoScaling", "GroupInServiceInstances", *of_group))
         # Never by zero: with no worker the whole backlog is one's.
         per_worker = f"({self._everything}) / IF(w > 1, w, 1)"
         queries.append(TrackedQueryArgs(id="per_worker", expression=per_worker, return_data=True))
         aws.autoscaling.Policy(
             f"{self._name}-backlog",
-            aws.autoscaling.PolicyArgs(
-                autoscaling_group_name=self._group.name,
-                policy_type="TargetTrackingScaling",
-                target_tracking_configuration=PolicyTargetTrackingConfigurationArgs(
-                    target_value=self._fleet.backlog_per_worker,
-                    customized_metric_specification=CustomizedMetricArgs(metrics=queries),
-                ),
-            ),
+            autoscaling_group_name=self._group.name,
+            policy_type="TargetTrackingScaling",
+            target_tracking_configuration={
+                "target_value": self._fleet.backlog_per_worker,
+                "customized_metric_specification": {"metrics": queries},
+            },
             opts=self._child,
         )
 
     def _wake(self) -> None:
         steps = [
-            PolicyStepAdjustmentArgs(
+            StepArgs(
                 metric_interval_lower_bound=f"{start:g}",
                 metric_interval_upper_bound=None if end is None else f"{end:g}",
                 scaling_adjustment=workers,
@@ -109,7 +93,10 @@ class BacklogScaling(pulumi.ComponentResource):
         self._step(
             "wake",
             steps,
-            queries=[*self._depths("v"), group_metric("w", "GroupInServiceInstances", self._group.name)],
+            queries=[
+                *self._depths("v"),
+                metric("w", "GroupInServiceInstances", "AutoScalingGroupName", self._group.name),
+            ],
             text=f"IF(FILL(w, 0) < 1, {self._visible}, 0)",
             comparison="GreaterThanThreshold",
             minutes=1,
@@ -118,7 +105,7 @@ class BacklogScaling(pulumi.ComponentResource):
     def _sleep(self) -> None:
         self._step(
             "sleep",
-            [PolicyStepAdjustmentArgs(metric_interval_upper_bound="0", scaling_adjustment=0)],
+            [StepArgs(metric_interval_upper_bound="0", scaling_adjustment=0)],
             queries=self._depths("vf"),
             text=self._everything,
             comparison="LessThanOrEqualToThreshold",
@@ -128,7 +115,7 @@ class BacklogScaling(pulumi.ComponentResource):
     def _step(
         self,
         what: str,
-        steps: list[PolicyStepAdjustmentArgs],
+        steps: list[StepArgs],
         *,
         queries: list[QueryArgs],
         text: str,
@@ -138,32 +125,38 @@ class BacklogScaling(pulumi.ComponentResource):
         """A policy that sets an exact capacity, and the alarm that calls it when `text` compares so with 0."""
         policy = aws.autoscaling.Policy(
             f"{self._name}-{what}",
-            aws.autoscaling.PolicyArgs(
-                autoscaling_group_name=self._group.name,
-                policy_type="StepScaling",
-                adjustment_type="ExactCapacity",
-                step_adjustments=steps,
-            ),
+            autoscaling_group_name=self._group.name,
+            policy_type="StepScaling",
+            adjustment_type="ExactCapacity",
+            step_adjustments=steps,
             opts=self._child,
         )
         aws.cloudwatch.MetricAlarm(
             f"{self._name}-{what}",
-            aws.cloudwatch.MetricAlarmArgs(
-                alarm_description=f"Scales the fleet {self._name}; nothing for a person to do",
-                metric_queries=[*queries, expression("messages", text)],
-                comparison_operator=comparison,
-                threshold=0,
-                evaluation_periods=minutes,
-                treat_missing_data="ignore",
-                alarm_actions=[policy.arn],
-            ),
+            alarm_description=f"Scales the fleet {self._name}; nothing for a person to do",
+            metric_queries=[*queries, expression("messages", text)],
+            comparison_operator=comparison,
+            threshold=0,
+            evaluation_periods=minutes,
+            treat_missing_data="ignore",
+            alarm_actions=[policy.arn],
             opts=self._child,
         )
 
 
-METRICS = {"v": "ApproximateNumberOfMessagesVisible", "f": "ApproximateNumberOfMessagesNotVisible"}
+METRICS = {"v": VISIBLE, "f": IN_FLIGHT}
 
 
-def _tracked(id_: str, namespace: str, name: str, dimension: DimensionArgs) -> TrackedQueryArgs:
-    metric = TrackedMetricArgs(namespace=namespace, metric_name=name, dimensions=[dimension])
-    return TrackedQueryArgs(id=id_, metric_stat=TrackedStatArgs(metric=metric, stat="Maximum"), return_data=False)
+def _tracked(id_: str, namespace: str, name: str, dimension: str, value: pulumi.Input[str]) -> TrackedQueryArgs:
+    return TrackedQueryArgs(
+        id=id_,
+        metric_stat={
+            "metric": {
+                "namespace": namespace,
+                "metric_name": name,
+                "dimensions": [{"name": dimension, "value": value}],
+            },
+            "stat": "Maximum",
+        },
+        return_data=False,
+    )
