@@ -43,9 +43,9 @@ from celery_inference.sqs.dead_letters.writer import first_line
 from celery_inference.sqs.errors import DeniedError, QueueMissingError, RefusedError, SqsError
 from celery_inference.sqs.lanes import Lane
 from celery_inference.sqs.messages import envelope
-from celery_inference.sqs.messages.reason import Cause, Mark
+from celery_inference.sqs.messages.reason import Mark
 from celery_inference.sqs.producer.bulk_send import send_many
-from tasks.execution.error_policy import cause_of
+from tasks.execution.error_policy import AttemptFacts, decide
 from tasks.execution.failures import store_failure
 
 logger = get_logger(__name__)
@@ -164,32 +164,31 @@ class ReconcilePass(DeadLetterPass):
 
     def _ended(self, entry: Entry, held: ScannedLetter, meta: dict[str, Any]) -> Entry:
         """File a request whose worker was killed between its failure and its letter as that worker would have."""
-        error = meta["result"]
-        task = self._app.tasks.get(entry.task)
-        throws = tuple(task.throws or ()) if task is not None else ()
-        cause = cause_of(error, throws) if isinstance(error, Exception) else Cause.ATTEMPTS_USED_UP
-        return self._failed(entry, held, error, meta, cause)
+        return self._failed(entry, held, meta["result"], meta, moved_by_sqs=False)
 
     def _fail(self, entry: Entry, held: ScannedLetter, meta: dict[str, Any]) -> Entry:
         """End a request that has no attempts left."""
         last = meta["result"] if meta["status"] == RETRY else None
-        known = isinstance(last, Exception)
         error = (
             last
-            if known
+            if isinstance(last, Exception)
             else AttemptsUsedUp(f"each of {entry.attempts} attempts ended without a word: the worker that had it died")
         )
         logger.error("request %s is a dead letter: %s", entry.task_id, error)
-        return self._failed(entry, held, error, meta, Cause.ATTEMPTS_USED_UP if known else Cause.LOST)
+        return self._failed(entry, held, error, meta, moved_by_sqs=True)
 
-    def _failed(self, entry: Entry, held: ScannedLetter, error: Any, meta: dict[str, Any], cause: Cause) -> Entry:
+    def _failed(
+        self, entry: Entry, held: ScannedLetter, error: Any, meta: dict[str, Any], *, moved_by_sqs: bool
+    ) -> Entry:
         """Store the FAILURE and what follows from it, a chord's part and error callbacks: all of it may be repeated."""
+        throws = getattr(self._app.tasks.get(entry.task), "throws", None) or ()
+        decision = decide(error, AttemptFacts(failed=True, throws=tuple(throws), moved_by_sqs=moved_by_sqs))
         request = _request(held.letter.body, entry.generation)
         calls = bool(request.errbacks)
         store_failure(self._app.backend, error, request, traceback=meta.get("traceback"), call_errbacks=calls)
         return dataclasses.replace(
             entry,
-            cause=cause,
+            cause=decision.cause or entry.cause,
             error_type=type(error).__name__,
             error=first_line(str(error))[:ERROR_CHARACTERS],
             failed_at=time.time(),

@@ -13,21 +13,21 @@ from celery_inference.client.expiry import instant
 from celery_inference.client.lanes import lane_or_default, lanes_of_conf
 from celery_inference.errors import AttemptsUsedUp, RequestCancelled, RequestExpired
 from celery_inference.results.access import store_of
-from celery_inference.results.protocol import StoreUnavailable
-from celery_inference.specs.errors import (
-    EngineStopped,
-    InferenceError,
-    NotServedHere,
-    Transient,
-    UnknownModel,
-    UnknownOption,
-)
+from celery_inference.specs.errors import EngineStopped
 from celery_inference.sqs.api.backoff import full_jitter
 from celery_inference.sqs.consumer.deliveries import find, release_after
 from celery_inference.sqs.consumer.redelivery import seconds_until_known
 from tasks.execution.attempts import Attempt, RunningAttempts
 from tasks.execution.callbacks import name_children, send_children
-from tasks.execution.error_policy import ErrorPolicy, policy_of
+from tasks.execution.error_policy import (
+    AttemptCount,
+    AttemptFacts,
+    Delay,
+    ErrorDecision,
+    RequestState,
+    Settlement,
+    decide,
+)
 from tasks.execution.revocations import Revocations
 from tasks.resilience.host_outliers import HostOutliers
 
@@ -37,16 +37,14 @@ HOST_SECONDS = 120.0  # a host that has begun no attempt for so long is taken fo
 ELSEWHERE_SECONDS = 10
 ELSEWHERE_TRIES = 2  # how often a last attempt is left to another host before this one takes it after all
 TWIN_SECONDS = 1  # until a delivery comes again that met another of its request at work
-# Of a newer version of the catalogue, or of workers that load other models.
-NOT_KNOWN_HERE = (UnknownModel, UnknownOption, NotServedHere)
 
 
 class Withdrawn(Ignore):
-    """The request has expired or was cancelled; `error` says which."""
+    """The request has expired or was cancelled; the decision says which."""
 
-    def __init__(self, error: RequestExpired | RequestCancelled) -> None:
-        super().__init__(str(error))
-        self.error = error
+    def __init__(self, decision: ErrorDecision) -> None:
+        super().__init__(str(decision.error))
+        self.decision = decision
 
 
 class AlreadyEnded(Ignore):
@@ -98,7 +96,7 @@ class Execution:
         except (Ignore, Reject, Retry):
             raise
         except Exception as error:
-            self._apply_policy(error)
+            self._act_on(error)
             raise
         return result
 
@@ -177,54 +175,49 @@ class Execution:
             self._release(ELSEWHERE_SECONDS)
             raise Reject("its last attempt is another host's", requeue=True)
 
-    def _apply_policy(self, error: Exception) -> None:
+    def _act_on(self, error: Exception) -> None:
         """Raise what settles the delivery, or return when the error is final. See `tasks.execution.error_policy`."""
-        if isinstance(error, NOT_KNOWN_HERE):
-            self._leave_to_newer(error)
-        attempt, final = self.attempt, getattr(self.request, "inference_final", False)
-        match policy_of(error, tuple(self.task.throws or ())):
-            case ErrorPolicy.EXPIRED:
-                raise Withdrawn(error if isinstance(error, RequestExpired) else RequestExpired(str(error))) from None
-            case ErrorPolicy.CANCELLED:
-                raise Withdrawn(RequestCancelled(str(error))) from None
-            case ErrorPolicy.STOPPED:
-                attempt.take_back()
-                self._release(0)
-                raise Reject(error, requeue=True) from error
-            case ErrorPolicy.TRANSIENT if attempt.known < self.limit and not final:
-                self._try_again(error)
-
-    def _try_again(self, error: Exception) -> None:
-        """Show RETRY and release with backoff; returns when no attempt is left."""
-        attempt, conf = self.attempt, self.task.app.conf
-        started = attempt.number is not None
-        if not started and isinstance(error, Transient | StoreUnavailable):
-            tries = attempt.deliveries  # nothing was tried
-        else:
+        attempt, facts = self.attempt, self._facts()
+        decision = decide(error, facts)
+        if decision.counts is AttemptCount.YES:
             attempt.record()
-            tries = attempt.count
+            decision = decide(error, self._facts())  # by the number that the store gave it
             if attempt.store is not None:
                 self._host_outliers.failed(attempt.store, attempt.host)
-            if tries >= self.limit:
-                return
-        expected = isinstance(error, InferenceError | StoreUnavailable)
-        place = f"attempt {tries} of {self.limit}" if started else "before its attempt"
-        logger.warning("request %s: %s failed: %r", self.request.id, place, error, exc_info=not expected)
-        if not isinstance(error, StoreUnavailable):
-            self.task.backend.store_result(self.request.id, error, RETRY, request=self.request)
-        base, cap = conf.inference_retry_base_seconds, conf.inference_retry_cap_seconds
-        self._release(full_jitter(tries, base_seconds=base, cap_seconds=cap))
-        raise Reject(error, requeue=True) from error
+        elif decision.counts is AttemptCount.TAKEN_BACK:
+            attempt.take_back()
+        if decision.state in {RequestState.EXPIRED, RequestState.CANCELLED}:
+            raise Withdrawn(decision) from None
+        if decision.settlement is Settlement.RELEASE:
+            self._try_again(decision, facts)
 
-    def _leave_to_newer(self, error: Exception) -> None:
-        """Release a request that another worker may understand, while its version window is open."""
-        conf = self.task.app.conf
-        grace_seconds = conf.broker_transport_options["unknown_task_grace_seconds"]
-        seconds = seconds_until_known(self._tag, grace_seconds, lanes_of_conf(conf))
-        if seconds is None:
-            return
-        logger.warning("request %s is left to other workers: %s", self.request.id, error)
-        self.task.backend.store_result(self.request.id, error, RETRY, request=self.request)
+    def _facts(self) -> AttemptFacts:
+        attempt, request, conf = self.attempt, self.request, self.task.app.conf
+        grace_seconds = (conf.broker_transport_options or {}).get("unknown_task_grace_seconds", 0.0)
+        return AttemptFacts(
+            started=attempt.number is not None,
+            known=attempt.known,
+            count=attempt.number or attempt.known + 1,
+            limit=self.limit,
+            deliveries=attempt.deliveries,
+            final=getattr(request, "inference_final", False),
+            grace_seconds=seconds_until_known(self._tag, grace_seconds, lanes_of_conf(conf)),
+            throws=tuple(self.task.throws or ()),
+        )
+
+    def _try_again(self, decision: ErrorDecision, facts: AttemptFacts) -> None:
+        """Show RETRY where that is decided, release the delivery, and raise Reject."""
+        error, conf, seconds = decision.error, self.task.app.conf, 0.0
+        if decision.delay is Delay.GRACE:
+            seconds = facts.grace_seconds or 0.0
+            logger.warning("request %s is left to other workers: %s", self.request.id, error)
+        elif decision.delay is Delay.BACKOFF:
+            place = f"attempt {decision.tries} of {self.limit}" if facts.started else "before its attempt"
+            logger.warning("request %s: %s failed: %r", self.request.id, place, error, exc_info=not decision.expected)
+            base, cap = conf.inference_retry_base_seconds, conf.inference_retry_cap_seconds
+            seconds = full_jitter(decision.tries, base_seconds=base, cap_seconds=cap)
+        if decision.state is RequestState.RETRY:
+            self.task.backend.store_result(self.request.id, error, RETRY, request=self.request)
         self._release(seconds)
         raise Reject(error, requeue=True) from error
 

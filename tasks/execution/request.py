@@ -17,7 +17,7 @@ from celery_inference.redaction import withheld
 from celery_inference.sqs.consumer.deliveries import explain
 from celery_inference.sqs.dead_letters.entry import carried_generation
 from celery_inference.sqs.messages.reason import Cause, Reason
-from tasks.execution.error_policy import ErrorPolicy, cause_of, policy_of
+from tasks.execution.error_policy import AttemptFacts, ErrorDecision, RequestState, Settlement, decide
 from tasks.execution.execution import AlreadyEnded, Withdrawn
 
 
@@ -56,13 +56,12 @@ class DeliveryRequest(Request):
             if expired
             else RequestCancelled(f"the request was {reason}")
         )
-        self._app.worker_context.background.run(
-            partial(self._withdraw, error, terminated, signum), otherwise=partial(self.reject, requeue=True)
-        )
+        withdraw = partial(self._withdraw, decide(error, AttemptFacts()), terminated, signum)
+        self._app.worker_context.background.run(withdraw, otherwise=partial(self.reject, requeue=True))
 
-    def _withdraw(self, error: RequestExpired | RequestCancelled, terminated: bool = False, signum: Any = None) -> None:
+    def _withdraw(self, decision: ErrorDecision, terminated: bool = False, signum: Any = None) -> None:
         """Store that the request has expired or was cancelled, then acknowledge; raises what the store does."""
-        expired, backend = isinstance(error, RequestExpired), self.task.backend
+        error, expired, backend = decision.error, decision.state is RequestState.EXPIRED, self.task.backend
         state.task_ready(self)
         if self.store_errors:
             backend.store_result(self.id, error, states.REVOKED, request=self._context)
@@ -81,7 +80,7 @@ class DeliveryRequest(Request):
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
         if isinstance(error, Withdrawn):
-            return self._withdraw(error.error)
+            return self._withdraw(error.decision)
         if isinstance(error, AlreadyEnded) and error.error is not None:
             state.task_ready(self)
             return self._bury(error.error)
@@ -92,16 +91,18 @@ class DeliveryRequest(Request):
         return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
     def _bury(self, error: BaseException) -> None:
-        """Make the delivery a dead letter, unless its lane wants none of what callers got wrong."""
-        throws = tuple(self.task.throws or ())
+        """Settle the message of a request whose FAILURE is stored."""
         lane = lane_or_default(self._app.conf, (self.delivery_info or {}).get("routing_key"))
-        if policy_of(error, throws) is ErrorPolicy.INVALID and lane.invalid_input == "fail":
+        keeps = lane.invalid_input != "fail"
+        facts = AttemptFacts(failed=True, throws=tuple(self.task.throws or ()), keeps_invalid_input=keeps)
+        decision = decide(error, facts)
+        if decision.settlement is Settlement.DELETE:
             self.acknowledge()
             return
-        self._explain(error, cause_of(error, throws))
+        self._explain(error, decision.cause)
         self.reject(requeue=False)
 
-    def _explain(self, error: BaseException, cause: Cause) -> None:
+    def _explain(self, error: BaseException, cause: Cause | None) -> None:
         attempt = self._app.worker_context.attempts.here()
         own = attempt if attempt is not None and attempt.start.task_id == self.id else None
         delivery = self.message.delivery_info or {}

@@ -8,10 +8,9 @@ import pytest
 from celery.exceptions import Reject
 
 from celery_inference import app, feature_extraction, infer
-from celery_inference.errors import AttemptsUsedUp, RequestCancelled, RequestExpired, SettingError, SqsError
+from celery_inference.errors import AttemptsUsedUp, RequestCancelled, RequestExpired
 from celery_inference.results.protocol import Start, StoreUnavailable
-from celery_inference.specs.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InferenceError, InvalidInput
-from tasks.execution.error_policy import ErrorPolicy, policy_of
+from celery_inference.specs.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InvalidInput
 from tasks.execution.execution import AlreadyEnded, Withdrawn
 from tests.support.client import results_in
 from tests.support.stores import Make, make, moto
@@ -126,7 +125,7 @@ def test_what_trying_again_cannot_mend_is_not_tried_again(results: Any, delivere
 def test_what_has_expired_is_withdrawn(delivered: Delivered) -> None:
     with pytest.raises(Withdrawn) as caught:
         delivered(Expired("too late"))
-    assert isinstance(caught.value.error, RequestExpired)
+    assert isinstance(caught.value.decision.error, RequestExpired)
     with pytest.raises(Withdrawn):
         delivered(RuntimeError("never asked"), expires="2020-01-01T00:00:00+00:00")
 
@@ -135,7 +134,7 @@ def test_what_was_cancelled_is_withdrawn_at_its_next_delivery(results: Any, deli
     results.store.cancel(["one"], 60)
     with pytest.raises(Withdrawn) as caught:
         delivered(RuntimeError("never asked"), 2)
-    assert isinstance(caught.value.error, RequestCancelled)
+    assert isinstance(caught.value.decision.error, RequestCancelled)
 
 
 @pytest.mark.parametrize("deliveries", [1, 4, 9])
@@ -226,32 +225,3 @@ def test_the_first_delivery_writes_nothing_when_told_so(
 def test_without_a_worker_the_task_says_what_to_do() -> None:
     with pytest.raises(EngineStopped, match=r"\.delay\(\)"):
         infer("all-minilm-l6-v2", "called directly")
-
-
-def test_every_error_of_the_engine_has_a_fate() -> None:
-    def below(root: type[Exception]) -> set[type[Exception]]:
-        return {root}.union(*(below(child) for child in root.__subclasses__()))
-
-    def takes_facts(error: type[Exception]) -> bool:
-        return issubclass(error, SqsError | SettingError)
-
-    fates = {error.__name__: policy_of(error("x")) for error in below(InferenceError) if not takes_facts(error)}
-    assert {name: policy for name, policy in fates.items() if policy is not ErrorPolicy.TRANSIENT} == {
-        "InvalidInput": ErrorPolicy.INVALID,
-        "UnknownModel": ErrorPolicy.INVALID,
-        "UnknownOption": ErrorPolicy.INVALID,
-        "InputFailed": ErrorPolicy.INVALID,
-        "DeviceCrash": ErrorPolicy.CRASH,
-        "Expired": ErrorPolicy.EXPIRED,
-        "RequestExpired": ErrorPolicy.EXPIRED,
-        "Cancelled": ErrorPolicy.CANCELLED,
-        "RequestCancelled": ErrorPolicy.CANCELLED,
-        "EngineStopped": ErrorPolicy.STOPPED,
-        "NotServedHere": ErrorPolicy.UNSERVED,
-        "AttemptsUsedUp": ErrorPolicy.USED_UP,
-    }
-
-
-def test_what_a_task_announces_is_the_callers_fault() -> None:
-    assert policy_of(LookupError("x")) is ErrorPolicy.TRANSIENT
-    assert policy_of(LookupError("x"), (KeyError, LookupError)) is ErrorPolicy.INVALID
