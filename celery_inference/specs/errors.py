@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 _SHOWN_CHARACTERS = 100
 
@@ -59,12 +59,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 class InferenceError(Exception):
-    """Root of every error that this library and its workers raise on purpose.
-
-    `transient`: another try may succeed without any change.
-    """
-
-    transient: ClassVar[bool] = False
+    """Root of every error that this library and its workers raise on purpose."""
 
 
 class InvalidInput(InferenceError, ValueError):
@@ -167,8 +162,6 @@ class Cancelled(InferenceError):
 
 class Transient(InferenceError):
     """Nobody's fault that matters to the caller: try again."""
-
-    transient: ClassVar[bool] = True
 
 
 class DeviceLost(Transient):
