@@ -32,7 +32,7 @@ REMIND_SECONDS = 600.0
 
 
 class CircuitBreaker:
-    """The lanes of one worker. `note` may be called from any thread; `round` is one thread's.
+    """The lanes of one worker. `record_outcome` may be called from any thread; `round` is one thread's.
 
     `pause` and `resume` stop and take up the consumption of a lane in this worker, and do not block. `index` is None
     where the result store keeps none: then each worker decides for itself. By `ages` it says when messages are lost.
@@ -75,13 +75,13 @@ class CircuitBreaker:
         """The lanes that this worker does not consume."""
         return dict(self._stopped)
 
-    def note(self, lane: str, *, dead: bool) -> None:
+    def record_outcome(self, lane: str, *, dead: bool) -> None:
         """A request of this lane ended: as a dead letter that was not its caller's fault, or otherwise."""
         limit = self._limits.get(lane)
         if limit is None:
             return
         with self._lock:
-            limit.note(dead=dead)
+            limit.record_outcome(dead=dead)
             why = limit.passed() if dead else None
         if why is not None and lane not in self._stopped:
             self._stop(LanePause(lane, self._clock(), self._name, why))

@@ -24,7 +24,7 @@ class FailureRate:
         self._dead: deque[float] = deque(maxlen=an_hour + 1)
         self._ended = 0
 
-    def note(self, *, dead: bool) -> None:
+    def record_outcome(self, *, dead: bool) -> None:
         """A request ended: as a dead letter, or otherwise."""
         now = self._clock()
         self._recent.append((now, dead))

@@ -146,7 +146,7 @@ class Lifecycle:
         """A request of this worker has succeeded. In a thread of the pool."""
         if self._context.breaker is not None:
             lane = str((sender.request.delivery_info or {}).get("routing_key"))
-            self._context.breaker.note(lane, dead=False)
+            self._context.breaker.record_outcome(lane, dead=False)
 
     def handle_signal(self, how: str = "Warm", **_: Any) -> None:
         """See above. Runs in the signal handler, in the middle of anything: takes no lock, and does not block."""

@@ -32,7 +32,7 @@ def limit(clock: Clock, *, share: float = 0.5, least: int = 50, an_hour: int = 1
 
 def tell(limit: FailureRate, outcomes: str) -> None:
     for outcome in outcomes:
-        limit.note(dead=outcome == "x")
+        limit.record_outcome(dead=outcome == "x")
 
 
 def test_less_than_fifty_requests_say_nothing(clock: Clock) -> None:
@@ -108,7 +108,7 @@ class Worker:
 
     def ends(self, outcomes: str) -> None:
         for outcome in outcomes:
-            self.watch.note("work", dead=outcome == "x")
+            self.watch.record_outcome("work", dead=outcome == "x")
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_who_takes_nothing_from_a_lane_or_nothing_at_all_is_not_ready_and_says_w
     assert get(f"{url}/ready") == (200, "ready\n")
     assert 'celery_inference_lane_paused{lane="inference"} 0.0\n' in get(f"{url}/metrics")[1]
     for _ in range(2):
-        watch.note("inference", dead=True)
+        watch.record_outcome("inference", dead=True)
     why = "lane inference is paused: 2 of the last 2 requests became dead letters\n"
     assert get(f"{url}/ready") == (503, f"not ready\n{why}")
     assert 'celery_inference_lane_paused{lane="inference"} 1.0\n' in get(f"{url}/metrics")[1]
