@@ -90,7 +90,7 @@ class CircuitBreaker:
         """As `note`, for a dead letter that this worker has written; not for what its caller got wrong."""
         reason = letter.reason
         if reason is not None and reason.lane and reason.cause is not Cause.INVALID_INPUT:
-            self.note(reason.lane, dead=True)
+            self.record_outcome(reason.lane, dead=True)
 
     def start(self) -> None:
         """Look at the store from now on, in a thread of its own."""
