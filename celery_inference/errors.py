@@ -53,8 +53,8 @@ from celery.exceptions import TaskRevokedError
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from kombu.exceptions import SerializerNotInstalled
 
-from celery_inference.results.dynamodb.values import ResultTooLarge
 from celery_inference.results.protocol import StoreUnavailable
+from celery_inference.results.store.values import ResultTooLarge
 from celery_inference.setting_values import SettingError
 from celery_inference.specs.errors import (
     Cancelled,

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 from celery.backends.base import KeyValueStoreBackend
@@ -14,8 +15,11 @@ from celery_inference.results.chords import ChordParts
 from celery_inference.results.encoding import as_bytes, encoded
 from celery_inference.results.protocol import StoreUnavailable
 from celery_inference.results.rules import NewState
+from celery_inference.results.store.dead_letter_index import TableDeadLetterIndex
+from celery_inference.results.store.states import States
+from celery_inference.results.store.store import TableStore
+from celery_inference.results.table import ItemTable
 from celery_inference.sqs.consumer.pause import Pauses
-from celery_inference.sqs.dead_letters.index import DeadLetterIndex
 
 RETRY_SECONDS = 0.5
 
@@ -52,7 +56,8 @@ class Patience:
 
 
 class StoreBackend(ChordParts, KeyValueStoreBackend):
-    """A backend with a `store` and an index of dead letters, `letters`. Methods may be called from any thread.
+    """A backend with a table, and over it the store and the index of dead letters. Methods may be called from any
+    thread, and raise StoreUnavailable.
 
     The first final state that is stored for a generation of a task stays: a redelivered request cannot replace it.
     """
@@ -60,27 +65,52 @@ class StoreBackend(ChordParts, KeyValueStoreBackend):
     supports_autoexpire = True
     implements_incr = True
 
-    dead_letters: DeadLetterIndex
     # Of the worker that this process is; others get the error of a store that is away.
     patience: Patience | None = None
     # Between two looks of one who waits for a result: the first, how it grows, and the longest.
     poll_seconds: ClassVar[tuple[float, float, float]]
 
+    def __init__(self, url: str | None = None, **kwargs: Any) -> None:
+        super().__init__(url=url, **kwargs)
+        self.table = self.make_table(url or "")
+        self._states = States(self.table)
+        self.store = TableStore(self.table, key_of=self.get_key_for_task, pending_of=self.pending_of)
+        self.dead_letters = TableDeadLetterIndex(self.store)
+
+    @abstractmethod
+    def make_table(self, url: str) -> ItemTable:
+        """The table that a URL names; makes no call yet."""
+
     def check(self) -> list[str]:
-        """What a worker should be told of before it starts, each a part of a sentence. Raises StoreUnavailable."""
-        return []
+        """What keeps a worker from starting, each a part of a sentence. Raises StoreUnavailable."""
+        return self.table.check()
 
-    def put_state(self, task_id: str, state: NewState) -> None:
-        """Store a state unless what is there stays, see `celery_inference.results.rules`. A final one ends the account
-        of attempts.
+    def get(self, key: bytes) -> bytes | None:
+        """The stored value, or None."""
+        return next(iter(self.mget([key])), None)
 
-        Raises StoreUnavailable.
-        """
-        raise NotImplementedError
+    def mget(self, keys: Iterable[bytes]) -> Iterator[bytes | None]:
+        """The stored value of each key, or None, in the keys' order."""
+        wanted = list(keys)
+        found = self._states.read(wanted, time.time())
+        return iter([found.get(key) for key in wanted])
+
+    def set(self, key: bytes, value: bytes | str) -> None:
+        """Store a value that later ones may replace."""
+        self._states.put(key, value.encode() if isinstance(value, str) else value, self._expires_at())
+
+    def delete(self, key: bytes) -> None:
+        """Forget a value."""
+        self._states.delete(key)
 
     def glance(self, task_id: str) -> dict[str, Any]:
         """As `get_task_meta`, for one who will look again: what it gives may be a moment old."""
-        meta: dict[str, Any] = self.get_task_meta(task_id)
+        try:
+            return dict(self._cache[task_id])
+        except KeyError:
+            key = self.get_key_for_task(task_id)
+        found = self._states.read([key], time.time(), lagging=True).get(key)
+        meta: dict[str, Any] = self.decode_result(found) if found else {"status": PENDING, "result": None}
         return meta
 
     def pending_of(self, task_id: str) -> bytes:
@@ -118,17 +148,15 @@ class StoreBackend(ChordParts, KeyValueStoreBackend):
         # Celery reads before it writes; here the write itself is conditional.
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
         meta["task_id"] = task_id
-        self.put_state(
-            task_id,
-            NewState(
-                key=self.get_key_for_task(task_id),
-                value=self._bytes(meta),
-                final=state in READY_STATES,
-                generation=getattr(request, "inference_generation", None),
-                now=time.time(),
-                expires_at=self._expires_at(),
-            ),
+        new = NewState(
+            key=self.get_key_for_task(task_id),
+            value=self._bytes(meta),
+            final=state in READY_STATES,
+            generation=getattr(request, "inference_generation", None),
+            now=time.time(),
+            expires_at=self._expires_at(),
         )
+        self._states.store([new])
         return result
 
     def wait_for(

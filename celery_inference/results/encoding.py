@@ -4,21 +4,37 @@
 else is kombu's to write, which has its own ways for dates, UUIDs and whatever JSON lacks.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 _DEPTH: Final = 3  # lists in lists: a list of token-level states is what nests deepest
 
 
-def _writer() -> Callable[[Any], bytes] | None:
-    try:
-        import orjson
-    except ImportError:  # comes with the extra `worker`; applications store no results
-        return None
-    return orjson.dumps
+try:
+    import orjson as _orjson
+except ImportError:  # comes with the extra `worker`; applications store no results
+    _orjson = None  # type: ignore[assignment]
 
 
-_dumps = _writer()
+def dumped(value: Any) -> str:
+    """A small value as JSON."""
+    if _orjson is not None:
+        try:
+            return _orjson.dumps(value).decode()
+        except TypeError:
+            pass  # half a surrogate pair, which JSON can escape and orjson does not write
+    return json.dumps(value, separators=(",", ":"))
+
+
+def loaded(text: str | bytes) -> Any:
+    """What `dumped` wrote."""
+    if _orjson is not None:
+        try:
+            return _orjson.loads(text)
+        except ValueError:
+            pass
+    return json.loads(text)
 
 
 def encoded(state: Mapping[str, Any], encode: Callable[[Any], str | bytes]) -> bytes:
@@ -31,9 +47,9 @@ def encoded(state: Mapping[str, Any], encode: Callable[[Any], str | bytes]) -> b
 
 
 def _numbers(value: Any) -> bytes | None:
-    if _dumps is None or not _is_floats(value, _DEPTH):
+    if _orjson is None or not _is_floats(value, _DEPTH):
         return None
-    text = _dumps(value)
+    text = _orjson.dumps(value)
     # What is not finite becomes null, where Python reads and writes NaN and Infinity.
     return None if b"null" in text else text
 

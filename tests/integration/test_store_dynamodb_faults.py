@@ -12,11 +12,12 @@ from celery.app.task import Context
 from kombu.exceptions import EncodeError
 
 from celery_inference.results.backend import Patience
-from celery_inference.results.dynamodb import table, values
+from celery_inference.results.dynamodb import table
 from celery_inference.results.dynamodb.backend import DynamoDBBackend
-from celery_inference.results.dynamodb.items import Query
-from celery_inference.results.dynamodb.values import MAX_ITEM_BYTES
+from celery_inference.results.items import Query
 from celery_inference.results.protocol import Chord, Start, StoreUnavailable, Submission
+from celery_inference.results.store import values
+from celery_inference.results.store.values import MAX_ITEM_BYTES
 from celery_inference.sqs.consumer.pause import Pauses
 from tests.support.fault_proxy import ANY, Fault, FaultProxy
 from tests.support.moto_dynamodb import MotoDynamoDB
@@ -150,9 +151,9 @@ def test_a_batch_that_is_never_done_is_one_error(
     moto.fail_partly = 1_000
     try:
         with pytest.raises(StoreUnavailable, match="left a part of it undone"):
-            backend.store.cancelled(["a"])
+            backend.store.cancelled(["a", "b"])
         with pytest.raises(StoreUnavailable, match="left a part of it undone"):
-            backend.store.cancel(["a"], 60)
+            backend.store.cancel(["a", "b"], 60)
     finally:
         moto.fail_partly = 0
 

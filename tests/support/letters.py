@@ -10,7 +10,7 @@ from typing import Any
 from celery import Celery
 
 from celery_inference.results.sqlite.backend import SQLiteBackend
-from celery_inference.results.sqlite.dead_letter_index import SQLiteDeadLetterIndex
+from celery_inference.results.store.dead_letter_index import TableDeadLetterIndex
 from celery_inference.sqs.api.clients import SqsClients, SqsEndpoint
 from celery_inference.sqs.dead_letters.index import DeadLetterIndex
 from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
@@ -103,6 +103,6 @@ def dead_letter_rig(endpoint_url: str, folder: Path, name: str | None = None) ->
     app = Celery("letters", set_as_current=False)
     app.conf.update(result_serializer="json", accept_content=["json"])
     backend = SQLiteBackend(app=app, url=f"sqlite:///{folder / 'results.sqlite'}")
-    index = SQLiteDeadLetterIndex(backend.store)
+    index = TableDeadLetterIndex(backend.store)
     other = lane_named("elsewhere")
     return DeadLetterRig(lane, clients, index, backend, DeadLetterQueue(clients, lane, index, lanes=(lane, other)))

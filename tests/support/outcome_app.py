@@ -17,8 +17,7 @@ from celery.concurrency.thread import TaskPool
 from celery.signals import worker_init
 
 from celery_inference.results.backend import StoreBackend
-from celery_inference.results.dynamodb.store import DynamoDBStore
-from celery_inference.results.sqlite.store import SQLiteStore
+from celery_inference.results.store.store import TableStore
 from celery_inference.sqs.lanes import DeclaredQueue, Lane
 from tasks.binding import bind
 from tasks.execution import execution
@@ -153,7 +152,7 @@ def _final(backend: Any, task_id: str, result: Any, state: str, *_: Any, **__: A
     return state == "SUCCESS"
 
 
-STORES = (SQLiteStore, DynamoDBStore)
+STORES = (TableStore,)
 
 match os.environ.get("OUTCOME_KILL", ""):
     case "before links":

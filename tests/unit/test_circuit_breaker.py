@@ -6,7 +6,7 @@ import pytest
 from celery import Celery
 
 from celery_inference.results.sqlite.backend import SQLiteBackend
-from celery_inference.results.sqlite.dead_letter_index import SQLiteDeadLetterIndex
+from celery_inference.results.store.dead_letter_index import TableDeadLetterIndex
 from celery_inference.sqs.dead_letters.index import LanePause
 from tasks.resilience.circuit_breaker import CircuitBreaker
 from tasks.resilience.failure_rate import FailureRate
@@ -87,7 +87,7 @@ def test_a_share_of_one_never_stops(clock: Clock) -> None:
 class Worker:
     """A watch, and what it does with its consumer."""
 
-    def __init__(self, index: SQLiteDeadLetterIndex | None, clock: Clock, name: str) -> None:
+    def __init__(self, index: TableDeadLetterIndex | None, clock: Clock, name: str) -> None:
         self.consumes = True
         self.watch = CircuitBreaker(
             [lane_named("work")],
@@ -112,13 +112,13 @@ class Worker:
 
 
 @pytest.fixture
-def index(tmp_path: Path) -> SQLiteDeadLetterIndex:
-    return SQLiteDeadLetterIndex(
+def index(tmp_path: Path) -> TableDeadLetterIndex:
+    return TableDeadLetterIndex(
         SQLiteBackend(url=f"sqlite:///{tmp_path / 'r'}", app=Celery(set_as_current=False)).store
     )
 
 
-def test_one_worker_stops_the_lane_for_all_until_it_is_resumed(index: SQLiteDeadLetterIndex, clock: Clock) -> None:
+def test_one_worker_stops_the_lane_for_all_until_it_is_resumed(index: TableDeadLetterIndex, clock: Clock) -> None:
     first, second = Worker(index, clock, "first"), Worker(index, clock, "second")
     clock.now += 5
     first.ends("x" * 50)
@@ -140,7 +140,7 @@ def test_one_worker_stops_the_lane_for_all_until_it_is_resumed(index: SQLiteDead
 
 
 def test_a_restarted_worker_takes_the_lane_up_and_proves_it_for_the_others(
-    index: SQLiteDeadLetterIndex, clock: Clock
+    index: TableDeadLetterIndex, clock: Clock
 ) -> None:
     old = Worker(index, clock, "old")
     clock.now += 5
@@ -161,7 +161,7 @@ def test_a_restarted_worker_takes_the_lane_up_and_proves_it_for_the_others(
     assert index.stops() == []
 
 
-def test_a_restarted_worker_that_still_fails_stops_it_again(index: SQLiteDeadLetterIndex, clock: Clock) -> None:
+def test_a_restarted_worker_that_still_fails_stops_it_again(index: TableDeadLetterIndex, clock: Clock) -> None:
     index.stop(LanePause("work", clock.now - 60, "old", "why"))
     new = Worker(index, clock, "new")
     clock.now += 5
@@ -178,8 +178,8 @@ def test_without_a_store_each_worker_stops_by_itself(clock: Clock) -> None:
     assert not alone.consumes
 
 
-def test_a_store_that_is_away_is_told_later(index: SQLiteDeadLetterIndex, clock: Clock, tmp_path: Path) -> None:
-    class Away(SQLiteDeadLetterIndex):
+def test_a_store_that_is_away_is_told_later(index: TableDeadLetterIndex, clock: Clock, tmp_path: Path) -> None:
+    class Away(TableDeadLetterIndex):
         away = True
 
         def stop(self, stop: LanePause) -> None:

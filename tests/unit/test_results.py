@@ -47,10 +47,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_store_that_cannot_be_written_says_so_and_recovers(backend: SQLiteBackend) -> None:
     backend.store_result("a", 1, "SUCCESS")
     with sqlite3.connect(backend.database.path) as connection:
-        connection.execute("ALTER TABLE entries RENAME TO hidden")
+        connection.execute("ALTER TABLE items RENAME TO hidden")
     with pytest.raises(StoreUnavailable):
         backend.store_result("b", 1, "SUCCESS")
     with sqlite3.connect(backend.database.path) as connection:
-        connection.execute("ALTER TABLE hidden RENAME TO entries")
+        connection.execute("ALTER TABLE hidden RENAME TO items")
     backend.store_result("b", 2, "SUCCESS")
     assert backend.get_result("b") == 2

@@ -48,7 +48,7 @@ def test_a_file_of_a_newer_version_is_used_as_it_is(tmp_path: Path) -> None:
     backend_at(path).store_result("a", 1, "SUCCESS")
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
-        connection.execute("ALTER TABLE entries ADD COLUMN of_the_future TEXT")
+        connection.execute("ALTER TABLE items ADD COLUMN of_the_future TEXT")
     connection.close()
     backend = backend_at(path)
     backend.store_result("b", 2, "SUCCESS")
@@ -78,14 +78,14 @@ def test_a_file_that_was_removed_is_made_again(tmp_path: Path) -> None:
 
 def test_one_wrong_write_does_not_cost_its_neighbours_theirs(tmp_path: Path) -> None:
     database = Database(tmp_path / "results.sqlite")
-    lease = "INSERT INTO leases VALUES (?, 'holder', 0)"
+    lease = "INSERT INTO items (id, part, rest) VALUES ('lease', ?, '{}')"
     futures = [
         database.write_soon(lambda connection, name=name: connection.execute(lease, (name,)))
         for name in ("a", None, "b", "a", "c")
     ]
     errors = [type(future.exception(timeout=60)) for future in futures]
     assert errors == [type(None), sqlite3.IntegrityError, type(None), sqlite3.IntegrityError, type(None)]
-    assert database.read("SELECT name FROM leases ORDER BY name") == [("a",), ("b",), ("c",)]
+    assert database.read("SELECT part FROM items ORDER BY part") == [("a",), ("b",), ("c",)]
 
 
 def test_no_cursor_leaves_the_thread_that_writes(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 
 from celery_inference.results.sqlite import database
 from celery_inference.results.sqlite.database import READERS, Database, connect
-from celery_inference.results.sqlite.store import NO_POISON_SECONDS, SQLiteStore
+from celery_inference.results.sqlite.table import SQLiteTable
+from celery_inference.results.store import poison_inputs
+from celery_inference.results.store.store import TableStore
 
 
 def test_a_new_file_is_opened_by_many_at_once(tmp_path: Path) -> None:
@@ -41,24 +43,22 @@ def test_a_hundred_threads_read_with_few_connections(tmp_path: Path, monkeypatch
 
 def test_a_killer_is_known_at_once_here_and_within_a_second_to_others(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     clock = [100.0]
-    monkeypatch.setattr(
-        "celery_inference.results.sqlite.store.time", SimpleNamespace(monotonic=lambda: clock[0], time=time.time)
-    )
+    monkeypatch.setattr(poison_inputs, "time", SimpleNamespace(monotonic=lambda: clock[0], time=time.time))
     here, there = (
-        SQLiteStore(Database(tmp_path / "s.sqlite"), key_of=str.encode, pending_of=str.encode) for _ in range(2)
+        TableStore(SQLiteTable(tmp_path / "s.sqlite"), key_of=str.encode, pending_of=str.encode) for _ in range(2)
     )
     assert here.poison_inputs(["a"]) == there.poison_inputs(["a"]) == {}
     here.record_poison_input("a", "it ended the process", 60.0)
     assert here.poison_inputs(["a", "b"]) == {"a": "it ended the process"}
-    clock[0] += NO_POISON_SECONDS
+    clock[0] += 1.0
     assert there.poison_inputs(["a", "b"]) == {"a": "it ended the process"}
 
 
 def test_a_file_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     store = Database(path)
-    store.write(lambda connection: connection.execute("INSERT INTO hosts VALUES ('a', 1)"))
-    assert store.read("SELECT name FROM hosts") == [("a",)]
+    store.write(lambda connection: connection.execute("INSERT INTO items (id, part, rest) VALUES ('a', '-', '{}')"))
+    assert store.read("SELECT id FROM items") == [("a",)]
     for file in tmp_path.iterdir():
         file.unlink()
-    assert store.read("SELECT name FROM hosts") == []
+    assert store.read("SELECT id FROM items") == []

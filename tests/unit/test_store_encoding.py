@@ -49,6 +49,6 @@ def test_everything_else_is(result: Any) -> None:
 
 
 def test_without_orjson_kombu_writes_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "_dumps", None)
+    monkeypatch.setattr(encoding, "_orjson", None)
     given_ = state([0.1, uuid.UUID(int=1)]), state([0.1, 0.2])
     assert [encoded(one, dumps) for one in given_] == [dumps(one).encode() for one in given_]

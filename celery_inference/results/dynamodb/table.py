@@ -4,16 +4,25 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from celery_inference.results.dynamodb.items import Item, ItemUpdate, Key, Query, plain_item, typed, typed_item
-from celery_inference.results.dynamodb.schema import ID, PART, differences, table
+from celery_inference.results.dynamodb.expressions import (
+    plain_item,
+    query_expressions,
+    typed,
+    typed_item,
+    update_expressions,
+)
+from celery_inference.results.dynamodb.schema import differences, table
 from celery_inference.results.dynamodb.url import TableUrl
+from celery_inference.results.items import ID, PART, TTL, Item, ItemUpdate, Key, Query, key_of
 from celery_inference.results.protocol import StoreUnavailable
+from celery_inference.results.table import Decide, ItemTable
 from celery_inference.sqs.api.backoff import full_jitter
 from celery_inference.sqs.api.client_factory import make_client_of
 from celery_inference.sqs.errors import NoRegionError, is_credentials
@@ -36,7 +45,6 @@ WRONG = frozenset({"ValidationException", "SerializationException", "UnknownOper
 
 T = TypeVar("T")
 R = TypeVar("R")
-Decide = Callable[[Item], ItemUpdate | None]
 
 
 class Conflict(Exception):
@@ -47,8 +55,11 @@ class Conflict(Exception):
         self.present = present
 
 
-class DynamoDBTable:
-    """Thread-safe; after a fork the child opens connections of its own. Every method raises StoreUnavailable."""
+class DynamoDBTable(ItemTable):
+    """See ItemTable; after a fork the child opens connections of its own."""
+
+    bounded = True
+    look_seconds = 10.0
 
     def __init__(self, place: TableUrl) -> None:
         self.place = place
@@ -132,8 +143,8 @@ class DynamoDBTable:
             if time.monotonic() - self._made_at > RENEW_CREDENTIALS_SECONDS:
                 self._client = None
 
-    def differences(self) -> list[str]:
-        """What the table lacks to be this store's; each is a part of a sentence."""
+    def check(self) -> list[str]:
+        """See ItemTable."""
         try:
             return differences(self.call("describe_table", TableName=self.place.table)["Table"])
         except StoreUnavailable as error:
@@ -141,41 +152,44 @@ class DynamoDBTable:
                 return ["it does not exist"]
             raise
 
-    def each(self, function: Callable[[T], R], things: Sequence[T]) -> list[R]:
+    def _each(self, function: Callable[[T], R], things: Sequence[T]) -> list[R]:
         """The function of each thing, at the same time as far as there are threads, in the things' order."""
-        if len(things) == 1:
-            return [function(things[0])]
+        if len(things) < 2:
+            return [function(thing) for thing in things]
         self.client  # noqa: B018 - after a fork, threads are made anew
         return list(self._threads.map(function, things))
 
     def get(self, keys: Iterable[Key], *attributes: str, lagging: bool = False) -> dict[Key, Item]:
-        """The items that are there, 100 a call; with `attributes` those of them alone, beside the keys.
-
-        `lagging` reads cost half, and may not see what was written a moment ago.
-        """
+        """See ItemTable. 100 a call."""
         found: dict[Key, Item] = {}
         wanted = list(dict.fromkeys(keys))
         options: dict[str, Any] = {"ConsistentRead": not lagging}
         if attributes:
             options["ExpressionAttributeNames"] = {f"#n{n}": name for n, name in enumerate((ID, PART, *attributes))}
             options["ProjectionExpression"] = ", ".join(options["ExpressionAttributeNames"])
+        if len(wanted) == 1:
+            answer = self.call("get_item", TableName=self.place.table, Key=_key(wanted[0]), **options)
+            return {wanted[0]: plain_item(answer["Item"])} if "Item" in answer else {}
         for part in _parts(wanted, MAX_GETS):
             left: dict[str, Any] = {self.place.table: {"Keys": [_key(key) for key in part], **options}}
             for answer in self._until_done("batch_get_item", "UnprocessedKeys", left):
                 for item in answer.get("Responses", {}).get(self.place.table, ()):
                     read = plain_item(item)
-                    found[str(read[ID]), str(read[PART])] = read
+                    found[key_of(read)] = read
         return found
 
-    def get_one(self, key: Key, *, lagging: bool = False) -> Item:
-        """One item, empty if there is none."""
-        answer = self.call("get_item", TableName=self.place.table, Key=_key(key), ConsistentRead=not lagging)
-        return plain_item(answer.get("Item", {}))
+    def put(self, items: Sequence[Item]) -> None:
+        """See ItemTable. 25 a call."""
+        if len(items) == 1:
+            self.call("put_item", TableName=self.place.table, Item=typed_item(items[0]))
+        else:
+            self._write([{"PutRequest": {"Item": typed_item(item)}} for item in items])
 
-    def write(self, puts: Sequence[Item] = (), deletes: Sequence[Key] = ()) -> None:
-        """Put and delete items, whatever was there, 25 a call."""
-        requests: list[dict[str, Any]] = [{"PutRequest": {"Item": typed_item(item)}} for item in puts]
-        requests += [{"DeleteRequest": {"Key": _key(key)}} for key in deletes]
+    def delete(self, keys: Sequence[Key]) -> None:
+        """See ItemTable. 25 a call."""
+        self._write([{"DeleteRequest": {"Key": _key(key)}} for key in keys])
+
+    def _write(self, requests: list[dict[str, Any]]) -> None:
         for part in _parts(requests, MAX_WRITES):
             for _ in self._until_done("batch_write_item", "UnprocessedItems", {self.place.table: list(part)}):
                 pass
@@ -191,30 +205,47 @@ class DynamoDBTable:
             time.sleep(full_jitter(number, base_seconds=0.05, cap_seconds=2.0))
         raise StoreUnavailable(f"{self.place}: {operation}: DynamoDB has left a part of it undone {BATCH_TRIES} times")
 
-    def put(self, item: Item, *, unless: str | None = None, **words: Any) -> None:
-        """Put an item; with `unless`, a condition in DynamoDB's words. Raises Conflict."""
-        condition = {"ConditionExpression": unless, **words} if unless else {}
-        self.call("put_item", TableName=self.place.table, Item=typed_item(item), **condition)
+    def put_new(self, items: Sequence[Item]) -> None:
+        """See ItemTable. A call an item, many at the same time, and nothing is read."""
+        condition = {
+            "ConditionExpression": "attribute_not_exists(#id) OR #ttl <= :now",
+            "ExpressionAttributeNames": {"#id": ID, "#ttl": TTL},
+            "ExpressionAttributeValues": {":now": typed(time.time())},
+        }
 
-    def update(self, key: Key, change: ItemUpdate) -> None:
-        """Apply a change. Raises Conflict."""
+        def put(item: Item) -> None:
+            with suppress(Conflict):
+                self.call("put_item", TableName=self.place.table, Item=typed_item(item), **condition)
+
+        self._each(put, items)
+
+    def update(self, updates: Sequence[tuple[Key, ItemUpdate]]) -> None:
+        """See ItemTable. A call an item, many at the same time, and nothing is read."""
+
+        def update(what: tuple[Key, ItemUpdate]) -> None:
+            with suppress(Conflict):
+                self._update(*what)
+
+        self._each(update, updates)
+
+    def _update(self, key: Key, change: ItemUpdate) -> None:
         self.call(
             "update_item",
             TableName=self.place.table,
             Key=_key(key),
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            **change.expressions(),
+            **update_expressions(change),
         )
 
-    def add(self, key: Key, numbers: dict[str, int], ttl: int) -> Item:
-        """Add to numbers of an item, which begin at 0, and return it."""
+    def add(self, key: Key, numbers: Mapping[str, int], ttl: int) -> Item:
+        """See ItemTable. One call."""
         words = {f"#n{place}": name for place, name in enumerate(numbers)}
         answer = self.call(
             "update_item",
             TableName=self.place.table,
             Key=_key(key),
             UpdateExpression=f"SET #ttl = :ttl ADD {', '.join(f'{word} :{word[1:]}' for word in words)}",
-            ExpressionAttributeNames={"#ttl": "ttl", **words},
+            ExpressionAttributeNames={"#ttl": TTL, **words},
             ExpressionAttributeValues={
                 ":ttl": typed(ttl),
                 **{f":{word[1:]}": typed(numbers[name]) for word, name in words.items()},
@@ -223,43 +254,54 @@ class DynamoDBTable:
         )
         return plain_item(answer["Attributes"])
 
-    def delete(self, key: Key) -> Item:
-        """Delete an item and return what it was."""
+    def pop(self, key: Key) -> Item:
+        """See ItemTable."""
         answer = self.call("delete_item", TableName=self.place.table, Key=_key(key), ReturnValues="ALL_OLD")
         return plain_item(answer.get("Attributes", {}))
 
-    def revise(self, key: Key, decide: Decide, before: Callable[[Item, ItemUpdate], None] | None = None) -> Item:
-        """Change an item as its present state asks for, and return it as it then is; nothing is read beforehand.
+    def revise(self, revisions: Sequence[tuple[Key, Decide]], *, expected: bool = False) -> list[Item]:
+        """See ItemTable. Items at the same time, the revisions of one item one after the other.
 
-        `decide` is first asked about an item that is not there, and again about each one that is found instead.
-        `before` is called with a change that is about to be tried.
+        An item that is not `expected` is not read: `decide` is asked about one that is not there, and again about what
+        the refused write tells of the one that is.
         """
-        present: Item = {}
+        by_key: dict[Key, list[Decide]] = {}
+        for key, decide in revisions:
+            by_key.setdefault(key, []).append(decide)
+
+        def revise(key: Key) -> Iterator[Item]:
+            return iter([self._revise(key, decide, expected) for decide in by_key[key]])
+
+        revised = dict(zip(by_key, self._each(revise, list(by_key)), strict=True))
+        return [next(revised[key]) for key, _ in revisions]
+
+    def _revise(self, key: Key, decide: Decide, expected: bool) -> Item:
+        present = self.get([key]).get(key, {}) if expected else {}
         for number in range(REVISIONS):
             change = decide(present)
             if change is None:
                 return present
-            if before is not None:
-                before(present, change)
+            if change.beside is not None:
+                self.put([change.beside])
             try:
-                self.update(key, change)
+                self._update(key, change)
             except Conflict as conflict:
                 present = conflict.present
                 if number > 1:
                     time.sleep(random.uniform(0, 0.01 * number))  # noqa: S311 - spreads load
             else:
-                return {name: value for name, value in present.items() if name not in change.remove} | dict(change.put)
+                return change.applied(key, present)
         raise StoreUnavailable(f"{self.place}: others changed an item {REVISIONS} times")
 
     def query(self, query: Query, *, page: int | None = None) -> Iterator[Item]:
-        """The items, a mebibyte a call or `page` items, asked for as they are iterated."""
-        parameters = {"TableName": self.place.table, **query.parameters(), **({"Limit": page} if page else {})}
+        """See ItemTable. A mebibyte a call, or `page` items."""
+        parameters = {"TableName": self.place.table, **query_expressions(query), **({"Limit": page} if page else {})}
         for answer in self._pages(parameters):
             yield from map(plain_item, answer["Items"])
 
     def count(self, query: Query) -> int:
-        """How many they are."""
-        parameters = {"TableName": self.place.table, **query.parameters(), "Select": "COUNT"}
+        """See ItemTable."""
+        parameters = {"TableName": self.place.table, **query_expressions(query), "Select": "COUNT"}
         return sum(int(answer["Count"]) for answer in self._pages(parameters))
 
     def _pages(self, parameters: dict[str, Any]) -> Iterator[dict[str, Any]]:

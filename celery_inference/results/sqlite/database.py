@@ -129,14 +129,6 @@ class Database:
             if opened.is_still(self.path):
                 return connection, opened
 
-    def read_for(self, sql: str, keys: list[Any], *rest: Any) -> list[tuple[Any, ...]]:
-        """The rows of a SELECT whose `{marks}` stand for any number of keys, followed by other parameters."""
-        found: list[tuple[Any, ...]] = []
-        for start in range(0, len(keys), 500):
-            part = keys[start : start + 500]
-            found += self.read(sql.replace("{marks}", ",".join("?" * len(part))), (*part, *rest))
-        return found
-
     def write(self, operation: Write) -> Any:
         """Run the operation inside a transaction; returns, with its result, when it is on disk.
 

@@ -1,10 +1,17 @@
 """The tables of the SQLite store, as steps from one version to the next.
 
-A step is applied once, in order, and is never changed afterwards; steps only add, so that a program of an older
-version goes on with a file that a newer one has opened. Times are seconds since the epoch.
+A step is applied once, in order, and is never changed afterwards, and all that a file lacks are one transaction. Times
+are seconds since the epoch.
+
+The last step moves what the tables of the steps before held, and drops them: a program of an older version that shares
+the file finds no table then. It takes the store for one that is away, so that its worker holds its results, and gives
+their messages back when it ends; nothing is written that a newer program would miss.
 """
 
 import sqlite3
+from collections.abc import Callable
+
+from celery_inference.results.sqlite.migration import move_to_items
 
 OUTCOMES = (
     # Of Celery's backend. `final` entries are replaced by nothing of the same generation, others by whatever follows.
@@ -63,20 +70,20 @@ HOSTS = (
         PRIMARY KEY (host, minute)
     ) WITHOUT ROWID""",
 )
-EXPIRING = (
-    "entries",
-    "past_outcomes",
-    "attempts",
-    "tombstones",
-    "killers",
-    "chord_parts",
-    "closed_chords",
-    "submissions",
-    "letters",
-    "host_figures",
+# Everything, as `celery_inference.results.items` has it. What the tables before hold is moved into it.
+ITEMS = (
+    """CREATE TABLE items (
+        id TEXT NOT NULL, part TEXT NOT NULL, at TEXT, state TEXT, ttl REAL, rest TEXT NOT NULL, value BLOB,
+        PRIMARY KEY (id, part)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX items_by_time ON items (id, at) WHERE at IS NOT NULL",
+    "CREATE INDEX items_by_state ON items (id, state) WHERE state IS NOT NULL",
+    "CREATE INDEX items_by_ttl ON items (ttl) WHERE ttl IS NOT NULL",
+    move_to_items,
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (OUTCOMES, REQUESTS, LETTERS, HOSTS)
+Statement = str | Callable[[sqlite3.Connection], None]
+STEPS: tuple[tuple[Statement, ...], ...] = (OUTCOMES, REQUESTS, LETTERS, HOSTS, ITEMS)
 
 
 def upgrade(connection: sqlite3.Connection) -> None:
@@ -91,7 +98,10 @@ def upgrade(connection: sqlite3.Connection) -> None:
     try:
         for step in STEPS[_version(connection) :]:
             for statement in step:
-                connection.execute(statement)
+                if callable(statement):
+                    statement(connection)
+                else:
+                    connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {max(len(STEPS), _version(connection))}")
         connection.execute("COMMIT")
     except BaseException:
@@ -101,8 +111,7 @@ def upgrade(connection: sqlite3.Connection) -> None:
 
 def delete_expired(connection: sqlite3.Connection, now: float) -> None:
     """Delete what has expired."""
-    for table in EXPIRING:
-        connection.execute(f"DELETE FROM {table} WHERE expires_at < ?", (now,))  # noqa: S608 - names of ours
+    connection.execute("DELETE FROM items WHERE ttl < ?", (now,))
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -8,18 +8,16 @@ import threading
 import time
 from collections.abc import Collection, Mapping
 
-from celery_inference.results.dynamodb.items import Query
-from celery_inference.results.dynamodb.schema import ID, PART, TTL
-from celery_inference.results.dynamodb.table import DynamoDBTable
+from celery_inference.results.items import ID, PART, TTL, Query, ttl_of
+from celery_inference.results.table import ItemTable
 
 KILLERS = "killers"
-LOOK_SECONDS = 10.0  # for so long an input that killed elsewhere may still be tried here
 
 
-class DynamoDBPoisonInputs:
-    """Thread-safe."""
+class PoisonInputRecords:
+    """Thread-safe. For the table's `look_seconds` an input that killed elsewhere may still be tried here."""
 
-    def __init__(self, table: DynamoDBTable) -> None:
+    def __init__(self, table: ItemTable) -> None:
         self._table = table
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, str]] = {}  # when it is forgotten, and why it is known
@@ -28,7 +26,7 @@ class DynamoDBPoisonInputs:
     def note(self, digest: str, sentence: str, keep_seconds: float) -> None:
         """Remember it, here and elsewhere."""
         expires_at = time.time() + keep_seconds
-        self._table.put({ID: KILLERS, PART: digest, "sentence": sentence, TTL: math.ceil(expires_at)})
+        self._table.put([{ID: KILLERS, PART: digest, "sentence": sentence, TTL: ttl_of(expires_at)}])
         self._known = {**self._known, digest: (expires_at, sentence)}
 
     def among(self, digests: Collection[str]) -> Mapping[str, str]:
@@ -40,12 +38,12 @@ class DynamoDBPoisonInputs:
 
     def _look(self) -> None:
         # While one thread reads, the others go on with what is known, if anything was ever read.
-        if time.monotonic() - self._looked_at < LOOK_SECONDS:
+        if time.monotonic() - self._looked_at < self._table.look_seconds:
             return
         if not self._lock.acquire(blocking=self._looked_at == -math.inf):
             return
         try:
-            if time.monotonic() - self._looked_at < LOOK_SECONDS:
+            if time.monotonic() - self._looked_at < self._table.look_seconds:
                 return
             self._looked_at = time.monotonic()
             self._known = {

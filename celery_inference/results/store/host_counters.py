@@ -10,20 +10,19 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 
-from celery_inference.results.dynamodb.items import Query
-from celery_inference.results.dynamodb.schema import PART, named
-from celery_inference.results.dynamodb.table import DynamoDBTable
+from celery_inference.results.items import PART, Query, named
 from celery_inference.results.protocol import HostCounts, StoreUnavailable
+from celery_inference.results.table import ItemTable
 
 HOSTS = "hosts"
-WRITE_SECONDS = 15.0
+LOOKS_A_WRITE = 1.5
 KEEP_SECONDS = 3_600
 
 
 class HostCounters:
     """Thread-safe."""
 
-    def __init__(self, table: DynamoDBTable) -> None:
+    def __init__(self, table: ItemTable) -> None:
         self._table = table
         self._lock = threading.Lock()
         self._started: Counter[str] = Counter()
@@ -34,7 +33,7 @@ class HostCounters:
         """Attempts have begun on these hosts; never raises."""
         with self._lock:
             self._started.update(hosts)
-            if time.monotonic() - self._written_at < WRITE_SECONDS:
+            if time.monotonic() - self._written_at < LOOKS_A_WRITE * self._table.look_seconds:
                 return
         with suppress(StoreUnavailable):
             self.write()

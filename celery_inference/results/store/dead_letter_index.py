@@ -1,6 +1,5 @@
-"""The index of dead letters in the table, a partition a lane; see
-celery_inference.sqs.dead_letters.index.DeadLetterIndex
-for the promises.
+"""The index of dead letters in the result store, a partition a lane; see
+`celery_inference.sqs.dead_letters.index` for the promises.
 
 Lists, pages and groups read the letters of their lanes and nothing else; the reconciler's counts read the index by
 states.
@@ -13,11 +12,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from celery_inference.results.dynamodb.items import Item, ItemUpdate, Key, Query, Value, is_over
-from celery_inference.results.dynamodb.schema import AT, BY_STATE, BY_TIME, ID, MAX_NAME_BYTES, PART, STATE, TTL
-from celery_inference.results.dynamodb.states import ttl_of
-from celery_inference.results.dynamodb.store import DynamoDBStore
-from celery_inference.results.dynamodb.table import Conflict
+from celery_inference.results.items import (
+    AT,
+    BY_STATE,
+    BY_TIME,
+    ID,
+    MAX_NAME_BYTES,
+    PART,
+    STATE,
+    TTL,
+    Item,
+    ItemUpdate,
+    Key,
+    Query,
+    Value,
+    is_over,
+    ttl_of,
+)
+from celery_inference.results.store.store import TableStore
 from celery_inference.sqs.dead_letters.entry import Entry, State
 from celery_inference.sqs.dead_letters.index import Group, LanePause, Marking, Page, Selection
 from celery_inference.sqs.messages.reason import Cause
@@ -30,13 +42,12 @@ _FIELDS = tuple(field.name for field in dataclasses.fields(Entry))
 _TOKEN = re.compile(r"\d{10}\.\d{6} .+", re.DOTALL)
 
 
-class DynamoDBDeadLetterIndex:
+class TableDeadLetterIndex:
     """Thread-safe."""
 
-    look_seconds = 10.0
-
-    def __init__(self, store: DynamoDBStore) -> None:
+    def __init__(self, store: TableStore) -> None:
         self._table = store.table
+        self.look_seconds = store.table.look_seconds
         self._known_lanes: set[str] = set()
         self.open_generations = store.open_generations
         self.hold = store.hold
@@ -45,23 +56,13 @@ class DynamoDBDeadLetterIndex:
     def add(self, entries: Sequence[Entry], *, again: bool = False) -> None:
         """Take up letters that were not known; `again` also those that were gone."""
         for lane in {entry.lane for entry in entries} - self._known_lanes:
-            self._table.put({ID: LANES, PART: lane})
+            self._table.put([{ID: LANES, PART: lane}])
             self._known_lanes.add(lane)
+        items = [_item(entry) for entry in entries]
         if again:
-            self._table.write([_item(entry) for entry in entries])
-        elif entries:
-            self._table.each(self._add, entries)
-
-    def _add(self, entry: Entry) -> None:
-        try:
-            self._table.put(
-                _item(entry),
-                unless="attribute_not_exists(#id) OR #ttl <= :now",
-                ExpressionAttributeNames={"#id": ID, "#ttl": TTL},
-                ExpressionAttributeValues={":now": {"N": repr(time.time())}},
-            )
-        except Conflict:
-            return  # it was known
+            self._table.put(items)
+        else:
+            self._table.put_new(items)
 
     def known(self, lane: str, ids: Sequence[str]) -> Mapping[str, Entry]:
         """Those of the letters that the index knows, gone ones included, by id."""
@@ -160,26 +161,11 @@ class DynamoDBDeadLetterIndex:
 
     def mark(self, lane: str, markings: Sequence[Marking]) -> None:
         """Set the states of some letters; those that the index does not know stay unknown."""
-
-        def mark(marking: Marking) -> None:
-            place = _place(lane, marking.id)
-            targets = {"to_lane": marking.to_lane, "to_task": marking.to_task}
-            put: dict[str, Value] = {name: value for name, value in targets.items() if value is not None}
-            change = ItemUpdate(
-                put={STATE: str(marking.state), **put},
-                remove=tuple(name for name in targets if name not in put),
-                where={ID: place[0], PART: place[1]},
-            )
-            try:
-                self._table.update(place, change)
-            except Conflict:
-                return
-
-        self._table.each(mark, markings)
+        self._table.update([(_place(lane, marking.id), _marked(lane, marking)) for marking in markings])
 
     def forget(self, lane: str, ids: Sequence[str]) -> None:
         """Remove entries whose letters are not in the queue any more."""
-        self._table.write(deletes=[_place(lane, id_) for id_ in dict.fromkeys(ids)])
+        self._table.delete([_place(lane, id_) for id_ in dict.fromkeys(ids)])
 
     def stops(self) -> list[LanePause]:
         """The lanes whose consumption is paused."""
@@ -196,11 +182,11 @@ class DynamoDBDeadLetterIndex:
             since = item.get("since")
             return None if since is not None and float(since) >= stop.since else ItemUpdate(put, where={"since": since})
 
-        self._table.revise((STOPS, stop.lane), decide)
+        self._table.revise([((STOPS, stop.lane), decide)])
 
     def resume(self, lane: str) -> bool:
         """Take it up again; False if it was not stopped."""
-        return bool(self._table.delete((STOPS, lane)))
+        return bool(self._table.pop((STOPS, lane)))
 
     def failures_since(self, lane: str, since: float) -> int:
         """Letters that came since then, those that were the caller's fault not counted."""
@@ -213,6 +199,17 @@ class DynamoDBDeadLetterIndex:
                 lagging=True,
             )
         )
+
+
+def _marked(lane: str, marking: Marking) -> ItemUpdate:
+    targets = {"to_lane": marking.to_lane, "to_task": marking.to_task}
+    put: dict[str, Value] = {name: value for name, value in targets.items() if value is not None}
+    place = _place(lane, marking.id)
+    return ItemUpdate(
+        put={STATE: str(marking.state), **put},
+        remove=tuple(name for name in targets if name not in put),
+        where={ID: place[0], PART: place[1]},
+    )
 
 
 def _partition(lane: str) -> str:
@@ -238,7 +235,7 @@ def _item(entry: Entry) -> Item:
     }
     del kept["id"], kept["lane"]
     partition, place = _place(entry.lane, entry.id)
-    return {**kept, ID: partition, PART: place, AT: _at(entry), TTL: ttl_of(entry.expires_at) or 0}
+    return {**kept, ID: partition, PART: place, AT: _at(entry), TTL: ttl_of(entry.expires_at)}
 
 
 _READ: dict[str, Callable[[str], object]] = {"cause": Cause, "state": State}

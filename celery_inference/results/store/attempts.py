@@ -1,11 +1,9 @@
-"""Attempts in the table: with the state of their task, so that storing its outcome ends them for nothing."""
+"""Attempts of requests: with the state of their task, so that storing its outcome ends them for nothing."""
 
-import json
-import math
 from collections.abc import Mapping
 
-from celery_inference.results.dynamodb.items import Item, ItemUpdate, Value, is_over
-from celery_inference.results.dynamodb.schema import ID, PART, TTL
+from celery_inference.results.encoding import dumped, loaded
+from celery_inference.results.items import ID, PART, TTL, Item, ItemUpdate, Value, is_over, ttl_of
 from celery_inference.results.protocol import KEEP_SECONDS, Start
 from celery_inference.results.rules import AttemptRecord
 
@@ -22,7 +20,7 @@ def record_in(item: Mapping[str, Value], generation: int) -> AttemptRecord:
     text = item.get(attribute(generation))
     if text is None:
         return AttemptRecord()
-    delivery, *hosts = json.loads(str(text))
+    delivery, *hosts = loaded(str(text))
     return AttemptRecord(tuple(hosts), delivery)
 
 
@@ -35,9 +33,9 @@ def beginning(item: Item, start: Start, now: float) -> ItemUpdate | None:
         return None
     put: dict[str, Value] = {name: _text(begun)}
     if not item or ttl is not None:  # what is there without an end is kept without one
-        keep = math.ceil(now + KEEP_SECONDS)
-        put[TTL] = keep if ttl is None or over else max(int(ttl), keep)
-    # What DynamoDB has not deleted yet is no state of this request.
+        keep = ttl_of(now + KEEP_SECONDS)
+        put[TTL] = keep if ttl is None or over else max(ttl_of(float(ttl)), keep)
+    # What has expired and is not deleted yet is no state of this request.
     stale = tuple(other for other in item if other not in (ID, PART, name, TTL)) if over else ()
     return ItemUpdate(put=put, remove=stale, where={name: item.get(name), TTL: ttl})
 
@@ -60,4 +58,4 @@ def records_to_delete(item: Item, generation: int | None) -> list[str]:
 
 
 def _text(record: AttemptRecord) -> str:
-    return json.dumps([record.delivery, *record.hosts], separators=(",", ":"))
+    return dumped([record.delivery, *record.hosts])

@@ -1,4 +1,4 @@
-"""The store in one DynamoDB table, for a fleet; see `celery_inference.results.protocol` for what each method promises.
+"""The store, over any table; see `celery_inference.results.protocol` for what each method promises.
 
 Nothing is read before it is written: a write says what it takes its item for, and is decided anew if that is wrong. So
 the attempt and the outcome of a request that succeeds at once cost one write each.
@@ -8,31 +8,28 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from celery_inference.results.dynamodb.attempts import beginning, record_in, taking_back
-from celery_inference.results.dynamodb.host_counters import HostCounters
-from celery_inference.results.dynamodb.items import Item, ItemUpdate, Key, Query, is_over
-from celery_inference.results.dynamodb.poison_inputs import DynamoDBPoisonInputs
-from celery_inference.results.dynamodb.schema import ID, PART, TTL, WHOLE, named
-from celery_inference.results.dynamodb.states import FINAL, GENERATION, PAST, States, place_of, standing_of, ttl_of
-from celery_inference.results.dynamodb.table import Conflict, DynamoDBTable
-from celery_inference.results.dynamodb.values import join
+from celery_inference.results.items import ID, PART, TTL, WHOLE, Item, ItemUpdate, Key, Query, is_over, named, ttl_of
 from celery_inference.results.protocol import KEEP_SECONDS, Attempts, Chord, HostCounts, Start, Submission
 from celery_inference.results.rules import Lease, NewState, SubmissionClaim
+from celery_inference.results.store.attempts import attribute, beginning, record_in, taking_back
+from celery_inference.results.store.host_counters import HostCounters
+from celery_inference.results.store.poison_inputs import PoisonInputRecords
+from celery_inference.results.store.states import FINAL, GENERATION, PAST, States, place_of, standing_of
+from celery_inference.results.store.values import join
+from celery_inference.results.table import Decide, ItemTable
 
 _LEASE = ("holder", "until")
 _CLAIM = ("submitter", "until", "sent")
 
 
-class DynamoDBStore:
+class TableStore:
     """`key_of` and `pending_of` give the backend's key for a task id, and the encoded state of a pending one."""
 
-    def __init__(
-        self, table: DynamoDBTable, *, key_of: Callable[[str], bytes], pending_of: Callable[[str], bytes]
-    ) -> None:
+    def __init__(self, table: ItemTable, *, key_of: Callable[[str], bytes], pending_of: Callable[[str], bytes]) -> None:
         self.table = table
-        self.states = States(table)
+        self._states = States(table)
         self._figures = HostCounters(table)
-        self._poison_inputs = DynamoDBPoisonInputs(table)
+        self._poison_inputs = PoisonInputRecords(table)
         self._key_of = key_of
         self._pending_of = pending_of
 
@@ -40,43 +37,29 @@ class DynamoDBStore:
         return place_of(self._key_of(task_id))
 
     def begin_attempts(self, starts: Sequence[Start]) -> list[int]:
-        """See Store. A call an attempt, many at the same time."""
+        """See ResultStore."""
         now = time.time()
 
-        def begin(same: list[Start]) -> list[int]:
-            return [self._begin(start, now) for start in same]
+        def beginning_of(start: Start) -> Decide:
+            return lambda present: beginning(present, start, now)
 
-        # One after the other where they are of one task: they change one item.
-        by_task: dict[str, list[Start]] = {}
-        for start in starts:
-            by_task.setdefault(start.task_id, []).append(start)
-        numbers = dict(zip(by_task, map(iter, self.table.each(begin, list(by_task.values()))), strict=True))
+        items = self.table.revise([(self._place(start.task_id), beginning_of(start)) for start in starts])
         self._figures.started(Counter(start.host for start in starts))
-        return [next(numbers[start.task_id]) for start in starts]
-
-    def _begin(self, start: Start, now: float) -> int:
-        item = self.table.revise(self._place(start.task_id), lambda present: beginning(present, start, now))
-        return len(record_in(item, start.generation).hosts)
+        return [len(record_in(item, start.generation).hosts) for item, start in zip(items, starts, strict=True)]
 
     def take_back_attempts(self, starts: Sequence[Start]) -> None:
-        """See Store."""
+        """See ResultStore."""
 
-        def take_back(start: Start) -> None:
-            place = self._place(start.task_id)
-            present = self.table.get_one(place)
-            while (change := taking_back(present, start)) is not None:
-                try:
-                    return self.table.update(place, change)
-                except Conflict as conflict:
-                    present = conflict.present
-            return None
+        def taking_back_of(start: Start) -> Decide:
+            return lambda present: taking_back(present, start)
 
-        self.table.each(take_back, starts)
+        self.table.revise([(self._place(start.task_id), taking_back_of(start)) for start in starts], expected=True)
 
     def attempts(self, requests: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], Attempts]:
-        """See Store."""
+        """See ResultStore."""
         now, places = time.time(), {request: self._place(request[0]) for request in requests}
-        items = self.table.get(places.values())
+        records = {attribute(generation) for _, generation in requests}
+        items = self.table.get(places.values(), GENERATION, FINAL, TTL, *records)
         found: dict[tuple[str, int], Attempts] = {}
         for request, place in places.items():
             item, generation = items.get(place, {}), request[1]
@@ -88,31 +71,28 @@ class DynamoDBStore:
         return found
 
     def record_failures(self, host: str, count: int) -> None:
-        """See Store."""
+        """See ResultStore."""
         self._figures.failed(host, count)
 
     def host_counts(self, since: float) -> Mapping[str, HostCounts]:
-        """See Store."""
+        """See ResultStore."""
         return self._figures.since(since)
 
     def hosts(self, since: float) -> set[str]:
-        """See Store."""
+        """See ResultStore."""
         return {host for host, figures in self._figures.since(since).items() if figures.started}
 
     def open_generations(self, requests: Sequence[tuple[str, int]]) -> None:
-        """See Store."""
+        """See ResultStore."""
         now = time.time()
-
-        def open_one(request: tuple[str, int]) -> None:
-            task_id, generation = request
-            pending = self._pending_of(task_id)
-            state = NewState(self._key_of(task_id), pending, False, generation, now, now + KEEP_SECONDS)
-            self.states.store(state, opening=True)
-
-        self.table.each(open_one, list(requests))
+        states = [
+            NewState(self._key_of(task_id), self._pending_of(task_id), False, generation, now, now + KEEP_SECONDS)
+            for task_id, generation in requests
+        ]
+        self._states.store(states, opening=True)
 
     def generations(self, task_ids: Sequence[str]) -> Mapping[str, int]:
-        """See Store."""
+        """See ResultStore."""
         now, places = time.time(), {self._place(task_id): task_id for task_id in task_ids}
         found = {
             places[place]: standing_of(item, now)
@@ -121,26 +101,26 @@ class DynamoDBStore:
         return {task_id: standing.generation for task_id, standing in found.items() if standing is not None}
 
     def past_outcomes(self, task_id: str) -> Mapping[int, bytes]:
-        """See Store."""
+        """See ResultStore."""
         items = list(self.table.query(Query(self._place(task_id)[0], place=("begins_with", PAST))))
-        values = join(items, self.table.get)
+        values = join(self.table, items)
         return {int(place.removeprefix(PAST)): value for (_, place), value in sorted(values.items())}
 
     def cancel(self, task_ids: Collection[str], keep_seconds: float) -> None:
-        """See Store."""
+        """See ResultStore."""
         ttl = ttl_of(time.time() + keep_seconds)
-        self.table.write([{ID: f"cancelled#{named(each)}", PART: WHOLE, TTL: ttl or 0} for each in set(task_ids)])
+        self.table.put([{ID: f"cancelled#{named(each)}", PART: WHOLE, TTL: ttl} for each in set(task_ids)])
 
     def cancelled(self, task_ids: Collection[str]) -> set[str]:
-        """See Store. At half the price: who revokes tells running workers, too, by remote control."""
+        """See ResultStore. It may lag: who revokes tells running workers, too, by remote control."""
         now, places = time.time(), {(f"cancelled#{named(each)}", WHOLE): each for each in task_ids}
         found = self.table.get(places, lagging=True)
         return {places[place] for place, item in found.items() if not is_over(item, now)}
 
     def hold(self, name: str, holder: str, seconds: float) -> bool:
-        """See Store."""
+        """See ResultStore."""
         now = time.time()
-        lease: Item = {"holder": holder, "until": now + seconds, TTL: ttl_of(now + max(seconds, 0.0) + 86_400.0) or 0}
+        lease: Item = {"holder": holder, "until": now + seconds, TTL: ttl_of(now + max(seconds, 0.0) + 86_400.0)}
 
         def take(item: Item) -> ItemUpdate | None:
             held = Lease(str(item["holder"]), float(item["until"])) if item else None
@@ -148,32 +128,30 @@ class DynamoDBStore:
                 return None
             return ItemUpdate(put=lease, where={each: item.get(each) for each in _LEASE})
 
-        return self.table.revise((f"lease#{named(name)}", WHOLE), take).get("holder") == holder
+        return self.table.revise([((f"lease#{named(name)}", WHOLE), take)])[0].get("holder") == holder
 
     def let_go(self, name: str, holder: str) -> None:
-        """See Store."""
-        place = (f"lease#{named(name)}", WHOLE)
-        try:
-            self.table.update(place, ItemUpdate(put={"until": 0}, where={"holder": holder}))
-        except Conflict:
-            return  # it is another's, or nobody's
+        """See ResultStore."""
+        # Nothing happens to what is another's, or nobody's.
+        change = ItemUpdate(put={"until": 0}, where={"holder": holder})
+        self.table.update([((f"lease#{named(name)}", WHOLE), change)])
 
     def record_poison_input(self, digest: str, sentence: str, keep_seconds: float) -> None:
-        """See Store."""
+        """See ResultStore."""
         self._poison_inputs.note(digest, sentence, keep_seconds)
 
     def poison_inputs(self, digests: Collection[str]) -> Mapping[str, str]:
-        """See Store."""
+        """See ResultStore."""
         return self._poison_inputs.among(digests)
 
     def end_part(self, group_id: str, task_id: str, size: int) -> Chord:
-        """See Store. Two writes a part, however large the chord; its set is counted when its end may be there.
+        """See ResultStore. Two writes a part, however large the chord; its set is counted when its end may be there.
 
         First the part is put, then a number goes up. It is never less than the parts whose tellers came so
         far, and more when one is told again: the set has the last word.
         """
-        ttl = ttl_of(time.time() + KEEP_SECONDS) or 0
-        self.table.put({ID: f"parts#{named(group_id)}", PART: named(task_id), TTL: ttl})
+        ttl = ttl_of(time.time() + KEEP_SECONDS)
+        self.table.put([{ID: f"parts#{named(group_id)}", PART: named(task_id), TTL: ttl}])
         chord = self.table.add((f"chord#{named(group_id)}", WHOLE), {"told": 1}, ttl)
         if chord.get("closed"):
             return Chord.CLOSED
@@ -182,12 +160,12 @@ class DynamoDBStore:
         return Chord.RUNNING if self.table.count(Query(f"parts#{named(group_id)}")) < size else Chord.ENDED
 
     def close_chord(self, group_id: str) -> None:
-        """See Store."""
-        ttl = ttl_of(time.time() + KEEP_SECONDS) or 0
-        self.table.update((f"chord#{named(group_id)}", WHOLE), ItemUpdate(put={"closed": True, TTL: ttl}))
+        """See ResultStore."""
+        ttl = ttl_of(time.time() + KEEP_SECONDS)
+        self.table.update([((f"chord#{named(group_id)}", WHOLE), ItemUpdate(put={"closed": True, TTL: ttl}))])
 
     def claim_submission(self, task_id: str, submitter: str, seconds: float) -> Submission:
-        """See Store."""
+        """See ResultStore."""
         now, found = time.time(), Submission.OURS
 
         def claim(item: Item) -> ItemUpdate | None:
@@ -205,15 +183,15 @@ class DynamoDBStore:
                     "submitter": submitter,
                     "until": now + seconds,
                     "sent": False,
-                    TTL: ttl_of(now + KEEP_SECONDS) or 0,
+                    TTL: ttl_of(now + KEEP_SECONDS),
                 },
                 where={name: item.get(name) for name in _CLAIM},
             )
 
-        self.table.revise((f"submission#{named(task_id)}", WHOLE), claim)
+        self.table.revise([((f"submission#{named(task_id)}", WHOLE), claim)])
         return found
 
     def confirm_submission(self, task_id: str, keep_seconds: float) -> None:
-        """See Store."""
-        ttl = ttl_of(time.time() + keep_seconds) or 0
-        self.table.update((f"submission#{named(task_id)}", WHOLE), ItemUpdate(put={"sent": True, TTL: ttl}))
+        """See ResultStore."""
+        ttl = ttl_of(time.time() + keep_seconds)
+        self.table.update([((f"submission#{named(task_id)}", WHOLE), ItemUpdate(put={"sent": True, TTL: ttl}))])

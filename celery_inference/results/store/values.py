@@ -1,18 +1,19 @@
-"""Results as an item holds them: compressed where that spares capacity, in pieces where they are larger than an item.
+"""Results as an item holds them: as they are, or where items are bounded compressed, and in pieces if need be.
 
-A piece costs what an item costs, a write unit for each KiB. Everything of a result is in one table then, under one
-policy and with one expiry; S3 would be cheaper from about 8 KiB on, as a PUT costs as much as eight write units.
+With DynamoDB a piece costs what an item costs, a write unit for each KiB. Everything of a result is in one table then,
+under one policy and with one expiry; S3 would be cheaper from about 8 KiB on, as a PUT costs as much as eight write
+units.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 from uuid import uuid4
 
 from kombu.exceptions import EncodeError
 
-from celery_inference.results.dynamodb.items import Item, Key
-from celery_inference.results.dynamodb.schema import ID, PART, TTL
+from celery_inference.results.items import ID, PART, TTL, VALUE, Item, Key, key_of
+from celery_inference.results.table import ItemTable
 from celery_inference.specs.errors import InferenceError
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html: an item, names of its attributes
@@ -21,7 +22,6 @@ MAX_ITEM_BYTES = 380_000
 MAX_PIECES = 44  # 16.7 MB, written in a few seconds
 COMPRESS_FROM_BYTES = 1_000  # smaller items cost one write unit anyway
 
-VALUE = "value"
 PIECES = "pieces"  # `TOKEN:NUMBER` of a value that is kept in pieces
 _PLAIN, _DEFLATED = b"\x00", b"\x01"
 
@@ -45,11 +45,13 @@ class ResultTooLarge(InferenceError, EncodeError, ValueError):
         return cls(f"{error.get('exc_type')}: {text[:1_000]} (the rest is too large to be kept)")
 
 
-def split(value: bytes, key: str, ttl: int | None) -> tuple[Item, list[Item]]:
+def split(table: ItemTable, value: bytes, id_: str, ttl: int | None) -> tuple[Item, list[Item]]:
     """The attributes that stand for a value, and the items of its pieces, which are to be written before.
 
     Raises ResultTooLarge.
     """
+    if not table.bounded:
+        return {VALUE: value}, []
     packed = _packed(value)
     if len(packed) <= MAX_ITEM_BYTES:
         return {VALUE: packed}, []
@@ -59,23 +61,24 @@ def split(value: bytes, key: str, ttl: int | None) -> tuple[Item, list[Item]]:
     token = uuid4().hex[:12]
     expiry: Item = {} if ttl is None else {TTL: ttl}
     items: list[Item] = [
-        {ID: key, PART: _place(token, number), VALUE: piece, **expiry} for number, piece in enumerate(pieces)
+        {ID: id_, PART: _place(token, number), VALUE: piece, **expiry} for number, piece in enumerate(pieces)
     ]
     return {PIECES: f"{token}:{len(pieces)}"}, items
 
 
-def join(items: Iterable[Item], get: Callable[[list[Key]], dict[Key, Item]]) -> dict[Key, bytes]:
-    """The values of items, by their keys; `get` reads pieces. What has no value, or lost a piece, is left out."""
+def join(table: ItemTable, items: Iterable[Item]) -> dict[Key, bytes]:
+    """The values of items, by their keys. What has no value, or lost a piece, is left out."""
     whole: dict[Key, bytes] = {}
     wanted: dict[Key, list[Key]] = {}
     for item in items:
-        key = (str(item[ID]), str(item[PART]))
+        key = key_of(item)
         if PIECES in item:
             wanted[key] = pieces_of(item)
         elif VALUE in item:
-            whole[key] = _unpacked(_bytes(item[VALUE]))
+            value = _bytes(item[VALUE])
+            whole[key] = _unpacked(value) if table.bounded else value
     for key, places in wanted.items():
-        found = get(places)
+        found = table.get(places)
         if len(found) == len(places):
             whole[key] = _unpacked(b"".join(_bytes(found[place][VALUE]) for place in places))
     return whole

@@ -1,0 +1,158 @@
+"""The table in one SQLite file: what orders and expires items has columns, everything else of an item is JSON."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from celery_inference.results.encoding import dumped, loaded
+from celery_inference.results.items import AT, ID, PART, STATE, TTL, VALUE, Item, Key, Query, key_of
+from celery_inference.results.sqlite.database import Database
+from celery_inference.results.table import Decide, ItemTable
+
+_COLUMNS = (ID, PART, AT, STATE, TTL, VALUE)
+_SELECT = "SELECT id, part, at, state, ttl, value, rest FROM items"
+_WITHOUT_VALUE = "SELECT id, part, at, state, ttl, NULL, rest FROM items"
+_PUT = "INSERT OR REPLACE INTO items (id, part, at, state, ttl, value, rest) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ONE = f"{_SELECT} WHERE id = ? AND part = ?"
+_DELETE = "DELETE FROM items WHERE id = ? AND part = ?"
+_OPERATORS = frozenset(("=", "<", ">", "<=", ">=", "<>"))
+PAGE = 1_000
+
+
+class SQLiteTable(ItemTable):
+    """See ItemTable. One file, shared by the processes of a machine; many changes are one transaction."""
+
+    look_seconds = 1.0
+
+    def __init__(self, path: Path) -> None:
+        self.database = Database(path)
+
+    def get(self, keys: Iterable[Key], *attributes: str, lagging: bool = False) -> dict[Key, Item]:
+        """See ItemTable."""
+        wanted = list(dict.fromkeys(keys))
+        sql = _WITHOUT_VALUE if attributes and VALUE not in attributes else _SELECT
+        if len(wanted) == 1:
+            rows = self.database.read(f"{sql} WHERE id = ? AND part = ?", wanted[0])
+        else:
+            # SQLite looks each key up where they are a subquery; it reads the whole table for a list of VALUES.
+            among = "(id, part) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"
+            rows = self.database.read(f"{sql} WHERE {among}", (json.dumps(wanted),))
+        return {key_of(item): item for item in map(read_row, rows)}
+
+    def put(self, items: Sequence[Item]) -> None:
+        """See ItemTable."""
+        rows = [written_row(item) for item in items]
+        if rows:
+            self.database.write(lambda connection: connection.executemany(_PUT, rows))
+
+    def delete(self, keys: Sequence[Key]) -> None:
+        """See ItemTable."""
+        if keys:
+            self.database.write(lambda connection: connection.executemany(_DELETE, keys))
+
+    def pop(self, key: Key) -> Item:
+        """See ItemTable."""
+
+        def write(connection: sqlite3.Connection) -> Item:
+            present = _present(connection, key)
+            connection.execute(_DELETE, key)
+            return present
+
+        popped: Item = self.database.write(write)
+        return popped
+
+    def revise(self, revisions: Sequence[tuple[Key, Decide]], *, expected: bool = False) -> list[Item]:
+        """See ItemTable. In one transaction, which others' changes share."""
+
+        def write(connection: sqlite3.Connection) -> list[Item]:
+            return [_revise(connection, key, decide) for key, decide in revisions]
+
+        revised: list[Item] = self.database.write(write) if revisions else []
+        return revised
+
+    def query(self, query: Query, *, page: int | None = None) -> Iterator[Item]:
+        """See ItemTable."""
+        where, parameters = _where(query)
+        order = query.order
+        limit, direction = page or PAGE, "DESC" if query.backwards else "ASC"
+        further: tuple[str, tuple[Any, ...]] = ("", ())
+        while True:
+            rows = self.database.read(
+                f"{_SELECT} WHERE {where}{further[0]} ORDER BY {order} {direction}, part LIMIT ?",
+                (*parameters, *further[1], limit),
+            )
+            items = [read_row(row) for row in rows]
+            yield from items
+            if len(items) < limit:
+                return
+            beyond = "<" if query.backwards else ">"
+            last = items[-1]
+            further = (
+                f" AND ({order} {beyond} ? OR ({order} = ? AND part > ?))",
+                (last[order], last[order], last[PART]),
+            )
+
+    def count(self, query: Query) -> int:
+        """See ItemTable."""
+        where, parameters = _where(query)
+        return int(self.database.read(f"SELECT COUNT(*) FROM items WHERE {where}", parameters)[0][0])  # noqa: S608
+
+
+def read_row(row: tuple[Any, ...]) -> Item:
+    """The item of a row of `items`, whose columns are in the order of `_COLUMNS`, then `rest`."""
+    item: Item = {name: value for name, value in zip(_COLUMNS, row, strict=False) if value is not None}
+    rest: Item = loaded(row[-1])
+    return item | rest
+
+
+def written_row(item: Item) -> tuple[Any, ...]:
+    """The row of an item."""
+    rest = {name: value for name, value in item.items() if name not in _COLUMNS}
+    return (*(item.get(name) for name in _COLUMNS), dumped(rest))
+
+
+def put_row(connection: sqlite3.Connection, item: Item) -> None:
+    """Put an item inside a transaction."""
+    connection.execute(_PUT, written_row(item))
+
+
+def _present(connection: sqlite3.Connection, key: Key) -> Item:
+    row = connection.execute(_ONE, key).fetchone()
+    return {} if row is None else read_row(row)
+
+
+def _revise(connection: sqlite3.Connection, key: Key, decide: Decide) -> Item:
+    present = _present(connection, key)
+    change = decide(present)
+    if change is None or not change.fits(present):
+        return present
+    if change.beside is not None:
+        put_row(connection, change.beside)
+    revised = change.applied(key, present)
+    put_row(connection, revised)
+    return revised
+
+
+def _where(query: Query) -> tuple[str, tuple[Any, ...]]:
+    terms, parameters = ["id = ?"], [query.partition]  # type: tuple[list[str], list[Any]]
+    if query.index is not None:
+        terms.append(f"{query.order} IS NOT NULL")
+    for name, operator, value in ((query.order, *query.place),) if query.place else ():
+        if operator == "begins_with":
+            terms += [f"{name} >= ?", f"substr({name}, 1, length(?)) = ?"]
+            parameters += [value, value, value]
+        else:
+            terms.append(_compared(name, operator))
+            parameters.append(value)
+    for name, operator, value in query.conditions:
+        terms.append(_compared(name if name in _COLUMNS else f"rest ->> '$.{name}'", operator))
+        parameters.append(value)
+    return " AND ".join(terms), tuple(parameters)
+
+
+def _compared(what: str, operator: str) -> str:
+    if operator not in _OPERATORS:
+        raise ValueError(f"{operator!r} is no operator: {', '.join(sorted(_OPERATORS))} or begins_with")
+    return f"{what} {operator} ?"

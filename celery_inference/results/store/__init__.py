@@ -1,0 +1,1 @@
+"""What inference remembers of its requests, written once over a table."""
