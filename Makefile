@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 SOURCES := celeryconfig.py flowerconfig.py celery_inference models tasks monitor demo benchmarks examples tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lowest soak format browser scanners clean
+.PHONY: help setup demo check test lowest soak format browser scanners redis clean
 
 help: ## What can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -48,7 +48,7 @@ lowest: .venv-lowest/ready ## Tests of the library with the lowest versions that
 
 # Many tests wait, for leases and for processes to load models, so more of them run than there are cores; those of
 # one file stay together, because they share servers and workers, and the long ones come first, in the order of folders.
-test: check browser scanners lowest ## All of it: `check`, then every test
+test: check browser scanners redis lowest ## All of it: `check`, then every test
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 soak: setup ## Ten minutes of the transport under faults and kills, every message accounted for
@@ -75,6 +75,18 @@ scanners: .venv-checkov/ready
 	  apt-get download -qq -o APT::Sandbox::User=root prometheus && dpkg-deb --extract prometheus_*.deb . && \
 	  install usr/bin/promtool /usr/local/bin/promtool; } || \
 	echo "no promtool here: the tests of Prometheus' rules are skipped"
+
+# The tests of the store in Redis run Debian's redis-server, which is the program redis-check-rdb of redis-tools under
+# another name; its service is not wanted. Where it cannot be installed they are skipped, in one line; never in CI.
+redis:
+	@command -v redis-server >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  echo "installing Debian's redis-server" && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libjemalloc2 liblzf1 libatomic1 >/dev/null && \
+	  mkdir -p var/debian && cd var/debian && \
+	  apt-get download -qq -o APT::Sandbox::User=root redis-tools && dpkg-deb --extract redis-tools_*.deb . && \
+	  install usr/bin/redis-check-rdb /usr/local/bin/redis-server; } || \
+	echo "no redis-server here: the tests of the store in Redis are skipped"
 
 .venv-checkov/ready: tests/checkov.txt
 	@echo "setting up .venv-checkov"

@@ -17,6 +17,8 @@ from celery_inference.sqs.lanes import default_lane, general_lane, load_lanes
 BACKENDS = {
     "sqlite": "celery_inference.results.sqlite.backend:SQLiteBackend",
     "dynamodb": "celery_inference.results.dynamodb.backend:DynamoDBBackend",
+    "redis": "celery_inference.results.redis.backend:RedisBackend",
+    "rediss": "celery_inference.results.redis.backend:RedisBackend",
 }
 
 

@@ -78,7 +78,8 @@ def result_backend(name: str, value: str) -> str:
         raise SettingError(
             name,
             without_secret(value),
-            "it must be sqlite:///FILE, dynamodb://REGION/TABLE or a URL of one of Celery's result backends"
+            "it must be sqlite:///FILE, dynamodb://REGION/TABLE, redis://HOST:PORT/DB or a URL of one of Celery's"
+            " result backends"
             f" ({', '.join(known)})",
         )
     if scheme == "sqlite":

@@ -4,6 +4,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 from celery.backends.base import KeyValueStoreBackend
@@ -175,14 +176,20 @@ class StoreBackend(ChordParts, KeyValueStoreBackend):
         self._ensure_not_eager()
         until = None if timeout is None else time.monotonic() + timeout
         nap, growth, longest = self.poll_seconds
-        while True:
-            meta = self.glance(task_id)
-            if meta["status"] in READY_STATES:
-                return meta
-            if on_interval:
-                on_interval()
-            left = longest if until is None else until - time.monotonic()
-            if left <= 0:
-                raise CeleryTimeoutError("The operation timed out.")
-            time.sleep(min(nap, left))
-            nap = min(nap * growth, longest)
+        with self.waiting(task_id) as wait:
+            while True:
+                meta = self.glance(task_id)
+                if meta["status"] in READY_STATES:
+                    return meta
+                if on_interval:
+                    on_interval()
+                left = longest if until is None else until - time.monotonic()
+                if left <= 0:
+                    raise CeleryTimeoutError("The operation timed out.")
+                wait(min(nap, left))
+                nap = min(nap * growth, longest)
+
+    def waiting(self, task_id: str) -> AbstractContextManager[Callable[[float], None]]:
+        """Around the looks of one who waits for a result; what it gives waits until there may be one, or so many
+        seconds."""
+        return nullcontext(time.sleep)

@@ -15,7 +15,7 @@ class NoIndexError(SqsError):
     def __init__(self, app: Any) -> None:
         super().__init__(
             f"the result backend {app.backend.as_uri(include_password=False)} keeps no index of dead letters; "
-            "those of sqlite:///FILE and dynamodb://REGION/TABLE do, see CELERY_INFERENCE_RESULT_BACKEND"
+            "those of sqlite:///FILE, dynamodb://REGION/TABLE and redis://HOST do, see CELERY_INFERENCE_RESULT_BACKEND"
         )
 
 

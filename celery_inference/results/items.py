@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 ID = "id"
 PART = "part"
 TTL = "ttl"
+FINAL = "final"  # of a state: whether it stays
 VALUE = "value"  # the only attribute that holds bytes
 WHOLE = "-"  # the place of what is alone in its partition
 

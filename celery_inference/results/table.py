@@ -88,6 +88,10 @@ class ItemTable(ABC):
 
         return self.revise([(key, decide)], expected=True)[0]
 
+    def weaknesses(self) -> list[str]:
+        """What of the server's settings promises less than this store does; each is a sentence's part."""
+        return []
+
     def check(self) -> list[str]:
         """What the table lacks to be a result store's; each is a part of a sentence."""
         return []

@@ -81,7 +81,7 @@ def check_result_store(app: Any) -> None:
         logger.warning(
             "the result backend %s keeps outcomes alone, and not each of them for good: deliveries count as"
             " attempts, a kill may hang a chord, and there is no index of dead letters and no reconciler;"
-            " docs/stores.md has the rest. sqlite:///FILE and dynamodb://REGION/TABLE keep all of it",
+            " docs/stores.md has the rest. sqlite:///FILE, dynamodb://REGION/TABLE and redis://HOST keep all of it",
             uri,
         )
         return
@@ -93,9 +93,12 @@ def check_result_store(app: Any) -> None:
         )
     try:
         lacks = backend.check()
+        weaknesses = backend.table.weaknesses()
     except StoreUnavailable as error:
         logger.warning("the result store cannot be checked, the worker waits for it: %s", error)
         return
+    for weakness in weaknesses:
+        logger.warning("the result store %s promises less than it should: %s", uri, weakness)
     if lacks:
         raise SystemExit(
             f"celery-inference: {uri} is not the table of a result store: {', '.join(lacks)}; deploy/infra declares one"

@@ -11,9 +11,9 @@ from celery_inference.sqs.dead_letters.letter import DeadLetter
 from celery_inference.sqs.lanes import Lane
 from celery_inference.sqs.messages.reason import Cause
 from tests.support.letters import body_of, lane_named, reason
-from tests.support.stores import backend, index, make, moto
+from tests.support.stores import backend, index, make, moto, redis_server
 
-__all__ = ["backend", "index", "make", "moto"]
+__all__ = ["backend", "index", "make", "moto", "redis_server"]
 
 LANE, OTHER = lane_named("work"), lane_named("other")
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
-from tests.support.stores import Make, backend, make, moto
+from tests.support.stores import Make, backend, make, moto, redis_server
 
-__all__ = ["backend", "make", "moto"]
+__all__ = ["backend", "make", "moto", "redis_server"]
 
 
 def test_a_result_is_read_back_and_an_unknown_task_is_pending(backend: Any) -> None:

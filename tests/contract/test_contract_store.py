@@ -9,9 +9,9 @@ from celery.app.task import Context
 
 from celery_inference.results.access import index_of, store_of
 from celery_inference.results.protocol import Chord, ResultStore, Start, Submission
-from tests.support.stores import Make, backend, make, moto, store
+from tests.support.stores import Make, backend, make, moto, redis_server, store
 
-__all__ = ["backend", "make", "moto", "store"]
+__all__ = ["backend", "make", "moto", "redis_server", "store"]
 
 
 def start(task_id: str, delivery: str, *, generation: int = 0, host: str = "one") -> Start:

@@ -1,4 +1,4 @@
-"""The result stores that one suite runs against: SQLite, and DynamoDB as moto serves it over HTTP.
+"""The result stores that one suite runs against: SQLite, DynamoDB as moto serves it over HTTP, and a real Redis.
 
 A test module imports the fixtures that it needs.
 """
@@ -13,11 +13,13 @@ from celery import Celery
 
 from celery_inference.results.dynamodb.backend import DynamoDBBackend
 from celery_inference.results.protocol import ResultStore
+from celery_inference.results.redis.backend import RedisBackend
 from celery_inference.results.sqlite.backend import SQLiteBackend
 from celery_inference.sqs.dead_letters.index import DeadLetterIndex
 from tests.support.moto_dynamodb import MotoDynamoDB, moto_dynamodb
+from tests.support.redis_server import RedisServer, running_redis
 
-STORES = ("sqlite", "dynamodb")
+STORES = ("sqlite", "dynamodb", "redis")
 Make = Callable[..., Any]
 
 _tables = itertools.count(1)
@@ -35,11 +37,21 @@ def moto() -> Iterator[MotoDynamoDB]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
 @pytest.fixture(params=STORES)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Makes backends, as many processes would, of one and the same store."""
     if request.param == "sqlite":
         url, kind = f"sqlite:///{tmp_path / 'results.sqlite'}", SQLiteBackend
+    elif request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        server.client().flushall()
+        url, kind = server.url, RedisBackend
     else:
         url, kind = request.getfixturevalue("moto").url(f"results-{next(_tables)}"), DynamoDBBackend
 

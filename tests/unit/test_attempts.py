@@ -13,9 +13,9 @@ from celery_inference.results.protocol import Start, StoreUnavailable
 from celery_inference.specs.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InvalidInput
 from tasks.execution.execution import AlreadyEnded, Withdrawn
 from tests.support.client import results_in
-from tests.support.stores import Make, make, moto
+from tests.support.stores import Make, make, moto, redis_server
 
-__all__ = ["make", "moto"]
+__all__ = ["make", "moto", "redis_server"]
 
 
 class BrokenEngine:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from celery_inference.results.items import (
+    FINAL,
     ID,
     PART,
     TTL,
@@ -23,7 +24,6 @@ from celery_inference.results.store.values import PIECES, join, pieces_of, split
 from celery_inference.results.table import Decide, ItemTable
 
 GENERATION = "generation"
-FINAL = "final"
 PAST = "past#"
 _STANDING = (GENERATION, FINAL)
 

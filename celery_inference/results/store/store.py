@@ -8,13 +8,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from celery_inference.results.items import ID, PART, TTL, WHOLE, Item, ItemUpdate, Key, Query, is_over, named, ttl_of
+from celery_inference.results.items import (
+    FINAL,
+    ID,
+    PART,
+    TTL,
+    WHOLE,
+    Item,
+    ItemUpdate,
+    Key,
+    Query,
+    is_over,
+    named,
+    ttl_of,
+)
 from celery_inference.results.protocol import KEEP_SECONDS, Attempts, Chord, HostCounts, Start, Submission
 from celery_inference.results.rules import Lease, NewState, SubmissionClaim
 from celery_inference.results.store.attempts import attribute, beginning, record_in, taking_back
 from celery_inference.results.store.host_counters import HostCounters
 from celery_inference.results.store.poison_inputs import PoisonInputRecords
-from celery_inference.results.store.states import FINAL, GENERATION, PAST, States, place_of, standing_of
+from celery_inference.results.store.states import GENERATION, PAST, States, place_of, standing_of
 from celery_inference.results.store.values import join
 from celery_inference.results.table import Decide, ItemTable
 

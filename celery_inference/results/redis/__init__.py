@@ -1,0 +1,1 @@
+"""Results in Redis or Valkey, pushed to who waits."""
