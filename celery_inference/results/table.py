@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from celery_inference.results.items import TTL, Item, ItemUpdate, Key, Query, is_over, key_of
 
-# Asked about the item as it is, empty if there is none; None leaves it so. May be asked several times, and about items
-# that are not there.
+# Asked about the item as it is, empty if there is none; None leaves it so. May be asked several times, and about an
+# item that is not there though it is: the update's `where` then keeps it from being written.
 Decide = Callable[[Item], ItemUpdate | None]
 
 

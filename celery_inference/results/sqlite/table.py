@@ -67,7 +67,10 @@ class SQLiteTable(ItemTable):
         """See ItemTable. In one transaction, which others' changes share."""
 
         def write(connection: sqlite3.Connection) -> list[Item]:
-            return [_revise(connection, key, decide) for key, decide in revisions]
+            changed: dict[Key, Item] = {}
+            revised = [_revise(connection, changed, key, decide) for key, decide in revisions]
+            connection.executemany(_PUT, map(written_row, changed.values()))
+            return revised
 
         revised: list[Item] = self.database.write(write) if revisions else []
         return revised
@@ -109,13 +112,9 @@ def read_row(row: tuple[Any, ...]) -> Item:
 
 def written_row(item: Item) -> tuple[Any, ...]:
     """The row of an item."""
-    rest = {name: value for name, value in item.items() if name not in _COLUMNS}
-    return (*(item.get(name) for name in _COLUMNS), dumped(rest))
-
-
-def put_row(connection: sqlite3.Connection, item: Item) -> None:
-    """Put an item inside a transaction."""
-    connection.execute(_PUT, written_row(item))
+    get = item.get
+    rest = dumped({name: value for name, value in item.items() if name not in _COLUMNS})
+    return (item[ID], item[PART], get(AT), get(STATE), get(TTL), get(VALUE), rest)
 
 
 def _present(connection: sqlite3.Connection, key: Key) -> Item:
@@ -123,16 +122,16 @@ def _present(connection: sqlite3.Connection, key: Key) -> Item:
     return {} if row is None else read_row(row)
 
 
-def _revise(connection: sqlite3.Connection, key: Key, decide: Decide) -> Item:
-    present = _present(connection, key)
+def _revise(connection: sqlite3.Connection, changed: dict[Key, Item], key: Key, decide: Decide) -> Item:
+    """The item as it will be; what is to be written for it is left in `changed`."""
+    present = changed.get(key) or _present(connection, key)
     change = decide(present)
-    if change is None or not change.fits(present):
+    if change is None:
         return present
     if change.beside is not None:
-        put_row(connection, change.beside)
-    revised = change.applied(key, present)
-    put_row(connection, revised)
-    return revised
+        changed[key_of(change.beside)] = change.beside
+    changed[key] = change.applied(key, present)
+    return changed[key]
 
 
 def _where(query: Query) -> tuple[str, tuple[Any, ...]]:
