@@ -16,8 +16,9 @@ from typing import Any
 from celery import Celery
 
 from benchmarks.machine import machine
-from celery_inference.results.protocol import ResultStore, Start
+from celery_inference.results.protocol import Start
 from celery_inference.results.sqlite.backend import SQLiteBackend
+from celery_inference.results.store.store import ResultStore
 
 ROUNDS = 60
 BATCHES = (1, 8, 32)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from celery_inference.results.protocol import ResultStore
+    from celery_inference.results.store.store import ResultStore
     from celery_inference.sqs.dead_letters.index import DeadLetterIndex
 
 

@@ -18,7 +18,7 @@ from celery_inference.results.protocol import StoreUnavailable
 from celery_inference.results.rules import NewState
 from celery_inference.results.store.dead_letter_index import TableDeadLetterIndex
 from celery_inference.results.store.states import States
-from celery_inference.results.store.store import TableStore
+from celery_inference.results.store.store import ResultStore
 from celery_inference.results.table import ItemTable
 from celery_inference.sqs.consumer.pause import Pauses
 
@@ -75,7 +75,7 @@ class StoreBackend(ChordParts, KeyValueStoreBackend):
         super().__init__(url=url, **kwargs)
         self.table = self.make_table(url or "")
         self._states = States(self.table)
-        self.store = TableStore(self.table, key_of=self.get_key_for_task, pending_of=self.pending_of)
+        self.store = ResultStore(self.table, key_of=self.get_key_for_task, pending_of=self.pending_of)
         self.dead_letters = TableDeadLetterIndex(self.store)
 
     @abstractmethod

@@ -8,7 +8,8 @@ from celery.result import GroupResult, allow_join_result
 from celery.utils.log import get_logger
 from kombu.exceptions import OperationalError
 
-from celery_inference.results.protocol import Chord, ResultStore, StoreUnavailable
+from celery_inference.results.protocol import Chord, StoreUnavailable
+from celery_inference.results.store.store import ResultStore
 from celery_inference.sqs.errors import SqsError
 
 logger = get_logger(__name__)

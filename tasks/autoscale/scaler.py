@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from celery_inference.results.protocol import ResultStore, StoreUnavailable
+from celery_inference.results.protocol import StoreUnavailable
+from celery_inference.results.store.store import ResultStore
 from celery_inference.sqs.errors import QueueMissingError, SqsError
 from celery_inference.sqs.lanes import Lane
 from celery_inference.sqs.queues.depths import read_depths

@@ -31,7 +31,7 @@ from celery.utils.log import get_logger
 from celery_inference.errors import AttemptsUsedUp
 from celery_inference.results.access import store_of
 from celery_inference.results.dead_letter_queues import dead_letter_queue, lanes_of
-from celery_inference.results.protocol import ResultStore
+from celery_inference.results.store.store import ResultStore
 from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.dead_letters.entry import ERROR_CHARACTERS, Entry, State
 from celery_inference.sqs.dead_letters.index import DeadLetterIndex, Selection

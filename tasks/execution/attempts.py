@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from celery.utils.log import get_logger
 
-from celery_inference.results.protocol import ResultStore, Start, StoreUnavailable
+from celery_inference.results.protocol import Start, StoreUnavailable
+from celery_inference.results.store.store import ResultStore
 from celery_inference.sqs.lanes import Lane
 
 logger = get_logger(__name__)

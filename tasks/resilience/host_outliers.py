@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Mapping
 
-from celery_inference.results.protocol import HostCounts, ResultStore, StoreUnavailable
+from celery_inference.results.protocol import HostCounts, StoreUnavailable
+from celery_inference.results.store.store import ResultStore
 from celery_inference.sqs.consumer.pause import Pauses
 from models.supervision.outlier_detection import far_worse
 

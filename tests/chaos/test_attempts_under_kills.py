@@ -20,9 +20,10 @@ from tests.support import outcome_app as program
 from tests.support.client import client_of
 from tests.support.moto_dynamodb import MotoDynamoDB
 from tests.support.outcome_rig import SECONDS, Rig, eventually, started
-from tests.support.stores import moto
+from tests.support.redis_server import RedisServer
+from tests.support.stores import moto, redis_server
 
-__all__ = ["moto"]
+__all__ = ["moto", "redis_server"]
 
 
 @pytest.fixture
@@ -41,6 +42,13 @@ def test_a_kill_between_any_two_steps_neither_hangs_a_chord_nor_fires_anything_t
 @pytest.mark.parametrize("step", ["after store", "after part", "before close"])
 def test_the_same_where_results_are_in_dynamodb(rig: Rig, moto: MotoDynamoDB, step: str) -> None:
     rig.keep_in(moto.url(f"kills-{step.replace(' ', '-')}"))
+    kill_between(rig, step)
+
+
+@pytest.mark.parametrize("step", ["after store", "after part", "before close"])
+def test_the_same_where_results_are_in_redis(rig: Rig, redis_server: RedisServer, step: str) -> None:
+    redis_server.client().flushall()
+    rig.keep_in(redis_server.url)
     kill_between(rig, step)
 
 

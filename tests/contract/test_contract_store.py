@@ -8,7 +8,8 @@ from celery import Celery
 from celery.app.task import Context
 
 from celery_inference.results.access import index_of, store_of
-from celery_inference.results.protocol import Chord, ResultStore, Start, Submission
+from celery_inference.results.protocol import Chord, Start, Submission
+from celery_inference.results.store.store import ResultStore
 from tests.support.stores import Make, backend, make, moto, redis_server, store
 
 __all__ = ["backend", "make", "moto", "redis_server", "store"]

@@ -17,7 +17,7 @@ from celery.concurrency.thread import TaskPool
 from celery.signals import worker_init
 
 from celery_inference.results.backend import StoreBackend
-from celery_inference.results.store.store import TableStore
+from celery_inference.results.store.store import ResultStore
 from celery_inference.sqs.lanes import DeclaredQueue, Lane
 from tasks.binding import bind
 from tasks.execution import execution
@@ -36,6 +36,7 @@ bind(app)
 app.loader.override_backends = {
     "sqlite": "celery_inference.results.sqlite.backend:SQLiteBackend",
     "dynamodb": "celery_inference.results.dynamodb.backend:DynamoDBBackend",
+    "redis": "celery_inference.results.redis.backend:RedisBackend",
 }
 app.conf.update(
     broker_url=os.environ.get("OUTCOME_BROKER", "sqs://key:secret@127.0.0.1:9324//"),
@@ -152,7 +153,7 @@ def _final(backend: Any, task_id: str, result: Any, state: str, *_: Any, **__: A
     return state == "SUCCESS"
 
 
-STORES = (TableStore,)
+STORES = (ResultStore,)
 
 match os.environ.get("OUTCOME_KILL", ""):
     case "before links":

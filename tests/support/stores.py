@@ -12,9 +12,9 @@ import pytest
 from celery import Celery
 
 from celery_inference.results.dynamodb.backend import DynamoDBBackend
-from celery_inference.results.protocol import ResultStore
 from celery_inference.results.redis.backend import RedisBackend
 from celery_inference.results.sqlite.backend import SQLiteBackend
+from celery_inference.results.store.store import ResultStore
 from celery_inference.sqs.dead_letters.index import DeadLetterIndex
 from tests.support.moto_dynamodb import MotoDynamoDB, moto_dynamodb
 from tests.support.redis_server import RedisServer, running_redis

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from celery_inference.results.protocol import HostCounts, ResultStore, Start
+from celery_inference.results.protocol import HostCounts, Start
 from celery_inference.results.sqlite.backend import SQLiteBackend
+from celery_inference.results.store.store import ResultStore
 from celery_inference.sqs.consumer.pause import Pauses
 from tasks.resilience.host_outliers import HostOutliers, blame
 

@@ -10,7 +10,7 @@ from celery_inference.results.sqlite import database
 from celery_inference.results.sqlite.database import READERS, Database, connect
 from celery_inference.results.sqlite.table import SQLiteTable
 from celery_inference.results.store import poison_inputs
-from celery_inference.results.store.store import TableStore
+from celery_inference.results.store.store import ResultStore
 
 
 def test_a_new_file_is_opened_by_many_at_once(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_killer_is_known_at_once_here_and_within_a_second_to_others(tmp_path: 
     clock = [100.0]
     monkeypatch.setattr(poison_inputs, "time", SimpleNamespace(monotonic=lambda: clock[0], time=time.time))
     here, there = (
-        TableStore(SQLiteTable(tmp_path / "s.sqlite"), key_of=str.encode, pending_of=str.encode) for _ in range(2)
+        ResultStore(SQLiteTable(tmp_path / "s.sqlite"), key_of=str.encode, pending_of=str.encode) for _ in range(2)
     )
     assert here.poison_inputs(["a"]) == there.poison_inputs(["a"]) == {}
     here.record_poison_input("a", "it ended the process", 60.0)

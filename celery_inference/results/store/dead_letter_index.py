@@ -29,7 +29,7 @@ from celery_inference.results.items import (
     is_over,
     ttl_of,
 )
-from celery_inference.results.store.store import TableStore
+from celery_inference.results.store.store import ResultStore
 from celery_inference.sqs.dead_letters.entry import Entry, State
 from celery_inference.sqs.dead_letters.index import Group, LanePause, Marking, Page, Selection
 from celery_inference.sqs.messages.reason import Cause
@@ -45,7 +45,7 @@ _TOKEN = re.compile(r"\d{10}\.\d{6} .+", re.DOTALL)
 class TableDeadLetterIndex:
     """Thread-safe."""
 
-    def __init__(self, store: TableStore) -> None:
+    def __init__(self, store: ResultStore) -> None:
         self._table = store.table
         self.look_seconds = store.table.look_seconds
         self._known_lanes: set[str] = set()

@@ -1,4 +1,4 @@
-"""The store, over any table; see `celery_inference.results.protocol` for what each method promises.
+"""The store, over any table.
 
 Nothing is read before it is written: a write says what it takes its item for, and is decided anew if that is wrong. So
 the attempt and the outcome of a request that succeeds at once cost one write each.
@@ -35,8 +35,13 @@ _LEASE = ("holder", "until")
 _CLAIM = ("submitter", "until", "sent")
 
 
-class TableStore:
-    """`key_of` and `pending_of` give the backend's key for a task id, and the encoded state of a pending one."""
+class ResultStore:
+    """What inference remembers of its requests; `celery_inference.results.access.store_of(app)` gives it.
+
+    All methods may be called from any thread, block until their writes are durable, and raise StoreUnavailable. Rows
+    that nobody needs any more expire by themselves. `key_of` and `pending_of` give the backend's key for a task id, and
+    the encoded state of a pending one.
+    """
 
     def __init__(self, table: ItemTable, *, key_of: Callable[[str], bytes], pending_of: Callable[[str], bytes]) -> None:
         self.table = table
@@ -50,7 +55,7 @@ class TableStore:
         return place_of(self._key_of(task_id))
 
     def begin_attempts(self, starts: Sequence[Start]) -> list[int]:
-        """See ResultStore."""
+        """Count an attempt for each, in one write; returns their numbers, from 1."""
         now = time.time()
 
         def beginning_of(start: Start) -> Decide:
@@ -61,7 +66,7 @@ class TableStore:
         return [len(record_in(item, start.generation).hosts) for item, start in zip(items, starts, strict=True)]
 
     def take_back_attempts(self, starts: Sequence[Start]) -> None:
-        """See ResultStore."""
+        """Uncount those whose last attempt was this delivery's: they have not ended in an error of their own."""
 
         def taking_back_of(start: Start) -> Decide:
             return lambda present: taking_back(present, start)
@@ -69,7 +74,7 @@ class TableStore:
         self.table.revise([(self._place(start.task_id), taking_back_of(start)) for start in starts], expected=True)
 
     def attempts(self, requests: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], Attempts]:
-        """See ResultStore."""
+        """The attempts of each (task id, generation), in one read; those without any are left out."""
         now, places = time.time(), {request: self._place(request[0]) for request in requests}
         records = {attribute(generation) for _, generation in requests}
         items = self.table.get(places.values(), GENERATION, FINAL, TTL, *records)
@@ -84,19 +89,22 @@ class TableStore:
         return found
 
     def record_failures(self, host: str, count: int) -> None:
-        """See ResultStore."""
+        """So many attempts failed on this host by no fault of their requests."""
         self._figures.failed(host, count)
 
     def host_counts(self, since: float) -> Mapping[str, HostCounts]:
-        """See ResultStore."""
+        """The figures of each host since then (seconds since the epoch, to the minute)."""
         return self._figures.since(since)
 
     def hosts(self, since: float) -> set[str]:
-        """See ResultStore."""
+        """The hosts that have begun attempts since then (seconds since the epoch)."""
         return {host for host, figures in self._figures.since(since).items() if figures.started}
 
     def open_generations(self, requests: Sequence[tuple[str, int]]) -> None:
-        """See ResultStore."""
+        """Begin a generation of each (task id, generation): pending, attempts from 0, the old outcome kept for reading.
+
+        Nothing happens to those that have reached it already.
+        """
         now = time.time()
         states = [
             NewState(self._key_of(task_id), self._pending_of(task_id), False, generation, now, now + KEEP_SECONDS)
@@ -105,7 +113,7 @@ class TableStore:
         self._states.store(states, opening=True)
 
     def generations(self, task_ids: Sequence[str]) -> Mapping[str, int]:
-        """See ResultStore."""
+        """The generation of each task whose state is stored; others are left out."""
         now, places = time.time(), {self._place(task_id): task_id for task_id in task_ids}
         found = {
             places[place]: standing_of(item, now)
@@ -114,24 +122,27 @@ class TableStore:
         return {task_id: standing.generation for task_id, standing in found.items() if standing is not None}
 
     def past_outcomes(self, task_id: str) -> Mapping[int, bytes]:
-        """See ResultStore."""
+        """The outcomes of generations before the present one, encoded as the backend encodes them."""
         items = list(self.table.query(Query(self._place(task_id)[0], place=("begins_with", PAST))))
         values = join(self.table, items)
         return {int(place.removeprefix(PAST)): value for (_, place), value in sorted(values.items())}
 
     def cancel(self, task_ids: Collection[str], keep_seconds: float) -> None:
-        """See ResultStore."""
+        """Record the revocation of each: whoever holds or receives the request is to end it as cancelled."""
         ttl = ttl_of(time.time() + keep_seconds)
         self.table.put([{ID: f"cancelled#{named(each)}", PART: WHOLE, TTL: ttl} for each in set(task_ids)])
 
     def cancelled(self, task_ids: Collection[str]) -> set[str]:
-        """See ResultStore. It may lag: who revokes tells running workers, too, by remote control."""
+        """Those that are revoked, in one read.
+
+        It may lag: who revokes tells running workers, too, by remote control.
+        """
         now, places = time.time(), {(f"cancelled#{named(each)}", WHOLE): each for each in task_ids}
         found = self.table.get(places, lagging=True)
         return {places[place] for place, item in found.items() if not is_over(item, now)}
 
     def hold(self, name: str, holder: str, seconds: float) -> bool:
-        """See ResultStore."""
+        """Take or renew the lease of this name for one holder; False when it is another's."""
         now = time.time()
         lease: Item = {"holder": holder, "until": now + seconds, TTL: ttl_of(now + max(seconds, 0.0) + 86_400.0)}
 
@@ -144,21 +155,23 @@ class TableStore:
         return self.table.revise([((f"lease#{named(name)}", WHOLE), take)])[0].get("holder") == holder
 
     def let_go(self, name: str, holder: str) -> None:
-        """See ResultStore."""
+        """Give a lease back; nothing happens when it is another's."""
         # Nothing happens to what is another's, or nobody's.
         change = ItemUpdate(put={"until": 0}, where={"holder": holder})
         self.table.update([((f"lease#{named(name)}", WHOLE), change)])
 
     def record_poison_input(self, digest: str, sentence: str, keep_seconds: float) -> None:
-        """See ResultStore."""
+        """Remember that inputs of this digest ended a device process when they ran alone."""
         self._poison_inputs.note(digest, sentence, keep_seconds)
 
     def poison_inputs(self, digests: Collection[str]) -> Mapping[str, str]:
-        """See ResultStore."""
+        """The sentences of those digests that are known to end device processes, in one read."""
         return self._poison_inputs.among(digests)
 
     def end_part(self, group_id: str, task_id: str, size: int) -> Chord:
-        """See ResultStore. Two writes a part, however large the chord; its set is counted when its end may be there.
+        """Add one ended part to the set of a chord of this size, which may hold it already.
+
+        Two writes a part, however large the chord; its set is counted when its end may be there.
 
         First the part is put, then a number goes up. It is never less than the parts whose tellers came so
         far, and more when one is told again: the set has the last word.
@@ -173,12 +186,12 @@ class TableStore:
         return Chord.RUNNING if self.table.count(Query(f"parts#{named(group_id)}")) < size else Chord.ENDED
 
     def close_chord(self, group_id: str) -> None:
-        """See ResultStore."""
+        """The chord's body was sent."""
         ttl = ttl_of(time.time() + KEEP_SECONDS)
         self.table.update([((f"chord#{named(group_id)}", WHOLE), ItemUpdate(put={"closed": True, TTL: ttl}))])
 
     def claim_submission(self, task_id: str, submitter: str, seconds: float) -> Submission:
-        """See ResultStore."""
+        """Ask to send the work of this id; a claim that is not confirmed in `seconds` counts for nothing."""
         now, found = time.time(), Submission.OURS
 
         def claim(item: Item) -> ItemUpdate | None:
@@ -205,6 +218,6 @@ class TableStore:
         return found
 
     def confirm_submission(self, task_id: str, keep_seconds: float) -> None:
-        """See ResultStore."""
+        """The work was sent; who submits it again within that time is told so."""
         ttl = ttl_of(time.time() + keep_seconds)
         self.table.update([((f"submission#{named(task_id)}", WHOLE), ItemUpdate(put={"sent": True, TTL: ttl}))])
