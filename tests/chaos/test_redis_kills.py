@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from celery.result import AsyncResult
 
 from celery_inference.results.protocol import Attempts, Start, StoreUnavailable
 from celery_inference.results.redis.backend import RedisBackend
-from tasks.worker.startup_checks import StoreCheck
+from tasks.worker.startup_checks import check_result_store
 from tests.support.redis_server import RedisServer, running_redis
 from tests.support.stores import app_of
 
@@ -140,7 +139,7 @@ def test_a_worker_names_what_promises_less(tmp_path: Path, caplog: pytest.LogCap
             app = app_of("names")
             app.conf.result_backend = server.url
             app.loader.override_backends = {"redis": "celery_inference.results.redis.backend:RedisBackend"}
-            StoreCheck(SimpleNamespace(app=app))
+            check_result_store(app)
             said = [record.getMessage() for record in caplog.records]
         if folder == "safe":
             assert said == []

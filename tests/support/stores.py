@@ -5,21 +5,22 @@ A test module imports the fixtures that it needs.
 
 import itertools
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery
 
+from celery_inference.results.backend import StoreBackend
 from celery_inference.results.dynamodb.backend import DynamoDBBackend
-from celery_inference.results.redis.backend import RedisBackend
 from celery_inference.results.sqlite.backend import SQLiteBackend
 from celery_inference.results.store.store import ResultStore
 from celery_inference.sqs.dead_letters.index import DeadLetterIndex
 from tests.support.moto_dynamodb import MotoDynamoDB, moto_dynamodb
-from tests.support.redis_server import RedisServer, running_redis
 
-STORES = ("sqlite", "dynamodb", "redis")
+# The base install, whose lowest versions `make lowest` tests, has no redis-py.
+STORES = ("sqlite", "dynamodb", *(("redis",) if find_spec("redis") else ()))
 Make = Callable[..., Any]
 
 _tables = itertools.count(1)
@@ -38,7 +39,9 @@ def moto() -> Iterator[MotoDynamoDB]:
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from tests.support.redis_server import running_redis
+
     with running_redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
@@ -46,10 +49,13 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 @pytest.fixture(params=STORES)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Makes backends, as many processes would, of one and the same store."""
+    kind: type[StoreBackend]
     if request.param == "sqlite":
         url, kind = f"sqlite:///{tmp_path / 'results.sqlite'}", SQLiteBackend
     elif request.param == "redis":
-        server: RedisServer = request.getfixturevalue("redis_server")
+        from celery_inference.results.redis.backend import RedisBackend
+
+        server = request.getfixturevalue("redis_server")
         server.client().flushall()
         url, kind = server.url, RedisBackend
     else:
