@@ -25,7 +25,8 @@ from tests.support.lanes import BULK, INFERENCE, LAMBDA
 from tests.support.peek import peek
 from tests.support.sagemaker_runtime import SageMakerRuntime
 
-SECONDS = 200
+SECONDS = 900  # a bound against hangs, not a figure
+pytestmark = pytest.mark.timeout(3 * SECONDS)
 CONSUMERS = {"worker": INFERENCE, "function": LAMBDA, "endpoint": BULK}
 SETTINGS = {
     "CELERY_INFERENCE_LEASE_SECONDS": "30",
