@@ -6,7 +6,7 @@ Start, each step when the one before is done:
 |---|---|
 | Celery has read settings and options | `Lifecycle.choose_lanes`: the size of the pool, and the lanes |
 | it has set up its log | `shorten_the_log` |
-| it is set up | `Lifecycle.begin_traces`, after what applications set up in `worker_init` |
+| it is set up | `Lifecycle.begin_traces`, after what applications set up in worker_init |
 | it makes its steps, none of which has started | `BeforeModels`: queues and store are checked, /live answers |
 | it starts the pool | `load_models`: models are loaded, and results are waited for from here on |
 | it connects, and subscribes to events, remote control and lanes | steps of `tasks.worker.consumer` |

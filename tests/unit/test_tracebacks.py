@@ -50,4 +50,4 @@ def test_a_thousand_failed_tasks_hold_no_more_than_a_few() -> None:
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak_bytes < 5_000_000  # 60 MB without the patch
+    assert peak_bytes < 15_000_000  # 5 MB, and 60 MB without the patch
