@@ -1,4 +1,4 @@
-"""What a delivery turns out to be, told as a value: nothing is settled here, and no thread is started."""
+"""What a delivery turns out to be, as a value: nothing is settled here, and no thread is started."""
 
 from dataclasses import dataclass
 from typing import Any
