@@ -55,8 +55,9 @@ def model(spec: ModelSpec, auto_class: Any, device: torch.device) -> Any:
     loaded.missing_weights = sorted(report["missing_keys"])
     weights = loaded.state_dict()
     for name in loaded.missing_weights:
-        if weights[name].is_floating_point():
-            weights[name].fill_(torch.nan)
+        weight = weights.get(name)
+        if weight is not None and weight.is_floating_point():
+            weight.fill_(torch.nan)
         elif not name.endswith("num_batches_tracked"):  # which only training reads
             raise ModelLoadError(f"its folder lacks the weight {name}")
     return loaded.to(device).eval()
