@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,24 +48,50 @@ def collector() -> Iterator[Collector]:
         yield collector
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("traces")
+def started(folder: Path, collector: Collector) -> Stack:
+    """Server and worker with one model, which export to the collector; the caller ends it."""
     text = write_catalogue(folder).read_text(encoding="utf-8")
     catalogue = folder / "one.toml"
     catalogue.write_text(text[text.index("[fragile]") :], encoding="utf-8")
+    (folder / "instrumented.py").write_text(INSTRUMENTED, encoding="utf-8")
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
-    with Stack(folder, catalogue=catalogue, **settings) as stack:
+    return Stack(folder, catalogue=catalogue, PYTHONPATH=os.pathsep.join((str(ROOT), str(folder))), **settings)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Stack]:
+    with started(tmp_path_factory.mktemp("traces"), collector) as stack:
         stack.start_server()
         stack.worker = stack.start_worker()  # type: ignore[attr-defined]
         yield stack
 
 
-def ask(stack: Stack, *requests: tuple[str, dict[str, Any] | None]) -> tuple[list[str], list[str]]:
+# As an application does that switches OpenTelemetry's instrumentation on for its workers.
+INSTRUMENTED = """
+from celery.signals import worker_init
+from opentelemetry.instrumentation.celery import CeleryInstrumentor
+
+@worker_init.connect(weak=False)
+def instrument(**_):
+    CeleryInstrumentor().instrument()
+"""
+PLAIN = """
+import json, sys
+from celery_inference import feature_extraction
+results = [feature_extraction.apply_async((text,), headers=headers) for text, headers in json.loads(sys.argv[1])]
+for result in results:
+    result.get(timeout=90, propagate=False)
+print(json.dumps([[result.id for result in results], [result.state for result in results]]))
+"""
+
+
+def ask(
+    stack: Stack, *requests: tuple[str, dict[str, Any] | None], program: str = SENDER
+) -> tuple[list[str], list[str]]:
     own = {"OTEL_SERVICE_NAME": "an-application", "OTEL_EXPORTER_OTLP_TIMEOUT": "2"}
     environment = {**os.environ, **stack.environment, **own}
     ended = subprocess.run(
-        [sys.executable, "-c", SENDER, json.dumps(requests)],
+        [sys.executable, "-c", program, json.dumps(requests)],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -168,6 +195,32 @@ assert not any(name.startswith("opentelemetry") for name in sys.modules)
         timeout=150,
     )
     assert ended.stdout.strip() == "384", ended.stderr
+
+
+def test_spans_nest_where_celerys_instrumentation_is_on_and_none_is_left_behind(tmp_path: Path) -> None:
+    with Collector() as collector, started(tmp_path, collector) as stack:
+        stack.start_server()
+        stack.start_worker("instrumented", "-I", "instrumented", "--concurrency", "1")
+        (first, second), states = ask(stack, (SECRET, None), (SECRET, None))
+        (alone,), more = ask(stack, (SECRET, None), program=PLAIN)
+        assert (states, more) == (["SUCCESS"] * 2, ["SUCCESS"])
+        run = "run/celery_inference.feature_extraction"
+        spans = collector.wait_for(lambda spans: sum(span.name == run for span in spans) == 3, "three deliveries")
+        spans = collector.wait_for(
+            lambda spans: sum(span.name == "send inference" for span in spans) == 2, "what the sender tells"
+        )
+    for request_id in (first, second):
+        one = of_request(spans, request_id)
+        sent, theirs, work = one["send inference"], one[run], one["process inference"]
+        assert one["wait in inference"].parent == theirs.parent == sent.id
+        assert work.parent == theirs.id
+        assert one["batch fragile"].parent == one["store result"].parent == one["wait for a batch"].parent == work.id
+        assert theirs.begin <= work.begin
+        assert work.begin <= one["batch fragile"].begin
+        assert {one[step].parent for step in v.STEPS} == {one["batch fragile"].id}
+    (work,) = (span for span in spans if span.name == "process inference" and _is(span, alone))
+    (theirs,) = (span for span in spans if span.id == work.parent)
+    assert (theirs.name, theirs.parent) == (run, ""), "a delivery after traced ones begins a trace of its own"
 
 
 def test_a_collector_that_hangs_costs_no_request_and_no_stop(stack: Stack, collector: Collector) -> None:
