@@ -9,7 +9,7 @@ from celery_inference.client import inference_tasks  # noqa: F401 - the tasks ar
 from celery_inference.client.app import app
 from tasks.binding import bind
 from tasks.command_line import obey_celery_options
-from tasks.worker.health_address import OPTION as HEALTH_PORT
+from tasks.worker.health.address import OPTION as HEALTH_PORT
 
 __all__ = ["app"]
 

@@ -1,6 +1,5 @@
 """What a worker process has, owned in one place: its steps are handed it, or the parts of it that they need."""
 
-import threading
 from typing import Any
 
 from celery import Celery
@@ -15,6 +14,7 @@ from tasks.execution.revocations import Revocations, revoked_in
 from tasks.resilience.circuit_breaker import CircuitBreaker
 from tasks.resilience.host_outliers import HostOutliers
 from tasks.resilience.model_availability import ModelAvailability
+from tasks.resilience.readiness import Readiness
 from tasks.resilience.request_ages import RequestAges
 
 
@@ -47,4 +47,8 @@ class WorkerContext:
         self.request_ages = RequestAges()
         self.consumer: Any = None  # Celery's, once it is made
         self.breaker: CircuitBreaker | None = None  # from when the worker is ready
-        self.receiving = threading.Event()
+        self.readiness = Readiness(app, pauses, self.patience, self._device_states)
+
+    def _device_states(self) -> dict[str, str] | None:
+        engine = self.engine.engine
+        return None if engine is None else {name: at["state"] for name, at in engine.stats()["devices"].items()}

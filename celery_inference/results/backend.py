@@ -1,5 +1,6 @@
 """What Celery's result backends of ours share: a worker's patience with its store, first-wins states, and waiting."""
 
+import math
 import threading
 import time
 from abc import abstractmethod
@@ -37,6 +38,7 @@ class Patience:
     def __init__(self, pauses: Pauses) -> None:
         self._pauses = pauses
         self._ending = threading.Event()
+        self.stored_at = -math.inf  # monotonic seconds of the last outcome that was stored
 
     def wait(self, error: StoreUnavailable) -> None:
         """For a moment; raises Reject when the worker ends."""
@@ -48,6 +50,7 @@ class Patience:
 
     def stored(self) -> None:
         """A result was stored: the store is there."""
+        self.stored_at = time.monotonic()
         if self._pauses.held:
             self._pauses.let_go(AWAY)
 

@@ -29,6 +29,11 @@ class ModelAvailability:
         self._out: set[str] = set()
         self._closed: set[str] = set()
 
+    @property
+    def closed(self) -> set[str]:
+        """Lanes of which this worker can serve no model now."""
+        return set(self._closed)
+
     def use(self, pauses: LanePauses, conf: Any, specs: Sequence[ModelSpec]) -> None:
         """From now on pause and resume the lanes of this worker, which serves these models."""
         with self._lock:

@@ -72,10 +72,11 @@ from tasks.patches.malloc import give_large_blocks_back
 from tasks.resilience.circuit_breaker import start_circuit_breaker
 from tasks.resilience.lane_pauses import LanePauses
 from tasks.tracing.export import begin_traces, follower
-from tasks.worker.health_server import start_health_server
+from tasks.worker.health.server import start_health_server
 from tasks.worker.prefetch import PrefetchStep
 from tasks.worker.served_lanes import leave_the_lanes_of_others, log_what_is_served, size_the_pool
-from tasks.worker.startup_checks import check_queues, check_result_store
+from tasks.worker.startup.queues import check_queues
+from tasks.worker.startup.result_store import check_result_store
 
 logger = get_logger(__name__)
 
@@ -136,7 +137,7 @@ class Lifecycle:
         # What is held should be drained in a third of a lease, by the speeds that are measured.
         seconds = app.conf.broker_transport_options["lease_seconds"] / 3
         PrefetchStep(consumer, context.engine, served, len(devices(app.conf)), seconds).start()
-        context.receiving.set()
+        context.readiness.start(consumer)
 
     def publish_stats(self, **_: Any) -> None:
         """With each heartbeat of the worker's."""

@@ -12,7 +12,7 @@ from celery.result import AsyncResult
 
 from celery_inference.results.protocol import Attempts, Start, StoreUnavailable
 from celery_inference.results.redis.backend import RedisBackend
-from tasks.worker.startup_checks import check_result_store
+from tasks.worker.startup.result_store import check_result_store
 from tests.support.redis_server import RedisServer, running_redis
 from tests.support.stores import app_of
 

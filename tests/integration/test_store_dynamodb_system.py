@@ -22,7 +22,7 @@ from celery_inference.sqs.lanes import LANES
 from celery_inference.sqs.queues.provisioning import create
 from demo.__main__ import write_catalogue
 from demo.stack import Stack
-from tasks.worker.startup_checks import check_result_store
+from tasks.worker.startup.result_store import check_result_store
 from tests.support.client import client_of
 from tests.support.moto_dynamodb import MotoDynamoDB
 from tests.support.stores import app_of, moto

@@ -26,7 +26,7 @@ from celery_inference.sqs.messages.reason import Reason
 from celery_inference.sqs.transport import connection
 from tasks.context import WorkerContext
 from tasks.patches import cold_shutdown
-from tasks.worker.startup_checks import check_queues
+from tasks.worker.startup.queues import check_queues
 
 STOCK = os.environ.get("TRANSPORT_STOCK") == "1"
 QUEUE = os.environ.get("TRANSPORT_QUEUE", "work")

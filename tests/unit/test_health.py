@@ -18,8 +18,8 @@ from celery_inference.sqs.lanes import LANES
 from tasks.context import WorkerContext
 from tasks.resilience.circuit_breaker import CircuitBreaker
 from tasks.resilience.failure_rate import FailureRate
-from tasks.worker import health_server
-from tasks.worker.health_address import HealthAddress
+from tasks.worker.health import server as health_server
+from tasks.worker.health.address import HealthAddress
 
 STATS: dict[str, Any] = {
     "models": {'sm"all': {"rows": 8, "batches": 2, "forward_seconds": 0.5}},
@@ -46,6 +46,14 @@ def load(context: WorkerContext) -> None:
 
 
 @pytest.fixture
+def faults(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Why the worker is not ready; what finds them is tested in test_readiness.py."""
+    found: list[str] = []
+    monkeypatch.setattr(context.readiness, "faults", lambda: found)
+    return found
+
+
+@pytest.fixture
 def url(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(state, "should_stop", None)
     monkeypatch.setattr(state, "should_terminate", None)
@@ -69,14 +77,15 @@ def test_a_worker_is_live_before_it_is_ready_and_neither_when_it_stops(
     url: str, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert get(f"{url}/live") == (200, "live\n")
-    assert get(f"{url}/ready") == (503, "not ready\n")
+    assert get(f"{url}/ready") == (503, "not ready\nmodels are not loaded yet\n")
     assert get(f"{url}/metrics") == (200, "")
     load(context)
-    assert get(f"{url}/ready")[0] == 503, "loaded, and not receiving yet"
-    context.receiving.set()
+    assert get(f"{url}/ready") == (503, "not ready\nthe worker does not receive yet\n")
+    monkeypatch.setattr(context.readiness, "faults", list)
     assert get(f"{url}/ready") == (200, "ready\n")
     monkeypatch.setattr(state, "should_stop", 0)
-    assert get(f"{url}/live")[0] == get(f"{url}/ready")[0] == 503
+    assert get(f"{url}/live")[0] == 503
+    assert get(f"{url}/ready") == (503, "not ready\nthe worker stops\n")
     assert get(f"{url}/other")[0] == 404
 
 
@@ -96,11 +105,8 @@ def test_metrics_have_the_names_of_the_table(url: str, context: WorkerContext) -
     assert names <= {metric.name for metric in table.served_by("worker")}
 
 
-def test_who_takes_nothing_from_a_lane_or_nothing_at_all_is_not_ready_and_says_why(
-    url: str, context: WorkerContext
-) -> None:
+def test_a_paused_lane_is_said_and_leaves_the_worker_ready(url: str, context: WorkerContext, faults: list[str]) -> None:
     load(context)
-    context.receiving.set()
     limits: dict[str, Any] = {lane.name: FailureRate(share=0.5, least=2, an_hour=9, clock=time.time) for lane in LANES}
     halt: list[str] = []
     watch = CircuitBreaker(LANES, limits, None, name="w", pause=halt.append, resume=halt.remove)
@@ -110,10 +116,11 @@ def test_who_takes_nothing_from_a_lane_or_nothing_at_all_is_not_ready_and_says_w
     for _ in range(2):
         watch.record_outcome("inference", dead=True)
     why = "lane inference is paused: 2 of the last 2 requests became dead letters\n"
-    assert get(f"{url}/ready") == (503, f"not ready\n{why}")
+    assert get(f"{url}/ready") == (200, f"ready\n{why}")
     assert 'celery_inference_lane_paused{lane="inference"} 1.0\n' in get(f"{url}/metrics")[1]
-    context.pauses.hold("host", "this host is at fault")
+    faults.append("this host is at fault")
     assert get(f"{url}/ready") == (503, f"not ready\nthis host is at fault\n{why}")
+    context.pauses.hold("host", "this host is at fault")
     assert 'celery_inference_worker_paused{reason="host"} 1.0\n' in get(f"{url}/metrics")[1]
 
 

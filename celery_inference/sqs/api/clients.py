@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from celery_inference.sqs import limits
+from celery_inference.sqs.api.call_record import CallRecord
 from celery_inference.sqs.api.client_factory import READ_TIMEOUT_SECONDS, make_client
-from celery_inference.sqs.errors import UnavailableError, classify, is_credentials
+from celery_inference.sqs.errors import SqsError, UnavailableError, classify, is_credentials
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
@@ -37,6 +38,7 @@ class SqsClients:
 
     def __init__(self, endpoint: SqsEndpoint) -> None:
         self.endpoint = endpoint
+        self.record = CallRecord()
         self._lock = threading.Lock()
         self._clients: dict[str, SQSClient] = {}
         self._renewed_at = 0.0
@@ -84,6 +86,17 @@ class SqsClients:
     def call(self, operation: str, queue: str, function: Callable[..., Any], **parameters: Any) -> Any:
         """Call a client's method; raises errors of `celery_inference.sqs.errors` only, naming the operation and
         queue."""
+        self.record.begin(operation, queue)
+        error: SqsError | None = None
+        try:
+            return self._call(operation, queue, function, parameters)
+        except SqsError as exc:
+            error = exc
+            raise
+        finally:
+            self.record.end(operation, queue, error)
+
+    def _call(self, operation: str, queue: str, function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
         try:
             answer = function(**parameters)
         except Exception as exc:

@@ -1,8 +1,8 @@
 """`celery -A tasks worker --health-port [HOST:]PORT`: what orchestrators ask a worker.
 
 /live     200 while the worker is to be kept: it has not been told to stop, and has a device
-/ready    200 from when its models are loaded and it receives until it is told to stop, else 503; also 503, and why,
-          while it receives nothing from a lane of which too much failed, or nothing at all
+/ready    200 while it can receive and store, a line for each paused lane below it; 503 otherwise, with the reasons:
+          see `tasks.resilience.readiness`
 /metrics  totals of its models and devices, and their memory, in Prometheus's text format; names as in docs/metrics.md
 
 A thread of its own answers, also while models load. It needs no login and tells nothing of requests, and listens on
@@ -48,11 +48,14 @@ def samples_of(context: WorkerContext) -> Iterator[Sample]:
     yield from ((table.WORKER_PAUSED, (reason,), 1) for reason in context.pauses.reasons)
 
 
-def pause_reasons(context: WorkerContext) -> list[str]:
-    """Why this worker receives less than it should, a sentence each."""
+def remarks(context: WorkerContext) -> list[str]:
+    """What a ready worker does not do, a sentence each: lanes that are paused, and those that it cannot serve now."""
     watch = context.breaker
     stops = watch.stopped.values() if watch is not None else ()
-    return [*context.pauses.reasons.values(), *(f"lane {stop.lane} is paused: {stop.why}" for stop in stops)]
+    return [
+        *(f"lane {stop.lane} is paused: {stop.why}" for stop in stops),
+        *(f"lane {lane} is paused here: none of its models can be served" for lane in sorted(context.models.closed)),
+    ]
 
 
 class HealthHandler(BaseHTTPRequestHandler):
@@ -68,10 +71,9 @@ class HealthHandler(BaseHTTPRequestHandler):
         if self.path == "/live":
             self._answer(503 if stopping else 200, "stopping\n" if stopping else "live\n")
         elif self.path == "/ready":
-            ready = context.receiving.is_set() and context.engine.engine is not None and not stopping
-            why = pause_reasons(context) if ready else []
-            text = "ready" if ready and not why else "not ready"
-            self._answer(200 if ready and not why else 503, "".join(f"{line}\n" for line in (text, *why)))
+            faults = ["the worker stops"] if stopping else context.readiness.faults()
+            lines = ["not ready" if faults else "ready", *faults, *remarks(context)]
+            self._answer(503 if faults else 200, "".join(f"{line}\n" for line in lines))
         elif self.path == "/metrics":
             self._answer(200, self.server.metrics.text())
         else:

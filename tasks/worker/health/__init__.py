@@ -1,0 +1,1 @@
+"""What orchestrators ask a worker: whether it lives, whether it is ready, and its totals."""
