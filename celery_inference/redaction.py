@@ -24,3 +24,20 @@ def withheld(text: Any, characters: int) -> str:
 def shown(value: Any, characters: int) -> str:
     """As much of a value that may be an input as is allowed, as Python writes it."""
     return withheld(repr(value), characters) if characters > 0 else WITHHELD
+
+
+def without_secret(url: str) -> str:
+    """A URL, or what was meant to be one, as a sentence may show it: without its user, password and query."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url
+    address, question, query = rest.partition("?")
+    if "@" in query:  # the mark may be a password's
+        return f"{scheme}{separator}***"
+    user, at, host = address.rpartition("@")
+    if not at and ":" in host:
+        host, colon, port = host.partition(":")
+        user = "" if port.split("/")[0].isdecimal() else colon
+        host += f":{port}" if not user else ""
+    masked = f"***@{host}" if user or at else host
+    return f"{scheme}{separator}{masked}{'?***' if question else ''}"

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from celery.exceptions import ImproperlyConfigured
 from click import ClickException
 
+from celery_inference.redaction import without_secret
 from celery_inference.specs.errors import InferenceError
 from celery_inference.sqs import limits
 from celery_inference.sqs.broadcast.queue_names import MAX_PREFIX_CHARACTERS, is_prefix
@@ -56,13 +57,6 @@ def broker_url(name: str, value: str) -> str:
     return value
 
 
-def without_secret(url: str) -> str:
-    """The URL as a sentence may show it."""
-    scheme, separator, rest = url.partition("://")
-    host = rest.rpartition("@")[2] if "@" in rest else rest.partition(":")[0]
-    return f"{scheme}{separator}***@{host}" if "@" in rest or ":" in rest else url
-
-
 def is_local(url: str) -> bool:
     """Whether an endpoint is on loopback, where the embedded server is, and nobody else who would make its queues."""
     return urlsplit(url).hostname in LOOPBACK
@@ -95,7 +89,7 @@ def result_backend(name: str, value: str) -> str:
 def _sqlite_url(name: str, value: str) -> str:
     file = value.removeprefix("sqlite:///")
     if file == value or not file or Path(file).is_dir():
-        raise SettingError(name, value, "a SQLite file is written sqlite:///FILE")
+        raise SettingError(name, without_secret(value), "a SQLite file is written sqlite:///FILE")
     # A relative path would be another file in each folder that a sender or worker is started in.
     return f"sqlite:///{Path(file).expanduser().resolve()}"
 
@@ -169,7 +163,7 @@ def claim_check(name: str, value: str) -> str | None:
         split_store_url(value)
     except OptionError:
         raise SettingError(
-            name, without_secret(value), "it must be off, s3://BUCKET/PREFIX or file:///FOLDER"
+            name, without_secret(value), "it must be off, s3://BUCKET/PREFIX or file:///FOLDER, without credentials"
         ) from None
     return value
 

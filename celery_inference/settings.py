@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from celery_inference import setting_values as values
+from celery_inference.redaction import without_secret
 from celery_inference.setting_values import NearMissError, SettingError
 
 PREFIX = "CELERY_INFERENCE_"
@@ -109,6 +110,7 @@ _FORMER = {
     },
     "CELERY_VERSION_WINDOW_SECONDS": f"{PREFIX}UNKNOWN_TASK_GRACE_SECONDS",
     "CELERY_SWEEP_SECONDS": f"{PREFIX}RECONCILE_SECONDS",
+    "CELERY_LEASE": f"{PREFIX}LEASE_SECONDS",
 }
 
 # What Kubernetes sets for a Service whose name begins with `celery-inference`: kubernetes.io/docs/concepts/services-
@@ -175,11 +177,11 @@ def configure(
             before = getattr(_current, name) if _current is not None else _configured.get(name)
             after = getattr(again, name) if _current is not None else text
             if before is not None and before != after:
-                shown = values.without_secret(str(after))
+                shown = without_secret(str(after))
                 raise SettingError(
                     f"configure({_argument(name)}=…)",
                     shown,
-                    f"the settings of this process are in use with {values.without_secret(str(before))!r}; "
+                    f"the settings of this process are in use with {without_secret(str(before))!r}; "
                     "configure once, before the first use",
                 )
         _configured = wanted

@@ -4,10 +4,10 @@ Start, each step when the one before is done:
 
 | when | step |
 |---|---|
-| Celery has read settings and options | `Lifecycle.choose_lanes`: the size of the pool, and the lanes |
+| Celery has read settings and options | `Lifecycle.choose_lanes`: which options, how many threads, which lanes |
 | it has set up its log | `shorten_the_log` |
 | it is set up | `Lifecycle.begin_traces`, after what applications set up in worker_init |
-| it makes its steps, none of which has started | `BeforeModels`: queues and store are checked, /live answers |
+| it makes its steps, none of which has started | `BeforeModels`: name, queues and stores are checked, /live answers |
 | it starts the pool | `load_models`: models are loaded, and results are waited for from here on |
 | it connects, and subscribes to events, remote control and lanes | steps of `tasks.worker.consumer` |
 | it is about to receive | `Lifecycle.begin`, at whose end /ready says 200 |
@@ -75,6 +75,8 @@ from tasks.tracing.export import begin_traces, follower
 from tasks.worker.health.server import start_health_server
 from tasks.worker.prefetch import PrefetchStep
 from tasks.worker.served_lanes import leave_the_lanes_of_others, log_what_is_served, size_the_pool
+from tasks.worker.startup.options import refuse_options, refuse_time_limits
+from tasks.worker.startup.places import check_claim_store, check_state_folder, claim_name
 from tasks.worker.startup.queues import check_queues
 from tasks.worker.startup.result_store import check_result_store
 
@@ -115,6 +117,8 @@ class Lifecycle:
 
     def choose_lanes(self, conf: Any, options: dict[str, Any] | None = None, **_: Any) -> None:
         """Where the operator names neither: the pool's threads, and the lanes. Raises SystemExit."""
+        refuse_options(conf, options or {})
+        check_state_folder(conf)
         size_the_pool(conf, options or {})
         leave_the_lanes_of_others(self._context.app, options or {})
 
@@ -169,8 +173,11 @@ class BeforeModels(bootsteps.Step):
 
     def __init__(self, worker: Any, health_port: tuple[str, int] | None = None, **options: Any) -> None:
         super().__init__(worker, **options)
+        self._name = claim_name(worker.app.conf, worker.hostname)  # kept, as the name is, until the process ends
+        refuse_time_limits(worker.app)
         check_queues(worker.app)
         check_result_store(worker.app)
+        check_claim_store(worker.app.conf)
         start_health_server(health_port, worker.app.worker_context)
         start_host_guard(worker.app.conf)
 

@@ -17,9 +17,6 @@ logger = get_logger(__name__)
 
 def size_the_pool(conf: Any, options: dict[str, Any]) -> None:
     """Give the worker as many threads as it should hold deliveries, unless the operator named a number."""
-    chosen = options.get("pool")
-    if isinstance(chosen, type) and not getattr(chosen, "loads_models", False):
-        raise SystemExit("celery-inference: a worker needs its own pool, the default: start it without --pool")
     if conf.worker_concurrency or options.get("concurrency"):
         return
     try:

@@ -234,7 +234,9 @@ def test_tasks_of_other_kinds_run_beside_requests_that_hold_every_slot(stack: St
 @pytest.mark.parametrize(
     ("options", "environment", "sentence"),
     [
-        (["-P", "threads"], {}, "needs its own pool"),
+        (["-P", "threads"], {}, "--pool has no effect on this worker"),
+        (["-P", "prefork"], {}, "--pool has no effect on this worker"),
+        ([], {"CELERY_INFERENCE_CLAIM_CHECK": "file:///proc/claims"}, "which cannot be written"),
         ([], {"CELERY_INFERENCE_MODELS": "nonsense"}, 'model "nonsense" is not known'),
         ([], {"CELERY_INFERENCE_DEVICES": "tpu"}, "CELERY_INFERENCE_DEVICES is 'tpu'"),
     ],

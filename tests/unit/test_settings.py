@@ -78,6 +78,7 @@ def test_aws_is_one_variable_away_and_its_queues_are_not_created_by_themselves()
         ("LEASE_SECONDS", "²", "from 5"),
         ("CLAIM_CHECK", "http://key:secret@host/claims", "s3://BUCKET/PREFIX"),
         ("CLAIM_CHECK", "file://relative/claims", "file:///FOLDER"),
+        ("CLAIM_CHECK", "s3://key:secret@bucket/claims", "without credentials"),
         ("HOST", "gcp", "ec2, ecs or kubernetes"),
         ("HOST", "ecs", "ECS_AGENT_URI is not set"),
         ("HOST", "kubernetes", "KUBERNETES_SERVICE_HOST is not set"),

@@ -85,7 +85,9 @@ def _without_cursor(result: Any) -> Any:
 def _unavailable(path: Path, error: Exception) -> Exception:
     """What callers are told: statements that are wrong stay as they are, trouble with the file becomes one class."""
     if isinstance(error, sqlite3.OperationalError | OSError) or type(error) is sqlite3.DatabaseError:
-        return StoreUnavailable(f"{path}: {error}")
+        unavailable = StoreUnavailable(f"{path}: {error}")
+        unavailable.__cause__ = error  # also where another thread raises it
+        return unavailable
     return error
 
 

@@ -13,6 +13,7 @@ from celery_inference.sqs.lanes import Lane, lane_of
 from celery_inference.sqs.options import TransportOptions
 from celery_inference.sqs.queues.check import Difference, check
 from celery_inference.sqs.queues.urls import queue_url
+from tasks.worker.startup.lasting_faults import is_lasting, unknown_region
 
 logger = get_logger(__name__)
 
@@ -30,6 +31,9 @@ def check_queues(app: Any) -> None:
         _make_others(clients, options, lanes)
         differences = _differences(clients, options, lanes)
     except (BotoCoreError, ClientError, UnavailableError) as error:
+        region = None if clients.endpoint.url else clients.client.meta.region_name
+        if (sentence := unknown_region(error, region)) or is_lasting(error):
+            raise SystemExit(f"celery-inference: the queues cannot be reached: {sentence or error}") from error
         logger.warning("the queues cannot be checked, the worker waits for SQS: %s", error)
         return
     except SqsError as error:
