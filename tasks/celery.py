@@ -10,6 +10,7 @@ from celery_inference.client.app import app
 from tasks.binding import bind
 from tasks.command_line import obey_celery_options
 from tasks.worker.health.address import OPTION as HEALTH_PORT
+from tasks.worker.logs.log_format import OPTION as LOG_FORMAT
 
 __all__ = ["app"]
 
@@ -20,7 +21,7 @@ app.config_from_object("celeryconfig")
 app.set_current()
 app.set_default()
 app.steps["worker"].add("tasks.worker.lifecycle:BeforeModels")
-app.user_options["worker"].add(HEALTH_PORT)
+app.user_options["worker"].update((HEALTH_PORT, LOG_FORMAT))
 _django = django_fixup(app)  # where DJANGO_SETTINGS_MODULE is set; kept, since signals hold their receivers weakly
 
 

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
+from celery_inference.log_events import event
 from models.ipc.answers import unpacked
 from models.ipc.framing import Message
 from models.placement import Placement
@@ -312,7 +313,13 @@ class Supervisor:
         if self._first or message["model"] is None or alone:
             return  # the process ends, and that is what is tried again
         pause = self.absent.fail(message["model"], self.problem)
-        _log.error("device %s: %s; tried again in %.0f s", self.place.name, self.problem, pause)
+        _log.error(
+            "device %s: %s; tried again in %.0f s",
+            self.place.name,
+            self.problem,
+            pause,
+            extra=event("device_failed", device=self.place.name, cause=self.problem),
+        )
         self._changed()
         self._wake.set()
 
@@ -383,7 +390,8 @@ class Supervisor:
         hopeless = bool(blamed) or (self._failures >= FAILURES_TO_GIVE_UP and (not was_ready or bool(device_failure)))
         hopeless = hopeless and not self._elsewhere
         level, next_ = (logging.ERROR, "given up") if hopeless else (logging.WARNING, "starting another")
-        _log.log(level, "device %s: its process ended (%s); %s", self.place.name, self.problem, next_)
+        told = event("device_failed", device=self.place.name, cause=self.problem)
+        _log.log(level, "device %s: its process ended (%s); %s", self.place.name, self.problem, next_, extra=told)
         self._become("lost" if hopeless else "down")
 
     def _settle(self, begun: list[Batch], reason: str, verdict: Message) -> bool:

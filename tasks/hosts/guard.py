@@ -13,6 +13,7 @@ from typing import Any
 from celery.utils.log import get_logger
 from celery.worker import state
 
+from celery_inference.log_events import event
 from celery_inference.sqs.api.fault_log import FaultLog
 from tasks.hosts.ec2 import Ec2Host
 from tasks.hosts.ecs import EcsHost
@@ -98,5 +99,5 @@ def _holds_deliveries() -> bool:
 
 
 def _leave(notice: str) -> None:
-    logger.warning("%s: this worker stops", notice)
+    logger.warning("%s: this worker stops", notice, extra=event("worker_stops", cause=notice))
     os.kill(os.getpid(), signal.SIGTERM)

@@ -14,6 +14,7 @@ from typing import Any
 from celery.utils.log import get_logger
 
 from celery_inference.client.expiry import losing
+from celery_inference.log_events import event
 from celery_inference.results.access import index_of
 from celery_inference.sqs.dead_letters.index import DeadLetterIndex, LanePause
 from celery_inference.sqs.dead_letters.letter import DeadLetter
@@ -128,6 +129,7 @@ class CircuitBreaker:
             stop.by,
             stop.lane,
             losing(self._lanes[stop.lane], self._ages.oldest_waiting(self._lanes[stop.lane], stop.since)),
+            extra=event("lane_paused", lane=stop.lane, cause=stop.why, worker=stop.by),
         )
 
     def round(self) -> None:
@@ -166,7 +168,7 @@ class CircuitBreaker:
             del self._stopped[lane]
             self._limits[lane].reset()
             self._began[lane] = self._clock()
-        logger.warning("lane %s is taken up again", lane)
+        logger.warning("lane %s is taken up again", lane, extra=event("lane_resumed", lane=lane))
         self._consume_again(lane)
 
 

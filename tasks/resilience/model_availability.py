@@ -11,6 +11,7 @@ from typing import Any
 from celery.utils.log import get_logger
 
 from celery_inference.client.lanes import lane_of_model
+from celery_inference.log_events import event
 from celery_inference.specs.model_spec import ModelSpec
 from tasks.resilience.lane_pauses import LanePauses
 
@@ -47,7 +48,11 @@ class ModelAvailability:
         with self._lock:
             if reason:
                 self._out.add(model)
-                logger.critical("%s; its requests are left to other workers", reason)
+                logger.critical(
+                    "%s; its requests are left to other workers",
+                    reason,
+                    extra=event("model_out", model=model, cause=reason),
+                )
             else:
                 self._out.discard(model)
             self._adjust()
@@ -58,10 +63,14 @@ class ModelAvailability:
         for lane, models in self._models.items():
             out = models <= self._out
             if out and lane not in self._closed:
-                logger.critical("lane %s is not consumed from: none of its models can be served here", lane)
+                logger.critical(
+                    "lane %s is not consumed from: none of its models can be served here",
+                    lane,
+                    extra=event("lane_paused", lane=lane, cause="none of its models can be served here"),
+                )
                 self._closed.add(lane)
                 self._pauses.pause(lane, REASON)
             elif not out and lane in self._closed:
-                logger.warning("lane %s is consumed from again", lane)
+                logger.warning("lane %s is consumed from again", lane, extra=event("lane_resumed", lane=lane))
                 self._closed.discard(lane)
                 self._pauses.resume(lane, REASON)

@@ -17,6 +17,7 @@ from typing import Any
 from celery import Celery
 from celery.utils.log import get_logger
 
+from celery_inference.log_events import event
 from celery_inference.results.access import store_of
 from celery_inference.results.backend import Patience
 from celery_inference.sqs.api.clients import SqsClients
@@ -130,6 +131,7 @@ class Readiness:
                 "another worker is called %s, too: commands, attempts and Flower take both for one; give each its own"
                 " name with -n",
                 self._name,
+                extra=event("worker_name_taken", worker=self._name),
             )
 
     def probe_sqs(self) -> None:

@@ -5,7 +5,7 @@ Start, each step when the one before is done:
 | when | step |
 |---|---|
 | Celery has read settings and options | `Lifecycle.choose_lanes`: which options, how many threads, which lanes |
-| it has set up its log | `shorten_the_log` |
+| it has set up its log | `Lifecycle.set_up_log`, `Lifecycle.set_up_task_log` |
 | it is set up | `Lifecycle.begin_traces`, after what applications set up in worker_init |
 | it makes its steps, none of which has started | `BeforeModels`: name, queues and stores are checked, /live answers |
 | it starts the pool | `load_models`: models are loaded, and results are waited for from here on |
@@ -45,6 +45,7 @@ from celery import bootsteps
 from celery.platforms import EX_FAILURE
 from celery.signals import (
     after_setup_logger,
+    after_setup_task_logger,
     celeryd_after_setup,
     celeryd_init,
     heartbeat_sent,
@@ -56,6 +57,7 @@ from celery.signals import (
 from celery.utils.log import get_logger
 from celery.worker import state
 
+from celery_inference.log_events import event
 from celery_inference.results.dead_letter_queues import lanes_of
 from celery_inference.specs.errors import InferenceError
 from celery_inference.sqs.consumer.shutdown import release_everything, stop_receiving
@@ -73,8 +75,9 @@ from tasks.resilience.circuit_breaker import start_circuit_breaker
 from tasks.resilience.lane_pauses import LanePauses
 from tasks.tracing.export import begin_traces, follower
 from tasks.worker.health.server import start_health_server
+from tasks.worker.logs.log_setup import show_what_matters, write_json
 from tasks.worker.prefetch import PrefetchStep
-from tasks.worker.served_lanes import leave_the_lanes_of_others, log_what_is_served, size_the_pool
+from tasks.worker.served_lanes import leave_the_lanes_of_others, log_ready, log_what_is_served, size_the_pool
 from tasks.worker.startup.options import refuse_options, refuse_time_limits
 from tasks.worker.startup.places import check_claim_store, check_state_folder, claim_name
 from tasks.worker.startup.queues import check_queues
@@ -95,6 +98,7 @@ class Lifecycle:
         self._context = context
         self._signals = itertools.count()  # takes no lock, which a signal handler must not wait for
         self._end_traces: Callable[[], None] | None = None
+        self._json = False
 
     def connect(self) -> None:
         """From now on, in this process. Outside of a worker Celery sends none of them."""
@@ -106,7 +110,8 @@ class Lifecycle:
         """What is called at which of Celery's signals."""
         return (
             (celeryd_init, self.choose_lanes),
-            (after_setup_logger, shorten_the_log),
+            (after_setup_logger, self.set_up_log),
+            (after_setup_task_logger, self.set_up_task_log),
             (celeryd_after_setup, self.begin_traces),
             (worker_ready, self.begin),
             (heartbeat_sent, self.publish_stats),
@@ -117,10 +122,22 @@ class Lifecycle:
 
     def choose_lanes(self, conf: Any, options: dict[str, Any] | None = None, **_: Any) -> None:
         """Where the operator names neither: the pool's threads, and the lanes. Raises SystemExit."""
+        self._json = (options or {}).get("log_format") == "json"
         refuse_options(conf, options or {})
         check_state_folder(conf)
         size_the_pool(conf, options or {})
         leave_the_lanes_of_others(self._context.app, options or {})
+
+    def set_up_log(self, logger: Any, loglevel: int | None = None, **_: Any) -> None:
+        """What is shown, and how; Celery has made the handlers."""
+        shorten_the_log()
+        show_what_matters(loglevel)
+        self.set_up_task_log(logger)
+
+    def set_up_task_log(self, logger: Any, **_: Any) -> None:
+        """Tasks of a deployment may log by handlers of their own."""
+        if self._json:
+            write_json(logger)
 
     def begin_traces(self, sender: Any, **_: Any) -> None:
         """Where that is wanted and can be, and inside of what instrumentations record."""
@@ -142,6 +159,7 @@ class Lifecycle:
         seconds = app.conf.broker_transport_options["lease_seconds"] / 3
         PrefetchStep(consumer, context.engine, served, len(devices(app.conf)), seconds).start()
         context.readiness.start(consumer)
+        log_ready(consumer, served)
 
     def publish_stats(self, **_: Any) -> None:
         """With each heartbeat of the worker's."""
@@ -228,7 +246,7 @@ def load_models(context: WorkerContext, recycle_kib: int | None) -> Engine:
 
 def stop_the_worker(reason: str) -> None:
     """End this worker, its deliveries released for others: it has no device left. Called in a thread of the engine."""
-    logger.critical("%s: the worker stops", reason)
+    logger.critical("%s: the worker stops", reason, extra=event("worker_stops", cause=reason))
     state.should_stop = 1
 
 

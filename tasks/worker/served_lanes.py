@@ -1,5 +1,6 @@
 """Which lanes a worker takes from, how many deliveries it holds, and what it says of both when it is ready."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from celery.utils.log import get_logger
@@ -8,8 +9,10 @@ from celery.utils.text import str_to_list
 from celery_inference.client.catalogue import load
 from celery_inference.client.lanes import lane_of_model, lanes_of_conf
 from celery_inference.client.task import InferenceTask
+from celery_inference.log_events import event
 from celery_inference.results.access import store_of
 from celery_inference.specs.errors import InferenceError
+from celery_inference.specs.model_spec import ModelSpec
 from tasks.execution.engine_factory import concurrency, devices, specs
 
 logger = get_logger(__name__)
@@ -70,7 +73,7 @@ def _knows_other_tasks(app: Any) -> bool:
 
 
 def log_what_is_served(consumer: Any) -> None:
-    """One line each for models, devices and queues."""
+    """One line each for models, devices, queues and the result store."""
     conf = consumer.app.conf
     queues = sorted(consumer.app.amqp.queues.consume_from)
     served = specs(conf, queues)
@@ -78,8 +81,23 @@ def log_what_is_served(consumer: Any) -> None:
     logger.info("models: %s", ", ".join(f"{spec.name} ({spec.task})" for spec in served) or "none")
     logger.info("devices: %s", ", ".join(f"{device.name} ({device.description})" for device in used) or "none")
     logger.info("queues: %s; holds up to %d deliveries", ", ".join(queues), consumer.controller.concurrency)
+    logger.info("results: %s", consumer.app.backend.as_uri(include_password=False))
     names = {spec.name for spec in served}
     for lane, models in _models_by_lane(conf).items():
         if lane in queues and served and (others := sorted(models - names)):
             here = ", ".join(sorted(models & names)) or "none"
             logger.warning("lane %s: of its models %s are served here, not %s", lane, here, ", ".join(others))
+
+
+def log_ready(consumer: Any, served: Sequence[ModelSpec]) -> None:
+    """One line with all of it, for programs that read the log; the last one of the start."""
+    conf = consumer.app.conf
+    facts = event(
+        "worker_ready",
+        worker=consumer.hostname,
+        models=[spec.name for spec in served],
+        devices=[device.name for device in devices(conf)] if served else [],
+        queues=sorted(consumer.app.amqp.queues.consume_from),
+        results=consumer.app.backend.as_uri(include_password=False),
+    )
+    logger.info("worker %s is ready", consumer.hostname, extra=facts)

@@ -1,10 +1,13 @@
 """A worker's start and end, and stores that fail under it."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +17,11 @@ import pytest
 
 from celery_inference import app, feature_extraction, infer
 from celery_inference.results.access import store_of
-from celery_inference.specs.errors import InvalidInput
+from celery_inference.specs.errors import InferenceError, InvalidInput
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.lanes import Lane
 from celery_inference.sqs.queues.depths import Depth, read_depths
-from demo.processes import ROOT, Process
+from demo.processes import ROOT, Process, free_port
 from demo.stack import Stack
 from tests.support.client import client_of
 from tests.support.device_processes import device_processes
@@ -248,6 +251,38 @@ def test_a_worker_that_cannot_start_says_why_in_one_sentence(
     assert worker.wait(SECONDS) != 0
     assert sentence in worker.text()
     assert "Traceback" not in worker.text()
+
+
+def ready(port: int) -> tuple[int, str]:
+    """What /ready answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=SECONDS) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_without_a_level_the_log_tells_of_readiness_and_failures_and_ready_of_a_server_that_is_gone(
+    stack: Stack,
+) -> None:
+    port = free_port()
+    worker = start_worker(stack, "--log-format", "json", "--health-port", str(port))
+    worker.wait_until(lambda text: '"worker_ready"' in text, SECONDS)
+    assert ready(port) == (200, "ready\n")
+    failed = feature_extraction.delay("please divide by zero")
+    with pytest.raises(InferenceError):
+        failed.get(timeout=SECONDS)
+    worker.wait_until(lambda text: '"request_failed"' in text, SECONDS)
+    lines = [json.loads(line) for line in worker.text().splitlines() if line.startswith("{")]
+    told = {line["event"]: line for line in lines}
+    assert told["worker_ready"]["models"] == ["fragile"]
+    expected = {"request_id": failed.id, "model": "fragile", "lane": "inference", "cause": "DeviceCrash"}
+    assert told["request_failed"].items() >= expected.items()
+    assert "request_succeeded" not in told, "successes are many"
+    stack.server.kill()
+    eventually(lambda: "Could not connect" in ready(port)[1], "a worker without SQS is ready")
+    assert ready(port)[0] == 503
 
 
 def test_a_missing_model_folder_is_one_sentence(stack: Stack, tmp_path: Path) -> None:

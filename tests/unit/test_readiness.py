@@ -83,6 +83,13 @@ def test_a_queue_that_was_never_found_is_not_received_from(record: CallRecord) -
     assert record.poll_fault("inference", **BOUNDS) is not None
 
 
+def test_a_queue_that_was_missing_and_is_made_is_received_from(record: CallRecord) -> None:
+    for error in (refused(), None):
+        record.begin("GetQueueUrl", "inference")
+        record.end("GetQueueUrl", "inference", error)
+    assert record.poll_fault("inference", **BOUNDS) is None
+
+
 def test_while_no_slot_is_free_any_call_within_a_lease_will_do(record: CallRecord, clock: Clock) -> None:
     record.begin(*POLL)
     record.end(*POLL)

@@ -59,7 +59,7 @@ class CallRecord:
         self._error = error
         if error is None:
             self._answered_at = self._clock()
-        if operation == POLL or (operation == FIRST and error is not None):
+        if operation in (POLL, FIRST):
             with self._lock:
                 polls = self._polls.setdefault(queue, _Polls())
                 polls.under_way -= operation == POLL

@@ -5,6 +5,8 @@ import math
 import threading
 import time
 
+from celery_inference.log_events import event
+
 logger = logging.getLogger("sqs")
 
 REPEAT_SECONDS = 60.0
@@ -27,8 +29,9 @@ class FaultLog:
             self._faults[subject] = (since, now if due else logged, count + 1)
         if not due:
             return
+        told = event("calls_fail", call=subject, cause=str(cause))
         if count == 0:
-            logger.warning("%s failed: %s; %s", subject, cause, consequence)
+            logger.warning("%s failed: %s; %s", subject, cause, consequence, extra=told)
         else:
             logger.warning(
                 "%s has failed %d times in %.0f s, last: %s; %s",
@@ -37,6 +40,7 @@ class FaultLog:
                 now - since,
                 cause,
                 consequence,
+                extra=told,
             )
 
     def succeeded(self, subject: str) -> None:
@@ -47,4 +51,6 @@ class FaultLog:
             fault = self._faults.pop(subject, None)
         if fault is not None:
             since, _, count = fault
-            logger.info("%s works again after %d faults in %.0f s", subject, count, time.monotonic() - since)
+            seconds = time.monotonic() - since
+            told = event("calls_work", call=subject, faults=count, seconds=round(seconds, 1))
+            logger.info("%s works again after %d faults in %.0f s", subject, count, seconds, extra=told)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from celery_inference.log_events import event
 from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.broadcast.inbox import Ready
 from celery_inference.sqs.claim_check.redeemer import Redeemer
@@ -158,7 +159,13 @@ class ChannelConsumer:
                 self._settler.postpone(delivery, postponed(delivery, seconds_left))
             case Unreadable(error):
                 delivery.reason = Reason("UndecodableMessage", str(error), attempts=0, worker=self._options.worker_name)
-                logger.warning("message %s on %s cannot be read: %s", delivery.message_id, delivery.queue, error)
+                logger.warning(
+                    "message %s on %s cannot be read: %s",
+                    delivery.message_id,
+                    delivery.queue,
+                    error,
+                    extra=event("message_unreadable", message_id=delivery.message_id, lane=delivery.queue),
+                )
                 self._settler.write_dead_letter(delivery)
             case _:  # its payload is away: others may reach the store
                 self._give_back(delivery, None)

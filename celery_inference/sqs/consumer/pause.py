@@ -6,6 +6,8 @@ What is held already goes on, its leases are kept, and it is settled as ever.
 import logging
 import threading
 
+from celery_inference.log_events import event
+
 logger = logging.getLogger(__name__)
 
 
@@ -32,14 +34,21 @@ class Pauses:
             news = name not in self._reasons
             self._reasons[name] = reason
         if news:
-            logger.error("nothing more is received: %s", reason)
+            logger.error(
+                "nothing more is received: %s", reason, extra=event("worker_paused", reason=name, cause=reason)
+            )
 
     def let_go(self, name: str) -> None:
         """This reason is over."""
         with self._lock:
             reason = self._reasons.pop(name, None)
         if reason is not None:
-            logger.warning("it is over that %s%s", reason, "" if self.held else "; receiving again")
+            logger.warning(
+                "it is over that %s%s",
+                reason,
+                "" if self.held else "; receiving again",
+                extra=event("worker_resumed", reason=name),
+            )
 
 
 PAUSES = Pauses()

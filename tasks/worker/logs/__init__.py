@@ -1,0 +1,1 @@
+"""What a worker's log shows, and how."""
