@@ -6,7 +6,9 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from celery_inference.sqs_local.clock import Clock
 from celery_inference.sqs_local.http import json_protocol, query_protocol
@@ -34,6 +36,8 @@ _MAX_STORED_BYTES: Final = 4 * 1024 * 1024
 # GET of this path answers how often each operation was asked for: what AWS would bill, and benchmarks report.
 CALLS_PATH: Final = "/_local/calls"
 _CALLS_REQUEST: Final = f"GET {CALLS_PATH} "
+_MOST_HOSTS: Final = 16
+_FOREIGN_HOST: Final = "The request is for another host: this server answers on this machine's own address alone."
 _MOVE_STEP_SECONDS: Final = 0.02
 # Their answers rest on nothing that a power failure could take back: what they name was handed out from the disk.
 _REPEATABLE: Final = frozenset(
@@ -55,8 +59,14 @@ class Dispatcher:
         region: str,
         failed: Callable[[OSError], None],
         now_ms: Callable[[], int] | None = None,
+        loopback: bool = False,
     ) -> None:
-        """`failed` is called when the journal cannot be written any more: the store then knows more than the disk."""
+        """`failed` is called when the journal cannot be written any more: the store then knows more than the disk.
+
+        `loopback`: only this machine reaches it, so that a request for another host is a web page's.
+        """
+        self._loopback = loopback
+        self._hosts: set[str] = set()  # that were found to be this machine's
         self.store = QueueStore(new_message_id, region=region)
         self.moves = MoveTasks(self.store)
         self.journal = journal
@@ -94,6 +104,13 @@ class Dispatcher:
 
     def handle(self, connection: Connection, request: Request) -> None:
         """Answers the request, or lets it wait for a message."""
+        if self._loopback and (host := request.headers.get("host", "")) not in self._hosts:
+            if not _is_loopback(host):
+                connection.memo = ""
+                self.answer_error(connection, ApiError("AccessDenied", _FOREIGN_HOST, status=403))
+                return
+            if len(self._hosts) < _MOST_HOSTS:
+                self._hosts.add(host)
         if request.line.startswith(_CALLS_REQUEST):
             connection.memo = ""
             self.answer(connection, dict(self._calls))
@@ -260,6 +277,15 @@ class Dispatcher:
         self._polls.stop()
         if self._outbox is not None:
             self._outbox.stop()
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a Host header names this machine, or nothing. A web page can have its own name resolve to 127.0.0.1."""
+    try:
+        name = urlsplit(f"//{host}").hostname if host else "localhost"
+        return name is not None and (name == "localhost" or ip_address(name).is_loopback)
+    except ValueError:
+        return False
 
 
 def _parsed(connection: Connection, request: Request) -> tuple[str, dict[str, Any]]:

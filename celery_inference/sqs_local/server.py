@@ -8,13 +8,14 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from celery_inference.sqs_local.dispatcher import Dispatcher
-from celery_inference.sqs_local.http.server import Connection
+from celery_inference.sqs_local.http.server import IDLE_SECONDS, Connection
 from celery_inference.sqs_local.journal.journal import Journal, JournalError
 
 STOP_SECONDS = 0.5  # for answers that are on their way when a signal comes
@@ -79,7 +80,8 @@ async def serve(options: ServerOptions) -> int:
     _allow_many_connections()
     journal = _open(options.data)
     try:
-        service = Dispatcher(journal, region=options.region, failed=failed)
+        loopback = options.host.startswith(_LOOPBACK)
+        service = Dispatcher(journal, region=options.region, failed=failed, loopback=loopback)
         try:
             lost = service.start()
         except JournalError as error:
@@ -107,8 +109,10 @@ async def serve(options: ServerOptions) -> int:
             loop.add_signal_handler(number, stop, 0)
         if options.stop_with_stdin:
             await loop.connect_read_pipe(lambda: _UntilEnd(stop), sys.stdin)
+        ending = asyncio.create_task(_end_idle(connections))
         _announce(options, server.sockets[0].getsockname()[1])
         status = await stopped
+        ending.cancel()
         server.close()
         service.stop()
         await _finish(connections)
@@ -157,6 +161,15 @@ def _announce(options: ServerOptions, port: int) -> None:
     host = f"[{options.host}]" if ":" in options.host else options.host
     where = "messages in memory only" if options.data is None else f"data in {options.data}"
     say(f"ready on http://{host}:{port}, {where}")
+
+
+async def _end_idle(connections: set[Connection]) -> None:
+    """Each is an open file: clients that are gone without a word must not use them up."""
+    while True:
+        await asyncio.sleep(IDLE_SECONDS / 10)
+        before = time.monotonic() - IDLE_SECONDS
+        for connection in list(connections):
+            connection.end_if_idle(before)
 
 
 async def _finish(connections: set[Connection]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -12,6 +13,7 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024  # a batch of 1 MiB, every byte escaped as \u00xx, and its attributes
 MAX_WAITING_BYTES: Final = 64 * 1024  # read from a client that has an answer coming: the rest is left to the kernel
 REQUEST_SECONDS: Final = 30.0  # from its first byte, a request must be whole in this time
+IDLE_SECONDS: Final = 300.0  # a client that asks nothing for so long is ended; SDKs connect anew by themselves
 UNREAD_SECONDS: Final = 60.0  # a client that reads nothing of its answers for so long is gone
 _HUNG_UP: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 _REASONS: Final = {
@@ -64,6 +66,7 @@ class Connection(asyncio.Protocol):
         self._unread_timeout: asyncio.TimerHandle | None = None
         self._transport: Any = None
         self._poll: Any = None
+        self._idle_since = 0.0
         self.lost = False
         self.memo = ""  # what the handler wants to remember until its reply
         self.on_lost: Callable[[], None] | None = None
@@ -71,6 +74,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._connections.add(self)
+        self._idle_since = time.monotonic()
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -232,8 +236,14 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._busy = False
+        self._idle_since = time.monotonic()
         if self._buffer or not self._reading:
             asyncio.get_running_loop().call_soon(self._go_on)
+
+    def end_if_idle(self, before: float) -> None:
+        """Closes a connection whose last answer, or which itself, is older than this monotonic time."""
+        if not self._busy and not self._buffer and self._idle_since < before:
+            self._transport.close()
 
     def _go_on(self) -> None:
         if not self._busy and not self._paused and not self.lost:

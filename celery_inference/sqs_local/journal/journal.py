@@ -43,6 +43,7 @@ class Journal:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._spare = directory / "journal.spare"
+        self._oldest = directory / "journal.oldest"  # the number of the first segment that is needed
         self.spare_bytes = 0  # of the file that stands ready, if one does
         self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -65,6 +66,7 @@ class Journal:
         Raises JournalError for damage in a segment that is not the newest, or one that is missing, which no crash
         leaves behind. In the newest one damage looks as a crash's does: `start` cuts it off, and keeps it in a file.
         """
+        self._check_oldest()
         before: Segment | None = None
         rest_bytes = 0
         for segment in self.segments:
@@ -98,7 +100,31 @@ class Journal:
             self.segments[-1].allocate(len(line))
             self._begin(line)
         self.make_spare()
+        if not self._oldest.exists():
+            with suppress(OSError):  # a full disk: the next segment that is dropped says it
+                self._write_oldest(self.segments[0].number)
         return lost_bytes
+
+    def _check_oldest(self) -> None:
+        """Raises JournalError where the first segments are missing: nothing in the others tells of them."""
+        try:
+            needed = int(self._oldest.read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return  # of an earlier version, which wrote no such file; or cut off by a full disk
+        if not self.segments or self.segments[0].number > needed:
+            raise JournalError(
+                f"the oldest file of the journal is missing: {self._directory / f'journal-{needed:08d}.log'}; bring it"
+                f" back, or delete {self._oldest} to go on without the messages in it"
+            )
+
+    def _write_oldest(self, number: int) -> None:
+        """Durable before a segment goes. It is as long as before, so that a full disk takes it."""
+        fd = os.open(self._oldest, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            write_at(fd, b"%020d\n" % number, 0)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     @property
     def number(self) -> int:
@@ -178,6 +204,7 @@ class Journal:
 
     def drop_oldest(self) -> None:
         """Removes a segment of which nothing lives. Raises OSError where it cannot be removed."""
+        self._write_oldest(self.segments[1].number)
         self.segments[0].path.unlink(missing_ok=True)
         self.segments.pop(0).close()
 

@@ -15,7 +15,7 @@ from celery_inference.sqs_local.journal.journal import Journal
 CLEANING_SECONDS = 60
 PIECE_BYTES = 64 * 1024
 START_MS = 1_700_000_000_000
-URL = "http://sqs/000000000000/q"
+URL = "http://localhost/000000000000/q"
 
 
 class Wire:
@@ -124,7 +124,7 @@ class InProcessServer:
 
 
 def request(operation: str, body: bytes, headers: str = "") -> bytes:
-    head = f"POST / HTTP/1.1\r\nHost: sqs\r\nX-Amz-Target: AmazonSQS.{operation}\r\n{headers}"
+    head = f"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: AmazonSQS.{operation}\r\n{headers}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 

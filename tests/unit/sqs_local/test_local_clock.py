@@ -12,7 +12,7 @@ from in_process import InProcessServer, Refused, request
 from celery_inference.sqs_local import limits
 from celery_inference.sqs_local.dispatcher import Dispatcher
 
-URL = "http://sqs/000000000000/"
+URL = "http://localhost/000000000000/"
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
 
 

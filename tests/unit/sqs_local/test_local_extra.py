@@ -16,7 +16,7 @@ import pytest
 from in_process import parsed, request
 
 ROOT = Path(__file__).resolve().parents[3]
-URL = "http://sqs/000000000000/q"
+URL = "http://localhost/000000000000/q"
 POLL_SECONDS = 20
 
 

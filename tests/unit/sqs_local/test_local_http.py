@@ -17,7 +17,7 @@ from in_process import InProcessServer, feed, parsed, request
 from celery_inference.sqs_local.child_process import LocalServer
 from celery_inference.sqs_local.http import server as http_server
 
-URL = "http://sqs/000000000000/q"
+URL = "http://localhost/000000000000/q"
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +89,15 @@ def hung_up(sock: socket.socket) -> bool:
         (b"[" * 100_000, "SerializationException"),
         (b'{"QueueUrl": ' + b"9" * 5000 + b"}", "SerializationException"),
         (b'{"QueueUrl": 7}', "SerializationException"),
-        (b'{"QueueUrl": "http://sqs/000000000000/none"}', "QueueDoesNotExist"),
-        (b'{"QueueUrl": "http://sqs/000000000000/q", "MaxNumberOfMessages": NaN}', "SerializationException"),
-        (b'{"QueueUrl": "http://sqs/000000000000/q", "MaxNumberOfMessages": true}', "SerializationException"),
-        (b'{"QueueUrl": "http://sqs/000000000000/q", "MaxNumberOfMessages": 1e9}', "SerializationException"),
-        (b'{"QueueUrl": "http://sqs/000000000000/q", "MessageAttributeNames": {"a": 1}}', "SerializationException"),
-        (b'{"QueueUrl": "http://sqs/000000000000/q", "AttributeNames": ["\\ud800"]}', "InvalidMessageContents"),
+        (b'{"QueueUrl": "http://localhost/000000000000/none"}', "QueueDoesNotExist"),
+        (b'{"QueueUrl": "http://localhost/000000000000/q", "MaxNumberOfMessages": NaN}', "SerializationException"),
+        (b'{"QueueUrl": "http://localhost/000000000000/q", "MaxNumberOfMessages": true}', "SerializationException"),
+        (b'{"QueueUrl": "http://localhost/000000000000/q", "MaxNumberOfMessages": 1e9}', "SerializationException"),
+        (
+            b'{"QueueUrl": "http://localhost/000000000000/q", "MessageAttributeNames": {"":1}}',
+            "SerializationException",
+        ),
+        (b'{"QueueUrl": "http://localhost/000000000000/q", "AttributeNames": ["\\ud800"]}', "InvalidMessageContents"),
         (b'{"QueueUrl": "\\ud83d\\ude00", "x": ' + b"[" * 1_020 + b"]" * 1_020 + b"}", "SerializationException"),
     ],
     ids=lambda value: value[-60:].decode("latin-1") if isinstance(value, bytes) else "",
@@ -204,6 +207,31 @@ def test_a_half_sent_send_leaves_no_message(server: LocalServer) -> None:
         assert hung_up(sock)
     shown = call(server, "GetQueueAttributes", QueueUrl=URL, AttributeNames=["ApproximateNumberOfMessages"])
     assert shown["Attributes"] == {"ApproximateNumberOfMessages": "1"}
+
+
+def test_a_connection_that_asks_nothing_is_ended_and_one_that_waits_is_not() -> None:
+    in_process = InProcessServer(None)
+    try:
+        idle, asking = in_process.connect(), in_process.connect()
+        in_process.loop.run_until_complete(fed(asking[0], request("GetQueueUrl", b"{}")[:-1]))
+        later = time.monotonic() + 1.0
+        for connection, _ in (idle, asking):
+            connection.end_if_idle(later - 2.0)
+        assert not idle[1].closed, "it was just made"
+        for connection, _ in (idle, asking):
+            connection.end_if_idle(later)
+        assert (idle[1].closed, asking[1].closed) == (True, False)
+    finally:
+        in_process.close()
+
+
+@pytest.mark.parametrize("host", ["evil.example", "10.0.0.7", "127.0.0.1.evil.example:80", "[", "[::2]:1"])
+@pytest.mark.parametrize("line", ["POST / HTTP/1.1", "GET /_local/calls HTTP/1.1"])
+def test_a_request_for_another_host_is_refused(server: LocalServer, line: str, host: str) -> None:
+    target = "X-Amz-Target: AmazonSQS.ListQueues"
+    for sent, status in ((host, 403), ("127.0.0.1:9324", 200), ("[::1]", 200), ("localhost", 200)):
+        data = f"{line}\r\nHost: {sent}\r\n{target}\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+        assert exchange(server, data)[0] == status, sent
 
 
 def test_a_request_that_is_never_whole_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

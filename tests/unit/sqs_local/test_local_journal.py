@@ -113,6 +113,28 @@ def test_an_older_file_that_is_missing_stops_the_start(
         server._start()
 
 
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_the_oldest_file_that_is_missing_stops_the_start(
+    server: InProcessServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, all_of_them: bool
+) -> None:
+    files = several(server, tmp_path, monkeypatch)
+    for path in files if all_of_them else files[:1]:
+        path.unlink()
+    with pytest.raises(JournalError, match=f"the oldest file of the journal is missing: .*{files[0].name}"):
+        server._start()
+
+
+def test_a_folder_that_does_not_say_which_file_is_its_oldest_is_read_and_says_it_from_then_on(
+    server: InProcessServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an earlier version; or somebody goes on without messages that are lost."""
+    files, oldest = several(server, tmp_path, monkeypatch), tmp_path / "journal.oldest"
+    oldest.unlink()
+    files[0].unlink()
+    server._start()
+    assert int(oldest.read_text()) == int(files[1].stem.removeprefix("journal-"))
+
+
 @pytest.mark.parametrize("kept_lines", [0, 1, 3])
 def test_an_older_file_that_is_shorter_than_it_was_stops_the_start(
     server: InProcessServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_lines: int

@@ -19,7 +19,7 @@ from in_process import InProcessServer, Refused
 from tiny_sqs import TinyMessage, TinyQueue
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # what a restart finds matters here, not the disk's pace
-URL = "http://sqs/000000000000/"
+URL = "http://localhost/000000000000/"
 MAX_RECEIVES = 3
 RETENTION_SECONDS = 600
 JUNK = [

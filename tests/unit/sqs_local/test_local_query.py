@@ -30,7 +30,7 @@ def ask_raw(
     server: InProcessServer, form: bytes, path: str = "/", headers: str = ""
 ) -> tuple[int, ElementTree.Element]:
     kind = "Content-Type: application/x-www-form-urlencoded; charset=utf-8\r\n"
-    head = f"POST {path} HTTP/1.1\r\nHost: sqs\r\n{kind}{headers}Content-Length: {len(form)}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{kind}{headers}Content-Length: {len(form)}\r\n\r\n"
     connection, wire = server.connect()
     feed(connection, head.encode() + form)
     answer_head, _, body = wire.written.partition(b"\r\n\r\n")
@@ -114,7 +114,7 @@ def test_queues_are_made_shown_tagged_and_listed(server: InProcessServer) -> Non
         Tag__1__Value="ml",
     )
     (url,) = texts(made, "CreateQueueResult/QueueUrl")
-    assert url == "http://sqs/000000000000/made.fifo"
+    assert url == "http://localhost/000000000000/made.fifo"
     _, shown = ask(server, Action="GetQueueAttributes", QueueUrl=url, AttributeName__1="VisibilityTimeout")
     assert texts(shown, "GetQueueAttributesResult/Attribute/Value") == ["7"]
     _, tags = ask(server, Action="ListQueueTags", QueueUrl=url)
@@ -173,8 +173,8 @@ def test_a_web_page_cannot_send(server: InProcessServer) -> None:
 def test_both_protocols_may_share_a_connection(server: InProcessServer) -> None:
     form = b"Action=ListQueues"
     kind = "Content-Type: application/x-www-form-urlencoded\r\n"
-    older = f"POST / HTTP/1.1\r\nHost: sqs\r\n{kind}Content-Length: {len(form)}\r\n\r\n".encode() + form
-    today = b"POST / HTTP/1.1\r\nHost: sqs\r\nX-Amz-Target: AmazonSQS.ListQueues\r\nContent-Length: 2\r\n\r\n{}"
+    older = f"POST / HTTP/1.1\r\nHost: localhost\r\n{kind}Content-Length: {len(form)}\r\n\r\n".encode() + form
+    today = b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: AmazonSQS.ListQueues\r\nContent-Length: 2\r\n\r\n{}"
     connection, wire = server.connect()
     for data in (older, today, older):
         feed(connection, data)

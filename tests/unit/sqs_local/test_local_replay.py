@@ -69,7 +69,7 @@ class Play:
 
     def call(self, operation: str, name: str | None = None, **fields: Any) -> dict[str, Any]:
         if name is not None:
-            fields["QueueUrl"] = f"http://sqs/000000000000/{name}"
+            fields["QueueUrl"] = f"http://localhost/000000000000/{name}"
         return self.server.call(operation, **fields)
 
     def create(self, name: str) -> None:

@@ -17,7 +17,7 @@ MANY = 12_000  # of 39 bytes each in one line: more than three times the room of
 
 
 def url(name: str) -> str:
-    return f"http://sqs/000000000000/{name}"
+    return f"http://localhost/000000000000/{name}"
 
 
 def make(server: InProcessServer, name: str, **attributes: str) -> None:
