@@ -1,13 +1,18 @@
 """The SQLite file of the store: opened by many at once, and read with few connections."""
 
+import sqlite3
+import stat
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
 from celery_inference.results.sqlite import database
 from celery_inference.results.sqlite.database import READERS, Database, connect
+from celery_inference.results.sqlite.schema import delete_expired
 from celery_inference.results.sqlite.table import SQLiteTable
 from celery_inference.results.store import poison_inputs
 from celery_inference.results.store.store import ResultStore
@@ -62,3 +67,43 @@ def test_a_file_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
     for file in tmp_path.iterdir():
         file.unlink()
     assert store.read("SELECT id FROM items") == []
+
+
+def test_a_new_file_is_its_owner_s_alone_and_one_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    new, shared = tmp_path / "new.sqlite", tmp_path / "shared.sqlite"
+    shared.touch()
+    shared.chmod(0o660)
+    for path, mode in ((new, 0o600), (shared, 0o660)):
+        Database(path).write(lambda connection: connection.execute("SELECT 1"))
+        made = [file for file in tmp_path.iterdir() if file.name.startswith(path.name)]
+        assert len(made) == 3, "the file, its log and its index"
+        assert {stat.S_IMODE(file.stat().st_mode) for file in made} == {mode}
+
+
+def test_what_expires_together_goes_in_slices_and_gives_its_room_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(database, "WAL_BYTES", 64 * 1024)
+    slices: list[int] = []
+
+    def delete(connection: sqlite3.Connection, now: float, most: int) -> int:
+        slices.append(delete_expired(connection, now, most))
+        return slices[-1]
+
+    path, count = tmp_path / "results.sqlite", 5_000
+    table = SQLiteTable(path)
+    table.put([{"id": f"task{number}", "part": "-", "value": b"x" * 1_000, "ttl": 1} for number in range(count)])
+    table.put([{"id": "stays", "part": "-", "value": b"x"}])
+    grown = path.stat().st_size + path.with_name("results.sqlite-wal").stat().st_size
+    monkeypatch.setattr(database, "delete_expired", delete)
+    table.put([{"id": "first", "part": "-", "value": b"x"}])
+    until = time.monotonic() + 60
+    read = table.database.read
+    while read("SELECT COUNT(*) FROM items") != [(2,)] or read("PRAGMA freelist_count")[0][0] > 10:
+        assert time.monotonic() < until, "it is not deleted where nothing else is written"
+        time.sleep(0.01)
+    assert max(slices) <= database.SLICE_ITEMS
+    monkeypatch.setattr(database, "SWEEP_SECONDS", 600.0)
+    sqlite3.connect(path).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert path.stat().st_size < grown / 5

@@ -14,15 +14,18 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Self
 
 from celery_inference.results.protocol import StoreUnavailable
-from celery_inference.results.sqlite.schema import delete_expired, upgrade
+from celery_inference.results.sqlite.schema import delete_expired, give_room_back, upgrade
 
 BUSY_TIMEOUT_SECONDS = 30.0
 READERS = 4  # connections that are kept for the next read; reads are so short that few are ever needed at once
 SWEEP_SECONDS = 600.0
+SLICE_ITEMS = 500  # that expired, deleted in one transaction: some 20 ms, in which others wait
+SLICE_PAGES = 1_000  # of 4 KiB, given back to the file system with them
+WAL_BYTES = 16 * 1024 * 1024  # the write-ahead log is cut to this after a checkpoint
 
 Write = Callable[[sqlite3.Connection], Any]
 
@@ -55,8 +58,12 @@ def connect(path: Path) -> sqlite3.Connection:
         sqlite3.Error, OSError: the file cannot be opened, or is none of SQLite's.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Results are personal data. SQLite makes its other files with the mode of this one.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file; nothing happens to others
     _use_wal(connection)
+    connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
     # In WAL mode NORMAL loses the last commits at a power cut, and a lost result would be a lost outcome.
     connection.execute("PRAGMA synchronous=FULL")
     upgrade(connection)
@@ -168,10 +175,11 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            batch = [self._waiting.get()]
+            batch = [self._first()]
             while not self._waiting.empty():
                 batch.append(self._waiting.get())
             error = self._settle(batch)
+            self._sweep()
             if error is None:
                 continue
             alone = len(batch) > 1 and _unavailable(self._path, error) is error
@@ -180,6 +188,30 @@ class Writer:
                 own = self._settle([(operation, future)]) if alone else error
                 if own is not None:
                     future.set_exception(_unavailable(self._path, own))
+
+    def _first(self) -> "tuple[Write, Future[Any]]":
+        """What is to be written next; until there is something, what has expired is deleted, a slice at a time."""
+        while self._connection is not None and self._is_sweep_due():
+            try:
+                return self._waiting.get_nowait()
+            except Empty:
+                self._sweep()
+        return self._waiting.get()
+
+    def _is_sweep_due(self) -> bool:
+        return time.monotonic() - self._expired_deleted_at > SWEEP_SECONDS
+
+    def _sweep(self) -> None:
+        """Delete one slice of what has expired, if that is due; the last one ends it for `SWEEP_SECONDS`."""
+        if self._connection is None or not self._is_sweep_due():
+            return
+        try:
+            deleted = delete_expired(self._connection, time.time(), SLICE_ITEMS)
+            whole = give_room_back(self._connection, SLICE_PAGES) < SLICE_PAGES and deleted < SLICE_ITEMS
+        except sqlite3.Error:
+            whole = True  # the next one tries it again; writes say what is wrong
+        if whole:
+            self._expired_deleted_at = time.monotonic()
 
     def _settle(self, batch: "list[tuple[Write, Future[Any]]]") -> Exception | None:
         try:
@@ -198,9 +230,6 @@ class Writer:
         connection.execute("BEGIN IMMEDIATE")
         try:
             results = [_without_cursor(operation(connection)) for operation in operations]
-            if time.monotonic() - self._expired_deleted_at > SWEEP_SECONDS:
-                delete_expired(connection, time.time())
-                self._expired_deleted_at = time.monotonic()
             connection.execute("COMMIT")
         except Exception:
             with suppress(sqlite3.Error):

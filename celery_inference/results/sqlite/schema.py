@@ -109,9 +109,23 @@ def upgrade(connection: sqlite3.Connection) -> None:
         raise
 
 
-def delete_expired(connection: sqlite3.Connection, now: float) -> None:
-    """Delete what has expired."""
-    connection.execute("DELETE FROM items WHERE ttl < ?", (now,))
+def delete_expired(connection: sqlite3.Connection, now: float, most: int) -> int:
+    """Delete so many of the items that have expired, in one transaction; returns how many."""
+    chosen = "SELECT id, part FROM items WHERE ttl < ? LIMIT ?"
+    return connection.execute(f"DELETE FROM items WHERE (id, part) IN ({chosen})", (now, most)).rowcount  # noqa: S608
+
+
+def give_room_back(connection: sqlite3.Connection, most_pages: int) -> int:
+    """Shorten the file by so many pages that hold nothing; returns how many, 0 for a file of an earlier version."""
+    before = _free_pages(connection)
+    # Not `execute`, which ends this statement after its first page, as it has no columns.
+    connection.executescript(f"PRAGMA incremental_vacuum({most_pages})")
+    return before - _free_pages(connection)
+
+
+def _free_pages(connection: sqlite3.Connection) -> int:
+    count: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    return count
 
 
 def _version(connection: sqlite3.Connection) -> int:

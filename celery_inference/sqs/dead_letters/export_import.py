@@ -53,9 +53,21 @@ def _text(attribute: Mapping[str, Any]) -> dict[str, Any]:
 
 def _attribute(text: Mapping[str, Any]) -> dict[str, Any]:
     value = dict(text)
+    for name, each in value.items():
+        if name not in ("DataType", "StringValue", "BinaryValue") or not isinstance(each, str):
+            raise TypeError(f"an attribute has {name} = {each!r}")
     if "BinaryValue" in value:
         value["BinaryValue"] = base64.b64decode(value["BinaryValue"], validate=True)
     return value
+
+
+def _entry(given: Any) -> dict[str, Any]:
+    """What an import reads of an entry is what `line_of` writes."""
+    entry = dict(given)
+    for name in ("id", "lane"):
+        if not isinstance(entry[name], str):
+            raise TypeError(f"its entry has {name} = {entry[name]!r}")
+    return entry
 
 
 class Exporter:
@@ -79,7 +91,8 @@ class Exporter:
                         break  # a kill cut it off
                     self._written.add(id_)
                     end += len(line)
-        self._output = self.part.open("r+b" if end else "wb")
+        # Letters are personal data.
+        self._output = open(os.open(self.part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")
         self._output.truncate(end)
         self._output.seek(end)
         return self
@@ -159,10 +172,12 @@ class Importer:
                 if values["format"] != FORMAT:
                     raise ValueError(f"format {values['format']!r}")
                 values["attributes"] = {name: _attribute(each) for name, each in values["attributes"].items()}
-                values["entry"] = dict(values["entry"])
-                values["body"] = str(values["body"])
+                values["entry"] = _entry(values["entry"])
+                if not isinstance(values["body"], str) or not isinstance(values.get("group"), str | None):
+                    raise TypeError("its body or group is no text")
+                message_bytes(values["body"], values["attributes"])  # which half a character cannot be
                 batch.append(values)
-            except (ValueError, LookupError, TypeError, AttributeError) as error:
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
                 raise DeadLetterFileError(
                     f"{self._file}: the line at byte {place} is no dead letter ({error})"
                 ) from error
