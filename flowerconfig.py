@@ -15,4 +15,7 @@ enable_events = False
 # Milliseconds. An inspection ends when all workers have answered; only those that are gone are waited for.
 inspect_timeout = 3000.0
 
+# Tasks that Flower remembers, some 7 KB each; its own default, 100,000, came to 700 MB.
+max_tasks = _options.max_tasks if _options.max_tasks != 100_000 else 10_000
+
 _install(_dead_letter_queues)

@@ -9,7 +9,7 @@ from celery.utils.functional import maybe_list
 from celery_inference.client.lanes import lanes_of_conf
 from celery_inference.results.access import store_of
 from celery_inference.results.protocol import StoreUnavailable
-from celery_inference.sqs.errors import BroadcastOffError
+from celery_inference.sqs.errors import BroadcastOffError, DeniedError
 
 REVOKING = ("revoke", "terminate")
 
@@ -33,7 +33,7 @@ class Control(CeleryControl):
                 unwritten = error
         try:
             replies: list[dict[str, Any]] | None = super().broadcast(command, arguments, *args, **options)
-        except BroadcastOffError:
+        except (BroadcastOffError, DeniedError):  # senders need no permission for the queues of workers
             if command not in REVOKING or store_of(self.app) is None:
                 raise
             replies = None  # the record in the store does it alone

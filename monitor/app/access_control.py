@@ -7,10 +7,13 @@ page's host, so where there is no login only loopback's own names are answered.
 
 import ipaddress
 from typing import Any
+from urllib.parse import urlsplit
 
 from click import ClickException
+from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
 
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 REFUSAL = (
     "Flower has no login and answers on this machine's own address alone: open it as http://localhost, set "
     "--basic-auth or --auth, or let a proxy that asks for a login pass on `Host: localhost`.\n"
@@ -53,6 +56,33 @@ def refuse_exposure(options: Any) -> None:
 def has_login(options: Any) -> bool:
     """Whether Flower's options make visitors log in."""
     return bool(options.basic_auth or options.auth)
+
+
+def is_cross_site(request: HTTPServerRequest) -> bool:
+    """Whether a page of another site sends this request to change something, through the browser of who looks at it.
+
+    Browsers say so in Sec-Fetch-Site; where it is missing, as over plain HTTP, Origin names the page's host. Programs
+    send neither.
+    """
+    if request.method in SAFE_METHODS:
+        return False
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    return origin is not None and urlsplit(origin).netloc.lower() != request.host.lower()
+
+
+class CrossSite(RequestHandler):
+    """Answers what a page of another site sends."""
+
+    def check_xsrf_cookie(self) -> None:
+        """Nothing to protect: no method runs."""
+
+    def prepare(self) -> None:
+        """403 before any method runs."""
+        self.set_status(403)
+        self.set_header("Content-Type", "text/plain; charset=UTF-8")
+        self.finish("A page of another site may not change anything here.\n")
 
 
 class ForeignHost(RequestHandler):

@@ -13,7 +13,7 @@ from flower.options import default_options
 from flower.urls import settings as flower_settings
 from tornado.httputil import HTTPServerRequest
 
-from monitor.app.access_control import ForeignHost, has_login, is_loopback, refuse_exposure
+from monitor.app.access_control import CrossSite, ForeignHost, has_login, is_cross_site, is_loopback, refuse_exposure
 from monitor.app.executor import HonestRunner
 from monitor.app.inspector import CleanInspector
 from monitor.app.no_broadcast import WithoutBroadcast, refused_routes
@@ -80,9 +80,11 @@ class SqsFlower(WithoutBroadcast, Flower):
         return shown_address(self.capp)
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        """Tornado's choice of a handler, after the check of the host that the request names."""
+        """Tornado's choice of a handler, after the checks of the host that the request names, and of its origin."""
         if not has_login(self.options) and not self.options.unix_socket and not is_loopback(request.host_name):
             return self.get_handler_delegate(request, ForeignHost)
+        if is_cross_site(request):
+            return self.get_handler_delegate(request, CrossSite)
         return super().find_handler(request, **kwargs)
 
     def start(self) -> None:

@@ -6,7 +6,7 @@
   const prefix = document.getElementById("url_prefix").value.replace(/^\/+|\/+$/g, "");
   const base = prefix ? `/${prefix}` : "";
   const SPANS = {
-    minutes: { seconds: 900, gapSeconds: 20 },
+    minutes: { seconds: 900, gapSeconds: 35 },
     hours: { seconds: 21600, gapSeconds: 150 },
   };
   const SERIES = [

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -105,9 +106,12 @@ class Scaler:
         self._fleet.resize(decision.wanted)
         return decision
 
-    def run(self, stop: StopFlag, every_seconds: float, say: Callable[[str], None], *, dry_run: bool) -> None:
-        """Look and act until `stop` is set; what fails is said, and tried again at the next look."""
-        said = ""
+    def run(self, stop: StopFlag, every_seconds: float, say: Callable[[str], None], *, dry_run: bool) -> bool:
+        """Look and act until `stop` is set; what fails is said, and tried again at the next look.
+
+        Whether the last look succeeded.
+        """
+        said, looked = "", True
         while not stop.is_set():
             try:
                 decision = self.look()
@@ -115,15 +119,14 @@ class Scaler:
                     decision = Decision(decision.reading, decision.wanted, "dry run")
                 else:
                     decision = self.act(decision, lease_seconds=max(30.0, 5 * every_seconds))
-                text = str(decision)
+                text, looked = str(decision), True
             except (FleetError, SqsError, BotoCoreError, ClientError) as error:
-                text = f"nothing is changed: {error}"
+                text, looked = f"nothing is changed: {error}", False
             if text != said:
                 say(text)
                 said = text
             stop.wait(every_seconds)
         if self._store is not None and not dry_run:
-            try:
+            with suppress(StoreUnavailable):  # it ends by itself
                 self._store.let_go(LEASE, self._holder)
-            except StoreUnavailable:
-                return
+        return looked

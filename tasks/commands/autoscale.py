@@ -25,8 +25,8 @@ from tasks.autoscale.workers import InspectedWorkers
 @click.option("--minimum", type=int, default=0, show_default=True)
 @click.option("--maximum", type=int, required=True)
 @click.option("--every", type=click.FloatRange(0.5, 60), default=2.0, show_default=True, help="Seconds between looks.")
-@click.option("--dry-run", is_flag=True, help="Print what would be asked of the fleet, and ask nothing.")
-@click.option("--once", is_flag=True, help="Look once.")
+@click.option("--dry-run", is_flag=True, help="Read lanes, fleet and workers, print what is wanted, and order nothing.")
+@click.option("--once", is_flag=True, help="Look once; status 1 where that failed.")
 @click.pass_context
 def autoscale(context: Any, /, fleet: str, **options: Any) -> None:
     """Keep FLEET as large as the lanes need.
@@ -60,4 +60,6 @@ def autoscale(context: Any, /, fleet: str, **options: Any) -> None:
         if options["once"]:
             stop.set()
 
-    scaler.run(stop, options["every"], say, dry_run=options["dry_run"])
+    looked = scaler.run(stop, options["every"], say, dry_run=options["dry_run"])
+    if options["once"] and not looked:
+        context.exit(1)

@@ -6,7 +6,7 @@ from typing import Any
 from celery.utils.functional import maybe_list
 from celery.utils.log import get_logger
 from celery.worker import state
-from celery.worker.control import control_command, ok
+from celery.worker.control import control_command, nok, ok
 
 from tasks.execution.engine_client import EngineClient
 
@@ -41,6 +41,34 @@ def revoke(node: Any, task_id: Any, terminate: bool = False, signal: Any = None,
 def terminate(node: Any, signal: Any, task_id: Any, **_: Any) -> Any:
     """Cancel requests that have not begun: what runs is not interrupted."""
     return revoke(node, task_id, terminate=True)
+
+
+# What Celery's pools of processes can do, by the commands that ask for it; Flower's buttons send them, too.
+_SIZE = "the pool's size follows from devices and batch sizes: restart the worker with --concurrency to change it"
+_REFUSED = {
+    "pool_grow": ("[N=1]", [("n", int)], _SIZE),
+    "pool_shrink": ("[N=1]", [("n", int)], _SIZE),
+    "autoscale": ("[max [min]]", [("max", int), ("min", int)], _SIZE),
+    "pool_restart": (None, [], "the pool is not restarted: restart the worker"),
+    "time_limit": (
+        "<task_name> <soft_secs> [hard_secs]",
+        [("task_name", str), ("soft", float), ("hard", float)],
+        "a running task is not interrupted: `time_limit_seconds` of a model in the catalogue bounds its batches",
+    ),
+}
+
+
+def refuse_pool_commands() -> None:
+    """Answer each of them with one sentence, instead of an AttributeError or of a promise that nothing keeps."""
+    for name, (signature, arguments, sentence) in _REFUSED.items():
+
+        def refuse(node: Any, *_: Any, sentence: str = sentence, **__: Any) -> Any:
+            return nok(sentence)
+
+        control_command(name=name, args=arguments, signature=signature)(refuse)
+
+
+refuse_pool_commands()
 
 
 def cancel(task_ids: Collection[str], engine: EngineClient) -> str:

@@ -249,6 +249,16 @@ def test_the_command_prints_what_it_would_ask_and_asks_nothing(
     assert group.size().ordered == 0
 
 
+@pytest.mark.parametrize("dry_run", [("--dry-run",), ()])
+def test_one_look_that_fails_ends_with_status_1(
+    group: AutoScalingGroup, sqs: Any, monkeypatch: pytest.MonkeyPatch, dry_run: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("tasks.commands.autoscale.client_of", lambda _: sqs)
+    result = run("asg:no-such", "--requests-per-second", "1", "--maximum", "5", "--once", *dry_run)
+    assert "nothing is changed: there is no Auto Scaling group 'no-such'" in result.output
+    assert result.exit_code == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

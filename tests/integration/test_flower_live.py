@@ -141,7 +141,9 @@ def test_a_worker_tells_orchestrators_of_itself(stack: Stack) -> None:
         with urllib.request.urlopen(stack.health + path, timeout=SECONDS) as answer:  # type: ignore[attr-defined]
             return str(answer.read().decode())
 
-    assert (told("/live"), told("/ready")) == ("live\n", "ready\n")
+    assert told("/live") == "live\n"
+    # The failure before may have cost it its only device process for a moment.
+    until(lambda: told("/ready") == "ready\n", "the worker is not ready")
     assert 'celery_inference_inputs_total{model="fragile"}' in told("/metrics")
     assert 'celery_inference_queue_waits_total{model="fragile"}' in told("/metrics")
 

@@ -21,6 +21,7 @@ from celery_inference.commands.dlq.show import show
 from celery_inference.commands.worker_commands import GroupWithWorkerCommands
 from celery_inference.results.dead_letter_queues import index
 from celery_inference.sqs.dead_letters.index import Group, Selection
+from celery_inference.sqs.errors import SqsError
 
 LONGEST_ERROR = 60
 
@@ -69,7 +70,9 @@ def list_(
         click.echo(json.dumps({"lanes": list(held.values()), "groups": [_group(group) for group in groups]}, indent=2))
         return
     for facts in held.values():
-        if facts["in_queue"] > facts["in_index"]:
+        if facts["in_queue"] is None:
+            click.echo(f"{facts['lane']}: how many the queue holds is not known: {facts['trouble']}", err=True)
+        elif facts["in_queue"] > facts["in_index"]:
             more = facts["in_queue"] - facts["in_index"]
             click.echo(
                 f"{facts['lane']}: {more} more in the queue; `celery-inference dlq reconcile` takes them up", err=True
@@ -89,8 +92,13 @@ def list_(
 
 
 def _held(queue: Any) -> dict[str, Any]:
+    """What its queue and its index hold. The index answers also while SQS is away."""
     in_index = queue.index.count(Selection(lane=queue.lane.name))
-    return {"lane": queue.lane.name, "in_queue": queue.count().total, "in_index": in_index}
+    facts = {"lane": queue.lane.name, "in_queue": None, "in_index": in_index}
+    try:
+        return facts | {"in_queue": queue.count().total}
+    except SqsError as error:
+        return facts | {"trouble": str(error)}
 
 
 def fits(group: Group, selection: Selection) -> bool:

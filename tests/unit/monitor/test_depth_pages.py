@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 from celery import Celery
 from flower.options import default_options
@@ -57,6 +58,36 @@ class Pages(AsyncHTTPTestCase):
         answer = self.get("/api/queues/length")
         assert answer.code == 200
         return dict(json.loads(answer.body))
+
+
+class TestCrossSite(Pages):
+    """What a page of another site makes a browser send, whatever lets the browser in."""
+
+    def post(self, path: str, **headers: str) -> HTTPResponse:
+        return self.fetch(
+            path, method="POST", body=b"", headers={name.replace("_", "-"): headers[name] for name in headers}
+        )
+
+    def test_it_may_change_nothing(self) -> None:
+        foreign = (
+            {"Origin": "http://evil.example"},
+            {"Origin": "null"},
+            {"Sec_Fetch_Site": "cross-site"},
+            {"Sec_Fetch_Site": "same-site", "Origin": f"http://127.0.0.1:{self.get_http_port()}"},
+        )
+        with mock.patch.dict("os.environ", {"FLOWER_UNAUTHENTICATED_API": "true"}):
+            for headers in foreign:
+                for path in ("/api/task/revoke/x?terminate=true", "/api/worker/shutdown/w", "/dead-letters/x"):
+                    answer = self.post(path, **headers)
+                    assert (answer.code, b"another site" in answer.body) == (403, True), (headers, path)
+
+    def test_flower_s_own_pages_and_programs_may(self) -> None:
+        own = ({}, {"Sec_Fetch_Site": "same-origin"}, {"Origin": f"http://127.0.0.1:{self.get_http_port()}"})
+        for headers in own:
+            assert b"another site" not in self.post("/api/nothing", **headers).body
+
+    def test_looking_is_no_change(self) -> None:
+        assert self.get("/api/queues/length", headers={"Sec-Fetch-Site": "cross-site"}).code == 200
 
 
 class TestPages(Pages):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from monitor.queues.poll_interval import CALM_SECONDS, INTERVAL_SECONDS, UNSEEN_SECONDS
 from monitor.queues.report import DepthReporter
+from monitor.queues.watcher import STALE_AFTER_SECONDS
 from tests.support.lanes import INFERENCE
 
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "flower.md").read_text(encoding="utf-8")
@@ -25,3 +26,10 @@ def test_the_interval_is_the_documented_one() -> None:
         f"every {UNSEEN_SECONDS:g} s while",
     ):
         assert words in DOCUMENT.replace("\n", " ")
+
+
+def test_a_chart_has_a_gap_only_where_a_reading_is_missing() -> None:
+    script = (Path(__file__).resolve().parents[3] / "monitor" / "static" / "depths.js").read_text(encoding="utf-8")
+    gaps = [float(seconds) for seconds in re.findall(r"gapSeconds: (\d+)", script)]
+    assert gaps[0] == STALE_AFTER_SECONDS, "the rarest readings, and a slow answer"
+    assert gaps[1] >= 60 + STALE_AFTER_SECONDS, "peaks of whole minutes"

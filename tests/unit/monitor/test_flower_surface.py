@@ -87,9 +87,9 @@ def test_all_of_flowers_remote_control_is_refused() -> None:
 @pytest.fixture
 def untouched_flower() -> Iterator[None]:
     filters = list(flower.command.logger.filters)
-    original, address = flower.command.Flower, options.address
+    original, address, max_tasks = flower.command.Flower, options.address, options.max_tasks
     yield
-    flower.command.Flower, options.address = original, address
+    flower.command.Flower, options.address, options.max_tasks = original, address, max_tasks
     flower.command.logger.filters[:] = filters
 
 
@@ -108,10 +108,18 @@ def test_an_address_given_by_variable_is_kept() -> None:
 
 
 @pytest.mark.usefixtures("untouched_flower")
+def test_how_many_tasks_flower_remembers_is_stated_and_an_operator_s_to_change() -> None:
+    assert runpy.run_path(str(ROOT / "flowerconfig.py"))["max_tasks"] == 10_000
+    assert "the last 10,000 tasks" in (ROOT / "docs" / "flower.md").read_text(encoding="utf-8").replace("\n", " ")
+    options.max_tasks = 500
+    assert runpy.run_path(str(ROOT / "flowerconfig.py"))["max_tasks"] == 500
+
+
+@pytest.mark.usefixtures("untouched_flower")
 def test_flowerconfig_sets_no_option_by_accident() -> None:
     known = {name.replace("-", "_") for name in options.as_dict()}
     public = {name for name in runpy.run_path(str(ROOT / "flowerconfig.py")) if not name.startswith("_")}
-    assert public == {"address", "enable_events", "inspect_timeout"}
+    assert public == {"address", "enable_events", "inspect_timeout", "max_tasks"}
     assert public <= known
 
 
