@@ -7,7 +7,8 @@ write both with `--log-format json`. docs/monitoring.md lists the names; a test 
 from typing import Any
 
 EVENTS = {
-    "worker_ready": "the worker receives; models, devices, queues and result store are beside it",
+    "worker_ready": "it receives, from its start or again; models, devices, queues, result store are beside it",
+    "worker_unready": "it cannot receive, run or store, and why; /ready says the same",
     "worker_stops": "the worker ends, and why",
     "worker_paused": "nothing more is received, and why",
     "worker_resumed": "that is over",

@@ -16,6 +16,7 @@ from celery.utils.log import get_logger
 from celery_inference.client.expiry import losing
 from celery_inference.log_events import event
 from celery_inference.results.access import index_of
+from celery_inference.sqs.api.fault_log import FaultLog
 from celery_inference.sqs.dead_letters.index import DeadLetterIndex, LanePause
 from celery_inference.sqs.dead_letters.letter import DeadLetter
 from celery_inference.sqs.dead_letters.writer import listen
@@ -64,6 +65,7 @@ class CircuitBreaker:
         self._untold: set[str] = set()
         self._said_at: dict[str, float] = {}
         self._lock = threading.Lock()
+        self._faults = FaultLog()
         self._wake = threading.Event()
 
     @property
@@ -103,8 +105,9 @@ class CircuitBreaker:
             self._wake.clear()
             try:
                 self.round()
+                self._faults.succeeded("asking which lanes are paused")
             except OSError as error:
-                logger.warning("which lanes are paused cannot be asked now: %s", error)
+                self._faults.failed("asking which lanes are paused", error)
             except Exception:
                 logger.exception("lanes could not be watched; trying again")
 

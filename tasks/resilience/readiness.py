@@ -16,6 +16,7 @@ from typing import Any
 
 from celery import Celery
 from celery.utils.log import get_logger
+from celery.worker import state
 
 from celery_inference.log_events import event
 from celery_inference.results.access import store_of
@@ -28,6 +29,7 @@ from celery_inference.sqs.options import TransportOptions
 logger = get_logger(__name__)
 
 PROBE_SECONDS = 10.0
+LOOK_SECONDS = 1.0  # between two looks at what is known already, for the log
 NAME_SECONDS = 3 * PROBE_SECONDS  # for which a name stays taken after its worker was killed
 ANSWER_SECONDS = 35.0  # a store that is locked for longer, as SQLite's file may be for 30 s, takes no writes
 
@@ -48,18 +50,25 @@ class Readiness:
         self._clients: SqsClients | None = None
         self._options: TransportOptions | None = None
         self._name = ""
+        self._facts: Mapping[str, Any] = {}
+        self._was_ready: bool | None = None
         self._holder = f"{os.getpid()}-{time.time():.3f}"
         self._asked_at: float | None = None  # of the write that is under way
         self._store_fault: str | None = None
         self._name_taken_since: float | None = None
 
-    def start(self, consumer: Any) -> None:
-        """The worker receives: ask SQS and the store every ten seconds, where nothing else does, in a thread."""
+    def start(self, consumer: Any, facts: Mapping[str, Any]) -> None:
+        """The worker receives: ask SQS and the store every ten seconds, where nothing else does, in a thread.
+
+        `facts` go with the log line that it is ready.
+        """
+        self._facts = facts
         with self._app.connection_for_read() as connection:
             transport = connection.transport
         self._options, self._name = transport.options, consumer.hostname
         self.probe_store()
         self._clients = transport.clients
+        self.log_change()
         threading.Thread(target=self._run, name="readiness", daemon=True).start()
 
     def faults(self) -> list[str]:
@@ -93,14 +102,31 @@ class Readiness:
     # In the thread of its own.
 
     def _run(self) -> None:
+        probed_at = time.monotonic()
         while True:
-            time.sleep(PROBE_SECONDS)
+            time.sleep(LOOK_SECONDS)
             try:
+                self.log_change()
+                if time.monotonic() - probed_at < PROBE_SECONDS:
+                    continue
+                probed_at = time.monotonic()
                 if time.monotonic() - self._patience.stored_at > PROBE_SECONDS:
                     self.probe_store()
                 self.probe_sqs()
             except Exception:
                 logger.exception("the worker's readiness could not be looked at; trying again")
+
+    def log_change(self) -> None:
+        """Say that the worker has become ready, or is so no more; nothing while it stops."""
+        if self._device_states() is None or state.should_stop is not None:
+            return
+        faults = self.faults()
+        if faults and self._was_ready is not False:
+            told = event("worker_unready", worker=self._name, cause="; ".join(faults))
+            logger.warning("worker %s is not ready: %s", self._name, "; ".join(faults), extra=told)
+        elif not faults and not self._was_ready:
+            logger.info("worker %s is ready", self._name, extra=event("worker_ready", **self._facts))
+        self._was_ready = not faults
 
     def probe_store(self) -> None:
         """Write to the store, and note whether it took it. Blocks for as long as the store does."""

@@ -77,7 +77,7 @@ from tasks.tracing.export import begin_traces, follower
 from tasks.worker.health.server import start_health_server
 from tasks.worker.logs.log_setup import show_what_matters, write_json
 from tasks.worker.prefetch import PrefetchStep
-from tasks.worker.served_lanes import leave_the_lanes_of_others, log_ready, log_what_is_served, size_the_pool
+from tasks.worker.served_lanes import leave_the_lanes_of_others, log_what_is_served, size_the_pool, what_is_served
 from tasks.worker.startup.options import refuse_options, refuse_time_limits
 from tasks.worker.startup.places import check_claim_store, check_state_folder, claim_name
 from tasks.worker.startup.queues import check_queues
@@ -158,8 +158,7 @@ class Lifecycle:
         # What is held should be drained in a third of a lease, by the speeds that are measured.
         seconds = app.conf.broker_transport_options["lease_seconds"] / 3
         PrefetchStep(consumer, context.engine, served, len(devices(app.conf)), seconds).start()
-        context.readiness.start(consumer)
-        log_ready(consumer, served)
+        context.readiness.start(consumer, what_is_served(consumer, served))
 
     def publish_stats(self, **_: Any) -> None:
         """With each heartbeat of the worker's."""

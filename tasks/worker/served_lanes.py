@@ -9,7 +9,6 @@ from celery.utils.text import str_to_list
 from celery_inference.client.catalogue import load
 from celery_inference.client.lanes import lane_of_model, lanes_of_conf
 from celery_inference.client.task import InferenceTask
-from celery_inference.log_events import event
 from celery_inference.results.access import store_of
 from celery_inference.specs.errors import InferenceError
 from celery_inference.specs.model_spec import ModelSpec
@@ -89,15 +88,12 @@ def log_what_is_served(consumer: Any) -> None:
             logger.warning("lane %s: of its models %s are served here, not %s", lane, here, ", ".join(others))
 
 
-def log_ready(consumer: Any, served: Sequence[ModelSpec]) -> None:
-    """One line with all of it, for programs that read the log; the last one of the start."""
-    conf = consumer.app.conf
-    facts = event(
-        "worker_ready",
-        worker=consumer.hostname,
-        models=[spec.name for spec in served],
-        devices=[device.name for device in devices(conf)] if served else [],
-        queues=sorted(consumer.app.amqp.queues.consume_from),
-        results=consumer.app.backend.as_uri(include_password=False),
-    )
-    logger.info("worker %s is ready", consumer.hostname, extra=facts)
+def what_is_served(consumer: Any, served: Sequence[ModelSpec]) -> dict[str, Any]:
+    """All of it as facts, for programs that read the log."""
+    return {
+        "worker": consumer.hostname,
+        "models": [spec.name for spec in served],
+        "devices": [device.name for device in devices(consumer.app.conf)] if served else [],
+        "queues": sorted(consumer.app.amqp.queues.consume_from),
+        "results": consumer.app.backend.as_uri(include_password=False),
+    }

@@ -147,7 +147,7 @@ class Worker:
 @pytest.fixture
 def worker(server: LocalServer, tmp_path: Path) -> Worker:
     made = Worker(server, tmp_path)
-    made.readiness.start(SimpleNamespace(hostname="celery@here"))
+    made.readiness.start(SimpleNamespace(hostname="celery@here"), {"models": ["fragile"]})
     assert made.readiness.faults() == []
     return made
 
@@ -215,6 +215,22 @@ def test_it_is_unready_while_no_device_has_its_models_or_it_is_paused(worker: Wo
     assert worker.readiness.faults() == ["this host is at fault"]
 
 
+def test_the_log_says_once_that_it_is_ready_no_more_and_ready_again(
+    server: LocalServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "LOOK_SECONDS", 3_600.0)
+    worker = Worker(server, tmp_path)
+    caplog.set_level("INFO", readiness.logger.name)
+    worker.readiness.start(SimpleNamespace(hostname="celery@here"), {"models": ["fragile"]})
+    for states in ({"cpu": "down"}, {"cpu": "down"}, {"cpu": "ready"}, {"cpu": "ready"}, None):
+        worker.states = states
+        worker.readiness.log_change()
+    told = [record for record in caplog.records if hasattr(record, "event")]
+    assert [record.event for record in told] == ["worker_ready", "worker_unready", "worker_ready"]  # type: ignore[attr-defined]
+    assert told[0].facts == {"models": ["fragile"]}  # type: ignore[attr-defined]
+    assert "no device has its models now: cpu is down" in told[1].getMessage()
+
+
 def test_a_name_that_two_workers_share_is_an_error_that_names_it(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -223,7 +239,7 @@ def test_a_name_that_two_workers_share_is_an_error_that_names_it(
     assert store is not None
     assert store.hold("worker#celery@twice", "another process", 60.0)
     second = worker.another()
-    second.start(SimpleNamespace(hostname="celery@twice"))
+    second.start(SimpleNamespace(hostname="celery@twice"), {})
     second.probe_store()
     assert "another worker is called celery@twice, too" in caplog.text
     assert second.faults() == [], "it works"
