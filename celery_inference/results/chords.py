@@ -4,25 +4,26 @@ from typing import Any
 
 from celery.canvas import maybe_signature
 from celery.exceptions import ChordError, Reject
-from celery.result import GroupResult, allow_join_result
+from celery.result import GroupResult, ResultSet
+from celery.states import PROPAGATE_STATES, READY_STATES
 from celery.utils.log import get_logger
-from kombu.exceptions import OperationalError
 
-from celery_inference.results.protocol import Chord, StoreUnavailable
+from celery_inference.results.followers import Followers, is_lasting
+from celery_inference.results.protocol import Chord
 from celery_inference.results.store.store import ResultStore
-from celery_inference.sqs.errors import SqsError
 
 logger = get_logger(__name__)
 
 
-class ChordParts:
+class ChordParts(Followers):
     """Mixed into a backend that has a `store`."""
 
-    app: Any
     store: ResultStore
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **_: Any) -> None:
         """Count an ended part by its id, and send the body when it was the last; may be repeated at any time.
+
+        A body that can never be sent is FAILURE.
 
         Raises:
             Reject: with requeue, when the store or the broker is away: the part's next delivery repeats this.
@@ -32,8 +33,10 @@ class ChordParts:
             return
         try:
             self._end_part(group_id, str(request.id), body)
-        except (StoreUnavailable, SqsError, OperationalError) as error:
-            raise Reject(error, requeue=True) from error
+        except Exception as error:
+            if not is_lasting(error):
+                raise Reject(error, requeue=True) from error
+            logger.error("request %s has ended, and its chord cannot: %r", request.id, error)
 
     def _end_part(self, group_id: str, task_id: str, body: Any) -> None:
         size = body.get("chord_size")
@@ -45,25 +48,40 @@ class ChordParts:
             return
         header = header or GroupResult.restore(group_id, backend=self)
         callback = maybe_signature(body, app=self.app)
-        if header is None:
-            self._fail(callback, ChordError(f"the results of chord {group_id} are not kept any more"))
-        else:
-            self._send_body(callback, header)
+        try:
+            if header is None:
+                raise ChordError(f"the results of chord {group_id} are not kept any more")
+            # The body's id was given when the chord was made: sent twice, it still ends once.
+            self.app.amqp._retry_publish(callback.delay, self._results(header))
+        except Exception as error:
+            if not is_lasting(error):
+                raise
+            logger.error("chord %s: %s", callback.id, error)
+            self.fail_unsent(callback, error)
         self.store.close_chord(group_id)
 
-    def _send_body(self, callback: Any, header: Any) -> None:
-        try:
-            with allow_join_result():
-                results = header.join(timeout=self.app.conf.result_chord_join_timeout, propagate=True)
-        except StoreUnavailable:
-            raise
-        except Exception as error:
-            failed = next((part.id for part in header.results if part.failed()), "a part")
-            self._fail(callback, ChordError(f"Dependency {failed} raised {error!r}"))
-            return
-        # The body's id was given when the chord was made: sent twice, it still ends once.
-        self.app.amqp._retry_publish(callback.delay, results)
+    def _results(self, header: ResultSet) -> list[Any]:
+        """The parts' results; raises ChordError for the first that has none.
 
-    def _fail(self, callback: Any, error: ChordError) -> None:
-        logger.error("chord %s: %s", callback.id, error)
-        self.chord_error_from_stack(callback, error)  # type: ignore[attr-defined]
+        Read from the store, not by `join()`: that is forbidden within a task by a switch of the whole process, which
+        threads would set and reset for each other.
+        """
+        single = [part for part in header.results if not isinstance(part, ResultSet)]
+        found = dict(zip((part.id for part in single), self._metas([part.id for part in single]), strict=True))
+        results: list[Any] = []
+        for part in header.results:
+            if isinstance(part, ResultSet):
+                results.append(self._results(part))
+                continue
+            meta = found[part.id]
+            if meta is None or meta["status"] not in READY_STATES:
+                raise ChordError(f"Dependency {part.id} has no result")
+            if meta["status"] in PROPAGATE_STATES:
+                raise ChordError(f"Dependency {part.id} raised {meta['result']!r}")
+            results.append(meta["result"])
+        return results
+
+    def _metas(self, task_ids: list[str]) -> list[dict[str, Any] | None]:
+        backend: Any = self
+        found = backend.mget([backend.get_key_for_task(task_id) for task_id in task_ids])
+        return [backend.decode_result(value) if value else None for value in found]

@@ -8,8 +8,12 @@ import uuid
 from typing import Any
 
 from celery import canvas
+from celery.utils.log import get_logger
 
 from celery_inference.client.signatures import has_key_alone
+from celery_inference.results.followers import is_lasting
+
+logger = get_logger(__name__)
 
 _NAMESPACE = uuid.UUID("6f1f6a5c-64a7-5a5e-9d3e-0b7a3f0c8e11")
 
@@ -56,6 +60,8 @@ def _named(signature: Any, path: str) -> Any:
 def send_children(task: Any, result: Any) -> None:
     """Send the links and the next step of the chain with the result; Celery's tracer then sends none.
 
+    What can never be sent is FAILURE by itself: the result is there, and no other attempt would change that.
+
     Raises:
         celery_inference.sqs.errors.SqsError, kombu.exceptions.OperationalError: some were not sent.
     """
@@ -64,9 +70,20 @@ def send_children(task: Any, result: Any) -> None:
     if app.conf.task_inherit_parent_priority:
         options["priority"] = (request.delivery_info or {}).get("priority")
     for callback in request.callbacks or ():
-        app.amqp._retry_publish(canvas.maybe_signature(callback, app=app).apply_async, (result,), **options)
+        _send(task, callback, result, **options)
     request.callbacks = None
     if request.chain:
-        following = canvas.maybe_signature(request.chain[-1], app=app)
-        app.amqp._retry_publish(following.apply_async, (result,), chain=request.chain[:-1], **options)
+        _send(task, request.chain[-1], result, chain=request.chain[:-1], **options)
         request.chain = None
+
+
+def _send(task: Any, signature: Any, result: Any, **options: Any) -> None:
+    app = task.app
+    try:
+        app.amqp._retry_publish(canvas.maybe_signature(signature, app=app).apply_async, (result,), **options)
+    except Exception as error:
+        if not is_lasting(error):
+            raise
+        logger.error("request %s has a result, and what follows cannot be sent: %r", task.request.id, error)
+        task.backend.fail_unsent(signature, error)
+        task.backend._fail_chain(options.get("chain"), error)

@@ -65,3 +65,28 @@ def check_payload(headers: dict[str, Any], payload: Any) -> None:
             raise UndecodableError("kwargs are not an object")
     if not isinstance(embed, dict | None):
         raise UndecodableError(f"embed is {type(embed).__name__}, not an object")
+    if embed:
+        _check_following(embed)
+
+
+def _check_following(embed: dict[str, Any]) -> None:
+    """Raise UndecodableError where what is to follow a task is no signature: it could never be sent."""
+    for name in ("callbacks", "errbacks", "chain"):
+        several = embed.get(name)
+        if several is None:
+            continue
+        if not isinstance(several, list | tuple) or not all(map(_is_signature, several)):
+            raise UndecodableError(f"its {name} are not a list of signatures")
+    if embed.get("chord") is not None and not _is_signature(embed["chord"]):
+        raise UndecodableError("its chord is not a signature")
+
+
+def _is_signature(given: Any) -> bool:
+    return (
+        isinstance(given, dict)
+        and isinstance(given.get("task"), str)
+        and isinstance(given.get("args"), list | tuple | None)
+        and isinstance(given.get("kwargs"), dict | None)
+        and isinstance(given.get("options"), dict | None)
+        and isinstance(given.get("subtask_type"), str | None)
+    )
