@@ -163,7 +163,8 @@ BAD = {
 
 def test_bad_bytes_end_in_the_dlq_with_a_reason_and_the_worker_lives(rig: Rig) -> None:
     url = queue_url(rig)
-    worker = rig.worker(concurrency=4)
+    # Many of them have the same id, and Celery's own store in files is spoiled by writes at the same time.
+    worker = rig.worker(concurrency=4, backend=f"sqlite:///{rig.folder / 'results.sqlite'}")
     with rig.app():
         for number, body in enumerate(BAD.values()):
             rig.client.send_message(QueueUrl=url, MessageBody=body)

@@ -221,6 +221,10 @@ class ChannelConsumer:
         if not isinstance(message, Message):
             self._settle(delivery, message)
             return None
+        if message.unreadable is not None:
+            logger.warning("message %s on %s cannot be read: %s", delivery.message_id, name, message.unreadable)
+            self._settler.write_dead_letter(delivery)
+            return None
         if no_ack:
             self._payloads.let_go(delivery)
             self._settler.delete(delivery)

@@ -5,7 +5,7 @@ from typing import Any
 
 from celery_inference.sqs.claim_check.redeemer import Redeemer
 from celery_inference.sqs.consumer.message import Message
-from celery_inference.sqs.errors import ClaimStoreError
+from celery_inference.sqs.errors import ClaimStoreError, UndecodableError
 from celery_inference.sqs.messages import delays, envelope
 from celery_inference.sqs.messages.claim import Claim
 from celery_inference.sqs.messages.delivery import Delivery
@@ -29,7 +29,7 @@ class Postponed:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """What no worker can read, and why."""
+    """What no worker can read, and why, where it names no request: one that does is a message that says so."""
 
     error: Exception
 
@@ -56,12 +56,15 @@ class Decoder:
             headers = content["headers"]
             check_headers(headers)
             left = delays.seconds_left(headers)
+            if left > delays.LONGEST_SECONDS:
+                raise UndecodableError(f"header 'eta' is more than {delays.LONGEST_SECONDS // 86_400} days away")
             if left > delays.HOLD_SECONDS and not delivery.queue.endswith(".fifo"):
                 return Postponed(left)
             claim = Claim.of(content["properties"])
             return Message(delivery, content, self._channel) if claim is None else Claimed(claim, content)
         except Exception as exc:
-            return Unreadable(exc)
+            named = envelope.identified(delivery.body)
+            return Unreadable(exc) if named is None else self._refused(delivery, named, exc)
 
     def redeem(self, delivery: Delivery, claimed: Claimed) -> Decoded:
         """The message with its payload: waits for room in memory, and for the store."""
@@ -70,4 +73,12 @@ class Decoder:
             return Message(delivery, content, self._channel)
         except Exception as exc:
             self._payloads.let_go(delivery)
-            return ClaimAway() if isinstance(exc, ClaimStoreError) else Unreadable(exc)
+            delivery.claim = None
+            if isinstance(exc, ClaimStoreError):
+                return ClaimAway()
+            return self._refused(delivery, envelope.identified(delivery.body) or claimed.content, exc)
+
+    def _refused(self, delivery: Delivery, content: dict[str, Any], error: Exception) -> Message:
+        message = Message(delivery, content, self._channel)
+        message.refuse(error)
+        return message

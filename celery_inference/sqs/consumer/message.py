@@ -11,9 +11,11 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 
 from celery_inference.sqs.consumer.deliveries import explain, release_after
 from celery_inference.sqs.consumer.redelivery import seconds_until_known
+from celery_inference.sqs.errors import UndecodableError
+from celery_inference.sqs.messages.compression import unpacked
 from celery_inference.sqs.messages.delivery import Delivery
 from celery_inference.sqs.messages.reason import Reason, mark_of
-from celery_inference.sqs.messages.validation import check_payload
+from celery_inference.sqs.messages.validation import check_payload, following_in
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +50,15 @@ class Message(kombu_message.Message):
         self.handed_over = False
         self.callback_thread: int | None = None  # in which the consumer is being given this message
         self.unreadable: Exception | None = None
+        body, compression = envelope["body"], envelope["headers"].pop("compression", None)
+        problem: Exception | None = None
+        if compression:  # which kombu would unpack without a bound
+            try:
+                body = unpacked(body, compression)
+            except UndecodableError as exc:
+                problem = exc
         super().__init__(
-            body=envelope["body"],
+            body=body,
             delivery_tag=delivery.tag,
             content_type=envelope.get("content-type"),
             content_encoding=envelope.get("content-encoding"),
@@ -58,18 +67,20 @@ class Message(kombu_message.Message):
             headers=envelope["headers"],
             channel=channel,
         )
-        if self.errors:
-            self._unreadable(self.errors[0][1])
+        if problem is not None:
+            self.refuse(problem)
 
     def _decode(self) -> Any:
+        if self.unreadable is not None:
+            raise DecodeError(str(self.unreadable))
         try:
             payload = json.loads(self.body.decode("utf-8")) if self._is_plain_json() else super()._decode()
             check_payload(self.headers, payload)
         except ContentDisallowed as exc:
-            self._unreadable(exc)
+            self.refuse(exc)
             raise
         except Exception as exc:
-            self._unreadable(exc)
+            self.refuse(exc)
             raise DecodeError(str(exc)) from exc
         return payload
 
@@ -83,7 +94,8 @@ class Message(kombu_message.Message):
             and _ESCAPED_MARK not in self.body
         )
 
-    def _unreadable(self, exc: Exception) -> None:
+    def refuse(self, exc: Exception) -> None:
+        """Take it for unreadable: nobody is to see its payload, and it is to be a dead letter."""
         self.unreadable = exc
         self._explain("UndecodableMessage", f"{type(exc).__name__}: {exc}")
 
@@ -105,6 +117,18 @@ class Message(kombu_message.Message):
             self.reject()
         else:
             super().ack(multiple=multiple)
+
+    def ack_ended(self) -> None:
+        """Acknowledge one whose request has ended, whatever became of its payload."""
+        super().ack()
+
+    @property
+    def following(self) -> dict[str, Any]:
+        """What is to follow its task, as far as it can be read; also of an unreadable message."""
+        try:
+            return following_in(json.loads(self.body)[2])
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return {}
 
     def reject(self, requeue: bool = False) -> None:
         """As kombu's; a rejection before the consumer's callback has returned means that it is no task of it."""

@@ -18,6 +18,9 @@ from celery_inference.sqs.errors import UndecodableError
 # XML 1.0 characters are all that SQS takes in a body:
 # docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+# What says which request a message is, and what waits for it.
+_IDENTITY = ("id", "task", "root_id", "parent_id", "group")
+MAX_ID_CHARACTERS = 255
 _ENCODINGS = (None, "utf-8", "base64")
 
 
@@ -94,6 +97,27 @@ def decode(text: str) -> dict[str, Any]:
         raise UndecodableError("the envelope's compression is not text")
     envelope["body"] = _unpack_body(envelope.get("body"), properties.get("body_encoding"))
     return envelope
+
+
+def identified(text: str) -> dict[str, Any] | None:
+    """What can be read of an SQS body that `decode` refuses: the names in its headers, its body if that can be
+    unpacked, and nothing else. None where it names no request.
+    """
+    try:
+        envelope = parsed(text)
+        headers = {name: envelope["headers"].get(name) for name in _IDENTITY}
+    except (UndecodableError, LookupError, AttributeError, TypeError):
+        return None
+    if not isinstance(headers["id"], str) or not 0 < len(headers["id"]) <= MAX_ID_CHARACTERS:
+        return None
+    task = headers["task"] if isinstance(headers["task"], str) else "unknown"
+    named = {name: value for name, value in headers.items() if isinstance(value, str)} | {"task": task}
+    properties = envelope.get("properties")
+    try:
+        body = _unpack_body(envelope.get("body"), properties.get("body_encoding") if properties else None)
+    except (UndecodableError, AttributeError):
+        body = b""
+    return {"body": body, "headers": named, "properties": {"delivery_info": {}}}
 
 
 def with_payload(envelope: dict[str, Any], payload: str) -> dict[str, Any]:

@@ -7,7 +7,9 @@ exists and its arguments fit is the worker's business.
 from typing import Any
 
 from celery_inference.sqs.errors import UndecodableError
+from celery_inference.sqs.messages.delays import instant
 
+FOLLOWING = ("callbacks", "errbacks", "chain", "chord")
 _NUMBER = int | float
 # Header → types that Celery 5.7's Request, strategy and tracer take.
 _HEADERS: dict[str, Any] = {
@@ -39,6 +41,9 @@ def check_headers(headers: dict[str, Any]) -> None:
     for name, types in _HEADERS.items():
         if not isinstance(headers.get(name), types):
             raise UndecodableError(f"header {name!r} is {type(headers.get(name)).__name__}")
+    for name in ("eta", "expires"):
+        if headers.get(name) is not None and instant(headers[name]) is None:
+            raise UndecodableError(f"header {name!r} is not a time such as 2030-01-31T12:00:00+00:00")
     timelimit = headers.get("timelimit")
     if timelimit is not None and not (
         isinstance(timelimit, list | tuple)
@@ -71,14 +76,22 @@ def check_payload(headers: dict[str, Any], payload: Any) -> None:
 
 def _check_following(embed: dict[str, Any]) -> None:
     """Raise UndecodableError where what is to follow a task is no signature: it could never be sent."""
-    for name in ("callbacks", "errbacks", "chain"):
-        several = embed.get(name)
-        if several is None:
-            continue
-        if not isinstance(several, list | tuple) or not all(map(_is_signature, several)):
-            raise UndecodableError(f"its {name} are not a list of signatures")
-    if embed.get("chord") is not None and not _is_signature(embed["chord"]):
-        raise UndecodableError("its chord is not a signature")
+    for name in FOLLOWING:
+        if embed.get(name) is not None and not _is_right(name, embed[name]):
+            what = "a signature" if name == "chord" else "a list of signatures"
+            raise UndecodableError(f"its {name} is not {what}")
+
+
+def following_in(embed: Any) -> dict[str, Any]:
+    """What of a payload's third part is right."""
+    given = embed if isinstance(embed, dict) else {}
+    return {name: given[name] for name in FOLLOWING if _is_right(name, given.get(name))}
+
+
+def _is_right(name: str, given: Any) -> bool:
+    if name == "chord":
+        return _is_signature(given)
+    return isinstance(given, list | tuple) and all(map(_is_signature, given))
 
 
 def _is_signature(given: Any) -> bool:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from kombu.exceptions import DecodeError
 
 from celery_inference.sqs.claim_check.claim_check import ClaimCheck
 from celery_inference.sqs.claim_check.redeemer import Redeemer
@@ -73,7 +74,16 @@ def test_a_far_eta_postpones_except_on_a_fifo_queue_which_delays_no_single_messa
     assert isinstance(postponed, Postponed)
     assert 3_000 < postponed.seconds_left <= 3_600
     assert isinstance(decoder().decode(delivery(eta=eta, queue="q.fifo")), Message)
-    assert isinstance(decoder().decode(delivery(eta="some day")), Message)
+
+
+def test_an_eta_behind_the_deadline_postpones_no_further_than_that() -> None:
+    now = datetime.now(UTC)
+    expires = (now + timedelta(minutes=10)).isoformat()
+    postponed = decoder().decode(delivery(eta=(now + timedelta(hours=1)).isoformat(), expires=expires))
+    assert isinstance(postponed, Postponed)
+    assert postponed.seconds_left <= 600
+    over = delivery(eta=(now + timedelta(hours=1)).isoformat(), expires=(now - timedelta(hours=1)).isoformat())
+    assert isinstance(decoder().decode(over), Message)
 
 
 @pytest.mark.parametrize(
@@ -82,13 +92,30 @@ def test_a_far_eta_postpones_except_on_a_fifo_queue_which_delays_no_single_messa
         (delivery("no JSON"), "neither JSON nor base64"),
         (delivery("{"), "not JSON"),
         (delivery(id=None), "header 'id'"),
-        (delivery(claim={"key": "../x"}), "the claim is none"),
     ],
 )
 def test_what_no_worker_can_read_says_why(given: Delivery, why: str) -> None:
     found = decoder(PAYLOAD).decode(given)
     assert isinstance(found, Unreadable)
     assert why in str(found.error)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (delivery(claim={"key": "../x"}), "the claim is none"),
+        (delivery(eta="some day"), "header 'eta' is not a time"),
+        (delivery(eta="9998-01-01T00:00:00"), "header 'eta' is more than 366 days away"),
+        (delivery(group=5), "header 'group'"),
+    ],
+)
+def test_what_no_worker_can_read_names_its_request_where_it_can(given: Delivery, why: str) -> None:
+    found = decoder(PAYLOAD).decode(given)
+    assert isinstance(found, Message)
+    assert found.headers["id"] == "1"
+    assert why in str(found.unreadable)
+    with pytest.raises(DecodeError):
+        found.decode()
 
 
 def test_a_claimed_payload_is_fetched_in_a_step_of_its_own() -> None:
@@ -107,9 +134,9 @@ def test_a_claimed_payload_is_fetched_in_a_step_of_its_own() -> None:
     [
         (None, ClaimAway),
         (ClaimStoreError("s", "away"), ClaimAway),
-        (ClaimGoneError("k"), Unreadable),
-        (b"x" * len(PAYLOAD), Unreadable),
-        (ZeroDivisionError(), Unreadable),
+        (ClaimGoneError("k"), Message),
+        (b"x" * len(PAYLOAD), Message),
+        (ZeroDivisionError(), Message),
     ],
     ids=["no store here", "store away", "gone", "another", "a fault"],
 )
@@ -119,5 +146,7 @@ def test_a_payload_that_cannot_be_had_is_away_or_unreadable_and_takes_no_room(
     one, decode = delivery(claim=CLAIM), decoder(outcome)
     claimed = decode.decode(one)
     assert isinstance(claimed, Claimed)
-    assert isinstance(decode.redeem(one, claimed), expected)
+    found = decode.redeem(one, claimed)
+    assert isinstance(found, expected)
+    assert not isinstance(found, Message) or found.unreadable is not None
     assert decode._payloads._room._held == 0
