@@ -37,6 +37,7 @@ class ChordParts(Followers):
             if not is_lasting(error):
                 raise Reject(error, requeue=True) from error
             logger.error("request %s has ended, and its chord cannot: %r", request.id, error)
+            self.fail_unsent(body, error)
 
     def _end_part(self, group_id: str, task_id: str, body: Any) -> None:
         size = body.get("chord_size")

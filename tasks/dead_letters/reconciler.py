@@ -214,7 +214,8 @@ class ReconcilePass(DeadLetterPass):
 
     def _copy(self, entry: Entry, held: ScannedLetter) -> dict[str, Any]:
         before = held.letter.mark
-        mark = Mark(entry.generation, before.returns + 1, before.first_sent_at or held.letter.sent_at)
+        deliveries = before.deliveries + self.lane.max_receive_count  # after which SQS moved it
+        mark = Mark(entry.generation, before.returns + 1, before.first_sent_at or held.letter.sent_at, deliveries)
         return resend_parameters(held.letter, self.lane, mark, letter_id=entry.id, renew=False)
 
 

@@ -48,6 +48,7 @@ class Attempt:
         self.lane = lane
         self.deliveries = int(delivery.get("delivery_count", 1))
         self.returns = int(delivery.get("returns", 0))
+        self.tries = self.deliveries + int(delivery.get("earlier_deliveries", 0))  # over all copies of the message
         self.generation = generation_of(request)
         self.host = str(request.hostname or "")
         self.start = Start(request.id, self.generation, f"{delivery.get('message_id')}.{self.deliveries}", self.host)

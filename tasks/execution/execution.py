@@ -36,7 +36,7 @@ logger = get_task_logger(__name__)
 HOST_SECONDS = 120.0  # a host that has begun no attempt for so long is taken for gone
 ELSEWHERE_SECONDS = 10
 ELSEWHERE_TRIES = 2  # how often a last attempt is left to another host before this one takes it after all
-TWIN_SECONDS = 1  # until a delivery comes again that met another of its request at work
+TWIN_SECONDS = 60  # at most, until a delivery comes again that met another of its request at work
 
 
 class Withdrawn(Ignore):
@@ -45,6 +45,10 @@ class Withdrawn(Ignore):
     def __init__(self, decision: ErrorDecision) -> None:
         super().__init__(str(decision.error))
         self.decision = decision
+
+
+class Returned(Ignore):
+    """The delivery goes back to its queue, as it should: Celery would log a Reject with its traceback."""
 
 
 class AlreadyEnded(Ignore):
@@ -72,13 +76,13 @@ class Execution:
         """Run the task's code once, send what follows, and return the result.
 
         Raises:
-            Reject: the delivery is released. Withdrawn, AlreadyEnded: it is acknowledged.
+            Reject, Returned: the delivery is released. Withdrawn, AlreadyEnded: it is acknowledged.
             Exception: any other error is final, and makes the request FAILURE.
         """
         with self._attempts.running(self.attempt) as first:
             if not first:
-                self._release(TWIN_SECONDS)
-                raise Reject("another delivery of it is at work here", requeue=True)
+                self._release(min(TWIN_SECONDS, 2 ** (self.attempt.tries - 1)))
+                raise Returned("another delivery of it is at work here")
             name_children(self.request)
             return self._work(args, kwargs)
 
@@ -199,7 +203,7 @@ class Execution:
             known=attempt.known,
             count=attempt.number or attempt.known + 1,
             limit=self.limit,
-            deliveries=attempt.deliveries,
+            deliveries=attempt.tries,
             final=getattr(request, "inference_final", False),
             grace_seconds=seconds_until_known(self._tag, grace_seconds, lanes_of_conf(conf)),
             throws=tuple(self.task.throws or ()),

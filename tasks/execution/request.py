@@ -18,7 +18,7 @@ from celery_inference.sqs.consumer.deliveries import explain
 from celery_inference.sqs.dead_letters.entry import carried_generation
 from celery_inference.sqs.messages.reason import Cause, Reason
 from tasks.execution.error_policy import AttemptFacts, ErrorDecision, RequestState, Settlement, decide
-from tasks.execution.execution import AlreadyEnded, Withdrawn
+from tasks.execution.execution import AlreadyEnded, Returned, Withdrawn
 
 
 class DeliveryRequest(Request):
@@ -81,6 +81,9 @@ class DeliveryRequest(Request):
             error = error.exc
         if isinstance(error, Withdrawn):
             return self._withdraw(error.decision)
+        if isinstance(error, Returned):
+            state.task_ready(self)
+            return self.reject(requeue=True)
         if isinstance(error, AlreadyEnded) and error.error is not None:
             state.task_ready(self)
             return self._bury(error.error)

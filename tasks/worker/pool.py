@@ -11,11 +11,17 @@ from celery.worker import state
 from celery.worker.request import Request
 
 from celery_inference.client.lanes import lanes_of_conf
+from celery_inference.results.followers import is_lasting
+from celery_inference.sqs.consumer.deliveries import explain
 from celery_inference.sqs.consumer.leases import LOST
+from celery_inference.sqs.messages.reason import Reason
 from models.engine import Engine
+from tasks.execution.failures import store_failure
 from tasks.worker.lifecycle import SETTLE_SECONDS, finish_work, load_models
 
 logger = get_logger(__name__)
+
+UNSETTLED_TRIES = 2  # deliveries of a request whose settlement itself raises, in a way that no waiting mends
 
 
 class EnginePool(TaskPool):
@@ -59,10 +65,21 @@ class EnginePool(TaskPool):
         error = None if future.cancelled() else future.exception()
         if request is None or (error is None and not future.cancelled()):
             return
-        if error is not None:
-            logger.error("request %s could not be settled, and is released: %r", request.id, error)
         state.task_ready(request)
+        if error is not None:
+            logger.error("request %s could not be settled: %r", request.id, error)
+            if is_lasting(error) and request.message.delivery.tries >= UNSETTLED_TRIES:
+                fail = partial(self._fail, request, error)
+                self.app.worker_context.background.run(fail, otherwise=partial(request.reject, requeue=True))
+                return
         request.reject(requeue=True)
+
+    def _fail(self, request: Request, error: BaseException) -> None:
+        """End a request that nobody can settle, which would come again for ever."""
+        store_failure(self.app.backend, error, request._context)
+        attempts = request.message.delivery.tries
+        explain(request.message, Reason(type(error).__name__, str(error), attempts=attempts, task_id=request.id))
+        request.reject(requeue=False)
 
     def on_stop(self) -> None:
         """Release what has not begun, and let the devices finish what has, within `inference_stop_seconds`."""

@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from types import TracebackType
 from urllib.parse import parse_qs
@@ -53,6 +53,7 @@ class FaultProxy:
         self._healed = asyncio.Event()
         self.port = 0
         self.requests: Counter[str] = Counter()
+        self.watch: Callable[[str, bytes], None] = lambda operation, answer: None  # in its thread
 
     def __enter__(self) -> "FaultProxy":
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy", daemon=True)
@@ -137,7 +138,8 @@ class FaultProxy:
         try:
             while True:
                 head, body = await _read_message(reader)
-                fault = self._fault_for(_operation(head, body))
+                operation = _operation(head, body)
+                fault = self._fault_for(operation)
                 await asyncio.sleep(fault.latency_seconds)
                 if fault.kind == "hang":
                     await self._hang(reader)
@@ -157,6 +159,7 @@ class FaultProxy:
                 answer = await self._answer(reader, upstream[0])
                 if answer is None:
                     return
+                self.watch(operation, answer.partition(b"\r\n\r\n")[2])
                 if fault.kind == "lost":
                     _reset(writer)
                     return

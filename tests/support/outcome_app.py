@@ -2,7 +2,8 @@
 
 Set up by environment: OUTCOME_BROKER (URL), OUTCOME_DIR (where tasks leave notes), OUTCOME_STORE (URL of the result
 store; SQLite in that folder by default), OUTCOME_KILL, a step after which the worker dies with -9, once,
-OUTCOME_INVALID_INPUT, the lane's `invalid_input`, and OUTCOME_SICK, for a worker on which whatever can fail does.
+OUTCOME_CONSUMER, the worker's consumer (Celery's own by default), OUTCOME_INVALID_INPUT, the lane's
+`invalid_input`, and OUTCOME_SICK, for a worker on which whatever can fail does.
 """
 
 import os
@@ -58,6 +59,7 @@ app.conf.update(
     task_acks_on_failure=False,
     task_acks_on_timeout=False,
     worker_pool=f"{__name__}:Pool",
+    worker_consumer=os.environ.get("OUTCOME_CONSUMER", "celery.worker.consumer:Consumer"),
     worker_prefetch_multiplier=4,
     worker_enable_remote_control=False,
     worker_send_task_events=False,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ from celery_inference import app, feature_extraction, infer
 from celery_inference.errors import AttemptsUsedUp, RequestCancelled, RequestExpired
 from celery_inference.results.protocol import Start, StoreUnavailable
 from celery_inference.specs.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InvalidInput
-from tasks.execution.execution import AlreadyEnded, Withdrawn
+from celery_inference.sqs.consumer.deliveries import HELD
+from celery_inference.sqs.consumer.leases import lease_end
+from celery_inference.sqs.messages.delivery import Delivery
+from tasks.execution.execution import AlreadyEnded, Returned, Withdrawn
 from tests.support.client import results_in
 from tests.support.stores import Make, make, moto, redis_server
 
@@ -55,8 +59,9 @@ class Delivered:
     ) -> Any:
         app.worker_context.engine.engine = BrokenEngine(error, begun=begun)
         delivery = {"delivery_count": deliveries, "message_id": "m", **request.pop("delivery", {})}
+        properties = {"delivery_info": delivery, **request.pop("properties", {})}
         feature_extraction.push_request(
-            id="one", called_directly=False, properties={"delivery_info": delivery}, hostname=host, **request
+            id="one", called_directly=False, properties=properties, hostname=host, **request
         )
         try:
             return feature_extraction(inputs="a text")
@@ -120,6 +125,24 @@ def test_what_trying_again_cannot_mend_is_not_tried_again(results: Any, delivere
     with pytest.raises(type(error)):
         delivered(error, 1)
     assert results.get_state("one") == "PENDING"
+
+
+def test_a_duplicate_of_a_running_request_comes_back_ever_more_rarely(delivered: Delivered) -> None:
+    running: Any = SimpleNamespace(start=Start("one", 0, "m.1", "here"), generation=0)
+    held = Delivery("q", "u", "m", "r", "", {}, {}, lease_end(30))
+    HELD.add(held)
+    waits = []
+    with app.worker_context.attempts.running(running):
+        for deliveries, earlier in ((1, 0), (2, 0), (4, 0), (1, 4), (3, 40)):
+            with pytest.raises(Returned):
+                delivered(
+                    RuntimeError("never asked"),
+                    properties={"delivery_tag": held.tag},
+                    delivery={"delivery_count": deliveries, "earlier_deliveries": earlier},
+                )
+            waits.append(held.release_after_seconds)
+    HELD.remove(held)
+    assert waits == [1, 2, 8, 16, 60]
 
 
 def test_what_has_expired_is_withdrawn(delivered: Delivered) -> None:

@@ -117,6 +117,13 @@ def test_a_chord_whose_body_can_never_be_sent_ends_in_its_failure(parts: Parts, 
     assert parts.state("one-body")[0] == FAILURE
 
 
+def test_a_chord_that_nobody_can_count_ends_in_its_body_s_failure(parts: Parts) -> None:
+    (request,) = parts.chord("one", {"a": 1})
+    request.chord["chord_size"] = "x"
+    parts.end(request)
+    assert parts.state("one-body")[0] == FAILURE
+
+
 @pytest.mark.parametrize(
     "error", [UnavailableError("SendMessage", "q", "503"), StoreUnavailable("away"), OperationalError("away")]
 )

@@ -54,6 +54,16 @@ def lease_end(lease_seconds: float, now: float | None = None) -> float:
     return start + lease_seconds - min(MARGIN_SECONDS, lease_seconds / 10)
 
 
+def received_lease_end(lease_seconds: float, wait_seconds: float, called: float) -> float:
+    """As `lease_end`, of what a ReceiveMessage brought that was called then and might wait so long.
+
+    The lease counts from the call, because the answer may have waited for a process that was paused; a third of the
+    lease, after which it is renewed, may pass in a longer poll.
+    """
+    begun = called + max(0.0, wait_seconds - lease_seconds / 3)
+    return lease_end(lease_seconds, min(begun, time.monotonic()))
+
+
 @dataclass(slots=True)
 class _Entry:
     delivery: Delivery
@@ -82,7 +92,9 @@ class LeaseRenewer:
             for delivery in deliveries:
                 HELD.add(delivery)
                 self._entries[delivery.tag] = _Entry(
-                    delivery, now + self._lease_seconds / 3, now + self._cap_seconds - self._lease_seconds
+                    delivery,
+                    min(now + self._lease_seconds / 3, delivery.lease_ends - self._lease_seconds / 3),
+                    now + self._cap_seconds - self._lease_seconds,
                 )
             if self._thread is None and not self._closed and self._entries:
                 self._thread = threading.Thread(target=self._run, name="sqs-leases", daemon=True)

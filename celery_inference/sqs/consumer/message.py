@@ -28,8 +28,8 @@ class Message(kombu_message.Message):
 
     `delivery_info` holds, besides exchange and routing key, `delivery_count` (SQS's own count of receives,
     this one included), `redelivered`, `message_id`, `sent_at` (SQS's clock, seconds since the
-    epoch), `generation` (0, or one more for each time that it was redriven) and `returns` (how often a copy took its
-    place within its generation).
+    epoch), `generation` (0, or one more for each time that it was redriven), `returns` (how often a copy took its
+    place within its generation) and `earlier_deliveries` (of those copies).
     A message that turns out unreadable, or that the consumer does not take, explains itself before it is
     rejected; one that is acknowledged because it is unreadable is rejected, because acknowledging would lose it.
     """
@@ -46,6 +46,7 @@ class Message(kombu_message.Message):
         info["sent_at"] = delivery.sent_at
         mark = mark_of(delivery.attributes)
         info["generation"], info["returns"] = mark.generation, mark.returns
+        info["earlier_deliveries"] = mark.deliveries
         self.delivery = delivery
         self.handed_over = False
         self.callback_thread: int | None = None  # in which the consumer is being given this message
@@ -82,6 +83,8 @@ class Message(kombu_message.Message):
         except Exception as exc:
             self.refuse(exc)
             raise DecodeError(str(exc)) from exc
+        if "task" in self.headers and payload[2] is None:  # which Celery looks into when a request has expired
+            payload = [*payload[:2], {}]
         return payload
 
     def _is_plain_json(self) -> bool:

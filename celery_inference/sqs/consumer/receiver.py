@@ -15,7 +15,7 @@ from typing import Any
 
 from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.api.fault_log import FaultLog
-from celery_inference.sqs.consumer.leases import lease_end
+from celery_inference.sqs.consumer.leases import received_lease_end
 from celery_inference.sqs.consumer.pause import PAUSES
 from celery_inference.sqs.consumer.poll_scheduler import Poll, PollScheduler
 from celery_inference.sqs.errors import DeniedError, QueueMissingError, SqsError
@@ -238,6 +238,7 @@ class Receiver:
 
     def receive(self, client: Any, url: str, poll: Poll) -> list[Delivery]:
         """What one ReceiveMessage brings; blocks for its wait at most, and raises as `SqsClients.call` does."""
+        called = time.monotonic()
         answer = self._clients.call(
             "ReceiveMessage",
             poll.queue,
@@ -249,8 +250,14 @@ class Receiver:
             MessageAttributeNames=["All"],
             MessageSystemAttributeNames=SYSTEM_ATTRIBUTES,
         )
-        ends = lease_end(self._options.lease_seconds)
-        return [from_answer(message, poll.queue, url, ends) for message in answer.get("Messages", [])]
+        ends = received_lease_end(self._options.lease_seconds, poll.wait_seconds, called)
+        received = [from_answer(message, poll.queue, url, ends) for message in answer.get("Messages", [])]
+        if received and not received[0].holds():
+            logger.warning(
+                "%d messages of %s came after their lease; SQS delivers them again", len(received), poll.queue
+            )
+            return []
+        return received
 
     def _give_back(self, url: str, deliveries: list[Delivery]) -> None:
         """Release what came after the stop; in this thread, because the channel's others may have ended."""

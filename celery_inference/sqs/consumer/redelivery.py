@@ -55,7 +55,8 @@ def fresh(delivery: Delivery, seconds: float) -> dict[str, Any]:
     attributes = parameters["MessageAttributes"]
     if REASON_ATTRIBUTE in attributes or len(attributes) < limits.MAX_MESSAGE_ATTRIBUTES:
         mark = mark_of(attributes)
-        again = Mark(mark.generation, mark.returns + 1, mark.first_sent_at or delivery.sent_at)
+        first_sent_at = mark.first_sent_at or delivery.sent_at
+        again = Mark(mark.generation, mark.returns + 1, first_sent_at, mark.deliveries + delivery.count)
         parameters["MessageAttributes"] = {**attributes, REASON_ATTRIBUTE: again.attribute()}
     return parameters
 

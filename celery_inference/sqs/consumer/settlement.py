@@ -113,7 +113,7 @@ class Settler:
         """For how long a delivery that is given back stays invisible: as said, as asked for, or backoff."""
         if seconds is None:
             seconds = delivery.release_after_seconds
-        return release_delay(delivery.count, self._release_cap_seconds) if seconds is None else seconds
+        return release_delay(delivery.tries, self._release_cap_seconds) if seconds is None else seconds
 
     def write_dead_letter(self, delivery: Delivery) -> None:
         """Send the message to its lane's DLQ with its reason, then delete it; what cannot be is released."""
@@ -328,7 +328,7 @@ class Settler:
         return _Entry(delivery)
 
     def _released(self, entry: _Entry) -> _Entry:
-        return _Entry(entry.delivery, seconds=release_delay(entry.delivery.count, self._release_cap_seconds))
+        return _Entry(entry.delivery, seconds=release_delay(entry.delivery.tries, self._release_cap_seconds))
 
     def _later(self, entry: _Entry, seconds: float) -> _Entry:
         entry.not_before = time.monotonic() + (min(seconds, FLUSH_PAUSE_SECONDS) if self._flushing else seconds)

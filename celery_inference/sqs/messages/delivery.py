@@ -5,11 +5,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from celery_inference.sqs.messages.reason import Reason, mark_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celery_inference.sqs.messages.claim import Claim
-    from celery_inference.sqs.messages.reason import Reason
 
 
 _numbers = itertools.count(1)
@@ -48,6 +49,11 @@ class Delivery:
             return max(1, int(self.system_attributes.get("ApproximateReceiveCount", "1")))
         except ValueError:
             return 1
+
+    @property
+    def tries(self) -> int:
+        """Its deliveries over all copies that took its place; what backoff grows with."""
+        return mark_of(self.attributes).deliveries + self.count
 
     @property
     def sent_at(self) -> float:

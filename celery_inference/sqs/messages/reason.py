@@ -101,11 +101,13 @@ def _fits(name: str, value: Any) -> bool:
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What the attribute says of a message on its way back to a lane: its generation, how often it was brought back
-    because it had attempts to spare, and when its first copy was sent, in seconds since the epoch, 0 for this one."""
+    because it had attempts to spare, when its first copy was sent, in seconds since the epoch, 0 for this one, and how
+    often its earlier copies were delivered."""
 
     generation: int
     returns: int = 0
     first_sent_at: float = 0.0
+    deliveries: int = 0
 
     def attribute(self) -> dict[str, str]:
         """As a message attribute."""
@@ -114,6 +116,8 @@ class Mark:
             fields["returns"] = self.returns
         if self.first_sent_at:
             fields["first_sent_at"] = round(self.first_sent_at, 3)
+        if self.deliveries:
+            fields["deliveries"] = self.deliveries
         return {"DataType": "String", "StringValue": json.dumps(fields, separators=(",", ":"))}
 
 
@@ -123,15 +127,16 @@ def mark_of(attributes: dict[str, Any]) -> Mark:
     try:
         fields = json.loads(value) if value else {}
         generation, returns = int(fields.get("generation", 0)), int(fields.get("returns", 0))
-        first_sent_at = float(fields.get("first_sent_at", 0.0))
+        first_sent_at, deliveries = float(fields.get("first_sent_at", 0.0)), int(fields.get("deliveries", 0))
     except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         return Mark(0)
-    if not (0 <= generation < _FAR and 0 <= returns < _FAR and 0 <= first_sent_at < math.inf):
+    counts = (generation, returns, deliveries)
+    if not (all(0 <= count < _FAR for count in counts) and 0 <= first_sent_at < math.inf):
         return Mark(0)
     # StartMessageMoveTask moves a letter as it is.
     if "error_type" in fields:
         return Mark(generation + 1, returns)
-    return Mark(generation, returns, first_sent_at)
+    return Mark(generation, returns, first_sent_at, deliveries)
 
 
 def reason_of(attributes: dict[str, Any]) -> Reason | None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from celery_inference.sqs.consumer.deliveries import HELD
-from celery_inference.sqs.consumer.redelivery import FIRST_SECONDS, JITTER, MOST_SECONDS, seconds_until_known
+from celery_inference.sqs.consumer.redelivery import FIRST_SECONDS, JITTER, MOST_SECONDS, fresh, seconds_until_known
 from celery_inference.sqs.messages.delivery import Delivery, from_answer
 from celery_inference.sqs.messages.reason import REASON_ATTRIBUTE, Mark, mark_of
 from tests.support.lanes import INFERENCE
@@ -50,6 +50,18 @@ def test_it_comes_again_soon_and_then_ever_more_rarely(held: list[Delivery]) -> 
     assert 8 <= len(ages) <= 20
     assert max(later - earlier for earlier, later in pairwise(ages)) <= MOST_SECONDS * (1 + JITTER) + 1
     assert WINDOW <= ages[-1] <= WINDOW + 2
+
+
+def test_backoff_grows_over_all_copies_of_a_message(held: list[Delivery]) -> None:
+    delivered(held, 1.0, count=4)
+    first = held[-1]
+    for copies in range(1, 4):
+        attributes = fresh(first, 1.0)["MessageAttributes"]
+        delivered(held, 1.0, count=4, mark=mark_of(attributes))
+        first = held[-1]
+        assert first.tries == 4 * (copies + 1)
+    delivered(held, 1.0, count=2, mark=Mark(1, returns=3))  # as an earlier version marked it
+    assert held[-1].tries == 2
 
 
 def test_a_copy_has_the_window_of_its_original(held: list[Delivery]) -> None:
