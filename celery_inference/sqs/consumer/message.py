@@ -100,7 +100,8 @@ class Message(kombu_message.Message):
     def refuse(self, exc: Exception) -> None:
         """Take it for unreadable: nobody is to see its payload, and it is to be a dead letter."""
         self.unreadable = exc
-        self._explain("UndecodableMessage", f"{type(exc).__name__}: {exc}")
+        sentence = str(exc) if isinstance(exc, UndecodableError) else f"{type(exc).__name__}: {exc}"
+        self._explain("UndecodableMessage", sentence)
 
     def _explain(self, error_type: str, text: str) -> None:
         if self.delivery.reason is None:
