@@ -25,7 +25,9 @@ it, too.
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 ID = "id"
 PART = "part"
@@ -63,7 +65,7 @@ def named(name: str) -> str:
 def is_over(item: Mapping[str, Value], now: float) -> bool:
     """Whether an item has expired, though the store has not deleted it yet."""
     ttl = item.get(TTL)
-    return isinstance(ttl, int | float) and ttl <= now
+    return ttl is not None and float(ttl) <= now
 
 
 def ttl_of(expires_at: float) -> int:
@@ -71,17 +73,16 @@ def ttl_of(expires_at: float) -> int:
     return math.ceil(expires_at)
 
 
-@dataclass(frozen=True, slots=True)
-class ItemUpdate:
+class ItemUpdate(NamedTuple):
     """What an update does to one item, if the item still is what it was taken for.
 
     `where` has the attributes that decided, with the values they had; None stands for one that was not there. `beside`
     is another item, which is put before.
     """
 
-    put: Mapping[str, Value] = field(default_factory=dict)
+    put: Mapping[str, Value] = MappingProxyType({})
     remove: tuple[str, ...] = ()
-    where: Mapping[str, Value | None] = field(default_factory=dict)
+    where: Mapping[str, Value | None] = MappingProxyType({})
     beside: Item | None = None
 
     def fits(self, item: Item) -> bool:
@@ -90,8 +91,11 @@ class ItemUpdate:
 
     def applied(self, key: Key, item: Item) -> Item:
         """The item after the update."""
-        kept = {name: value for name, value in item.items() if name not in self.remove}
-        return {**kept, **self.put, ID: key[0], PART: key[1]}
+        applied = {**item, **self.put, ID: key[0], PART: key[1]}
+        for name in self.remove:
+            if name not in self.put:
+                applied.pop(name, None)
+        return applied
 
 
 @dataclass(frozen=True, slots=True)

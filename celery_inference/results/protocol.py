@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from celery_inference.specs.errors import InferenceError
 
@@ -13,8 +14,7 @@ class StoreUnavailable(InferenceError, OSError):
     """The store is away, locked or full. Nothing was written; the same call may succeed later."""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """The beginning of one attempt. `delivery` names the delivery: the same one counts once, however often it is told.
 
     `host` is the worker's node name.

@@ -1,6 +1,7 @@
 """What every store decides alike, apart from how it reads and writes: functions of what is there and what comes."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from celery_inference.results.protocol import Start, Submission
 
@@ -20,8 +21,7 @@ class NewState:
     expires_at: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredState:
+class StoredState(NamedTuple):
     """Of which generation the stored state is, and whether it is final."""
 
     generation: int
@@ -51,8 +51,7 @@ def is_kept(present: StoredState | None, placed: StoredState) -> bool:
     return present is not None and present.final and present.generation < placed.generation
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRecord:
+class AttemptRecord(NamedTuple):
     """The attempts of one request in one generation: the host of each, and the delivery that began the last."""
 
     hosts: tuple[str, ...] = ()

@@ -1,5 +1,6 @@
 """What is stored reads as if kombu had written all of it."""
 
+import datetime
 import json
 import uuid
 from typing import Any
@@ -38,7 +39,16 @@ def test_numbers_are_not_kombu_s_to_write(result: Any) -> None:
         return str(dumps(value))
 
     assert json.loads(encoded(state(result), encode)) == state(result)
-    assert [sorted(value) for value in seen] == [["children", "status", "task_id", "traceback"]]
+    assert not seen
+    dated = state(result) | {"date_done": datetime.datetime(2026, 1, 2, 3, 4, 5, 6)}  # noqa: DTZ001 - as kombu has it
+    assert loads(encoded(dated, encode)) == loads(dumps(dated))
+    assert [sorted(value) for value in seen] == [["children", "date_done", "status", "task_id", "traceback"]]
+
+
+@pytest.mark.parametrize("text", ['\u2028 \x00 "', "\ud800", "é"])
+def test_a_plain_state_reads_as_kombu_s_own(text: str) -> None:
+    plain = state([0.5]) | {"traceback": text, "task_id": text}
+    assert loads(encoded(plain, dumps)) == loads(dumps(plain))
 
 
 @pytest.mark.parametrize(

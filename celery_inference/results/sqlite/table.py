@@ -1,7 +1,7 @@
 """The table in one SQLite file: what orders and expires items has columns, everything else of an item is JSON."""
 
-import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ _ONE = f"{_SELECT} WHERE id = ? AND part = ?"
 _DELETE = "DELETE FROM items WHERE id = ? AND part = ?"
 _OPERATORS = frozenset(("=", "<", ">", "<=", ">=", "<>"))
 PAGE = 1_000
+MOST_NAMES = 500  # of one statement
 
 
 class SQLiteTable(ItemTable):
@@ -31,15 +32,9 @@ class SQLiteTable(ItemTable):
 
     def get(self, keys: Iterable[Key], *attributes: str, lagging: bool = False) -> dict[Key, Item]:
         """See ItemTable."""
-        wanted = list(dict.fromkeys(keys))
         sql = _WITHOUT_VALUE if attributes and VALUE not in attributes else _SELECT
-        if len(wanted) == 1:
-            rows = self.database.read(f"{sql} WHERE id = ? AND part = ?", wanted[0])
-        else:
-            # SQLite looks each key up where they are a subquery; it reads the whole table for a list of VALUES.
-            among = "(id, part) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"
-            rows = self.database.read(f"{sql} WHERE {among}", (json.dumps(wanted),))
-        return {key_of(item): item for item in map(read_row, rows)}
+        found = (self.database.read(f"{sql} WHERE {among}", names) for among, names in _among(keys))
+        return {row[:2]: read_row(row) for rows in found for row in rows}
 
     def put(self, items: Sequence[Item]) -> None:
         """See ItemTable."""
@@ -56,9 +51,9 @@ class SQLiteTable(ItemTable):
         """See ItemTable."""
 
         def write(connection: sqlite3.Connection) -> Item:
-            present = _present(connection, key)
+            row = connection.execute(_ONE, key).fetchone()
             connection.execute(_DELETE, key)
-            return present
+            return {} if row is None else read_row(row)
 
         popped: Item = self.database.write(write)
         return popped
@@ -67,8 +62,12 @@ class SQLiteTable(ItemTable):
         """See ItemTable. In one transaction, which others' changes share."""
 
         def write(connection: sqlite3.Connection) -> list[Item]:
+            items: dict[Key, Item] = {}
+            for among, names in _among([key for key, _ in revisions]):
+                for row in connection.execute(f"{_SELECT} WHERE {among}", names):
+                    items[row[:2]] = read_row(row)
             changed: dict[Key, Item] = {}
-            revised = [_revise(connection, changed, key, decide) for key, decide in revisions]
+            revised = [_revised(items, changed, key, decide) for key, decide in revisions]
             connection.executemany(_PUT, map(written_row, changed.values()))
             return revised
 
@@ -105,33 +104,44 @@ class SQLiteTable(ItemTable):
 
 def read_row(row: tuple[Any, ...]) -> Item:
     """The item of a row of `items`, whose columns are in the order of `_COLUMNS`, then `rest`."""
-    item: Item = {name: value for name, value in zip(_COLUMNS, row, strict=False) if value is not None}
-    rest: Item = loaded(row[-1])
-    return item | rest
+    item: Item = loaded(row[-1])
+    for name, value in zip(_COLUMNS, row, strict=False):
+        if value is not None:
+            item[name] = value
+    return item
 
 
 def written_row(item: Item) -> tuple[Any, ...]:
     """The row of an item."""
-    get = item.get
-    rest = dumped({name: value for name, value in item.items() if name not in _COLUMNS})
-    return (item[ID], item[PART], get(AT), get(STATE), get(TTL), get(VALUE), rest)
+    rest = dict(item)
+    columns = [rest.pop(name, None) for name in _COLUMNS]
+    return (*columns, dumped(rest))
 
 
-def _present(connection: sqlite3.Connection, key: Key) -> Item:
-    row = connection.execute(_ONE, key).fetchone()
-    return {} if row is None else read_row(row)
+def _among(keys: Iterable[Key]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Terms that find these keys, and their parameters: a term for those that share a place, or else a partition."""
+    wanted = set(keys)
+    same = 1 if len({key[1] for key in wanted}) <= len({key[0] for key in wanted}) else 0
+    groups: dict[str, list[str]] = defaultdict(list)
+    for key in wanted:
+        groups[key[same]].append(key[1 - same])
+    for shared, names in groups.items():
+        for start in range(0, len(names), MOST_NAMES):
+            some = names[start : start + MOST_NAMES]
+            yield f"{_COLUMNS[same]} = ? AND {_COLUMNS[1 - same]} IN ({', '.join('?' * len(some))})", (shared, *some)
 
 
-def _revise(connection: sqlite3.Connection, changed: dict[Key, Item], key: Key, decide: Decide) -> Item:
+def _revised(items: dict[Key, Item], changed: dict[Key, Item], key: Key, decide: Decide) -> Item:
     """The item as it will be; what is to be written for it is left in `changed`."""
-    present = changed.get(key) or _present(connection, key)
+    present = items.get(key, {})
     change = decide(present)
     if change is None:
         return present
     if change.beside is not None:
-        changed[key_of(change.beside)] = change.beside
-    changed[key] = change.applied(key, present)
-    return changed[key]
+        beside = key_of(change.beside)
+        items[beside] = changed[beside] = change.beside
+    items[key] = changed[key] = change.applied(key, present)
+    return items[key]
 
 
 def _where(query: Query) -> tuple[str, tuple[Any, ...]]:

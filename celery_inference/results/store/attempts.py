@@ -1,6 +1,7 @@
 """Attempts of requests: with the state of their task, so that storing its outcome ends them for nothing."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from celery_inference.results.encoding import dumped, loaded
 from celery_inference.results.items import ID, PART, TTL, Item, ItemUpdate, Value, is_over, ttl_of
@@ -8,8 +9,10 @@ from celery_inference.results.protocol import KEEP_SECONDS, Start
 from celery_inference.results.rules import AttemptRecord
 
 _PREFIX = "attempts-"
+_NONE = AttemptRecord()
 
 
+@lru_cache(64)
 def attribute(generation: int) -> str:
     """Where the account of a generation is."""
     return f"{_PREFIX}{generation}"
@@ -19,17 +22,23 @@ def record_in(item: Mapping[str, Value], generation: int) -> AttemptRecord:
     """The account of a generation."""
     text = item.get(attribute(generation))
     if text is None:
-        return AttemptRecord()
+        return _NONE
     delivery, *hosts = loaded(str(text))
     return AttemptRecord(tuple(hosts), delivery)
+
+
+def count_in(item: Mapping[str, Value], generation: int) -> int:
+    """How many attempts of a generation have begun."""
+    text = item.get(attribute(generation))
+    return 0 if text is None else len(loaded(str(text))) - 1
 
 
 def beginning(item: Item, start: Start, now: float) -> ItemUpdate | None:
     """What counts this attempt; None if it is counted."""
     name, ttl, over = attribute(start.generation), item.get(TTL), is_over(item, now)
-    record = AttemptRecord() if over else record_in(item, start.generation)
+    record = _NONE if over else record_in(item, start.generation)
     begun = record.begun(start)
-    if begun == record:
+    if begun is record:
         return None
     put: dict[str, Value] = {name: _text(begun)}
     if not item or ttl is not None:  # what is there without an end is kept without one
@@ -44,7 +53,7 @@ def taking_back(item: Item, start: Start) -> ItemUpdate | None:
     """What uncounts this attempt; None if the last one is another's."""
     record = record_in(item, start.generation)
     left = record.taken_back(start)
-    if left == record:
+    if left is record:
         return None
     name = attribute(start.generation)
     return ItemUpdate(put={name: _text(left)}, where={name: item[name]})
@@ -52,9 +61,9 @@ def taking_back(item: Item, start: Start) -> ItemUpdate | None:
 
 def records_to_delete(item: Item, generation: int | None) -> list[str]:
     """The attributes of generations that have ended with this one; None means all. Its own is among them, unseen."""
-    found = {int(name.removeprefix(_PREFIX)) for name in item if name.startswith(_PREFIX)}
-    ended = {each for each in found if generation is None or each <= generation}
-    return [attribute(each) for each in sorted(ended | {generation or 0})]
+    found = [int(name.removeprefix(_PREFIX)) for name in item if name.startswith(_PREFIX)]
+    ended = {generation or 0, *(each for each in found if generation is None or each <= generation)}
+    return [attribute(each) for each in sorted(ended)]
 
 
 def _text(record: AttemptRecord) -> str:

@@ -24,7 +24,7 @@ from celery_inference.results.items import (
 )
 from celery_inference.results.protocol import KEEP_SECONDS, Attempts, Chord, HostCounts, Start, Submission
 from celery_inference.results.rules import Lease, NewState, SubmissionClaim
-from celery_inference.results.store.attempts import attribute, beginning, record_in, taking_back
+from celery_inference.results.store.attempts import attribute, beginning, count_in, record_in, taking_back
 from celery_inference.results.store.host_counters import HostCounters
 from celery_inference.results.store.poison_inputs import PoisonInputRecords
 from celery_inference.results.store.states import GENERATION, PAST, States, place_of, standing_of
@@ -63,7 +63,7 @@ class ResultStore:
 
         items = self.table.revise([(self._place(start.task_id), beginning_of(start)) for start in starts])
         self._figures.started(Counter(start.host for start in starts))
-        return [len(record_in(item, start.generation).hosts) for item, start in zip(items, starts, strict=True)]
+        return [count_in(item, start.generation) for item, start in zip(items, starts, strict=True)]
 
     def take_back_attempts(self, starts: Sequence[Start]) -> None:
         """Uncount those whose last attempt was this delivery's: they have not ended in an error of their own."""
