@@ -61,7 +61,7 @@ class TuningFile:
         tuning = self.of(spec, device)
         return spec if tuning is None else tuning.applied(spec)
 
-    def note(self, spec: ModelSpec, device: str, tuning: Tuning) -> None:
+    def save_tuning(self, spec: ModelSpec, device: str, tuning: Tuning) -> None:
         """Remember, in the place of what was measured before. Raises OSError."""
         self._known = self._read() | {_key(spec, device): asdict(tuning)}
         new = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")

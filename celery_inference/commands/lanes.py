@@ -33,7 +33,7 @@ def list_(context: Any, as_json: bool) -> None:
     app = context.obj.app
     with one_sentence(), troubles():
         declared = lanes_of(app)
-        stops = {stop.lane: stop for stop in index(app).stops()}
+        stops = {stop.lane: stop for stop in index(app).pauses()}
         depths = read_depths(client_of(context), declared)
     waiting = {depth.lane: depth.total for depth in depths if not depth.dead_letter_queue}
     dead = {depth.lane: depth.total for depth in depths if depth.dead_letter_queue}

@@ -17,7 +17,7 @@ class BatchTimeout:
     tokens: int = 0
     seconds: float = 0.0
 
-    def note(self, tokens: int, seconds: float) -> None:
+    def record_batch(self, tokens: int, seconds: float) -> None:
         """A batch of so many tokens was answered after so long."""
         self.batches += 1
         self.tokens += tokens

@@ -59,7 +59,7 @@ class OutlierDetection:
         ready = [other for other in self._others(supervisor) if other.state == "ready"]
         return {model for model in supervisor.models if any(other.serves(model) for other in ready)}
 
-    def note(self, supervisor: Peer, *, failed: bool) -> str:
+    def record_batch(self, supervisor: Peer, *, failed: bool) -> str:
         """A batch has ended there, or failed with its device process. Why the device should take nothing more, if so.
 
         Devices are compared with those of the same models. A death that its input explains counts as well: such an

@@ -326,11 +326,11 @@ class Supervisor:
     def _done(self, message: Message) -> None:
         batch = self.in_flight.remove(message["done"])
         self._failures = 0
-        self._outliers.note(self, failed=False)
+        self._outliers.record_batch(self, failed=False)
         self._wake.set()  # the device is fed first: settling takes longer
         stats, memory_limits = message["stats"], self._scheduler.memory_limits
         self.record.batch(batch.model, message)
-        self._timeouts[batch.model].note(batch.tokens, stats["seconds"])
+        self._timeouts[batch.model].record_batch(batch.tokens, stats["seconds"])
         for longest, tokens in message["ran_out"]:
             memory_limits.ran_out(batch.model, self.device.description, longest, tokens)
         if not message["ran_out"]:
@@ -374,7 +374,7 @@ class Supervisor:
         self._scheduler.give_back(others)
         explained = self._settle(begun, reason, verdict)
         turns = turns_of(begun)
-        blamed = [why for _ in range(turns) if (why := self._outliers.note(self, failed=True))]
+        blamed = [why for _ in range(turns) if (why := self._outliers.record_batch(self, failed=True))]
         self.record.failed += turns
         if loading is not None and not self._first and len(self._specs) > 1:
             # The next process begins without it, so that its neighbours are served.

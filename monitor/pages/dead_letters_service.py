@@ -100,7 +100,7 @@ class DeadLetterService:
     def overview(self) -> Seen:
         """All groups, the largest first, and the lanes that are paused; remembered in `last`."""
         index = self._queues()[0].index
-        self.last = Seen(time.time(), index.groups(), index.stops())
+        self.last = Seen(time.time(), index.groups(), index.pauses())
         return self.last
 
     def page(self, selection: Selection, after: str | None) -> Page:

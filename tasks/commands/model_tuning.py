@@ -15,7 +15,7 @@ def tune(spec: ModelSpec, conf: Any, *, seconds: float, say: Callable[[str], Non
     celery_inference.specs.errors.InferenceError and OSError."""
     device = engine_factory.devices(conf)[0]
     measured = tuning.tune(spec, device, seconds=seconds, say=lambda line: say(f"{spec.name}: {line}"))
-    TuningFile(Path(conf.inference_state)).note(spec, device.description, measured.tuning)
+    TuningFile(Path(conf.inference_state)).save_tuning(spec, device.description, measured.tuning)
     return {
         "model": spec.name,
         "device": device.name,

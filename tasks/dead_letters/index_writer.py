@@ -40,7 +40,7 @@ class IndexWriter:
         """Begin to write."""
         threading.Thread(target=self._run, name="dead-letter-index", daemon=True).start()
 
-    def note(self, letter: DeadLetter) -> None:
+    def enqueue(self, letter: DeadLetter) -> None:
         """Take a letter; never blocks."""
         with suppress(Full):
             self._waiting.put_nowait(letter)
@@ -84,7 +84,7 @@ def start_index_writer(app: Any) -> IndexWriter | None:
     index = index_of(app)
     if index is None:
         return None
-    notes = IndexWriter(lanes_of(app), index)
-    notes.start()
-    listen(notes.note)
-    return notes
+    writer = IndexWriter(lanes_of(app), index)
+    writer.start()
+    listen(writer.enqueue)
+    return writer

@@ -31,7 +31,7 @@ class DeliveryRequest(Request):
         known = carried_generation(self._request_dict.get("inference_generation"))
         self._request_dict["inference_generation"] = max(int(delivery.get("generation", 0)), known)
         lane = lane_or_default(self._app.conf, delivery.get("routing_key"))
-        self._app.worker_context.request_ages.note(lane, float(delivery.get("sent_at", 0.0)))
+        self._app.worker_context.request_ages.record_receipt(lane, float(delivery.get("sent_at", 0.0)))
         # What others wrote here may be the inputs themselves, and goes into logs and events.
         keep = self._app.conf.inference_keep_inputs
         for kind in ("argsrepr", "kwargsrepr"):

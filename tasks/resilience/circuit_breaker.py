@@ -143,9 +143,9 @@ class CircuitBreaker:
         if self._index is None:
             return
         for lane in list(self._untold):
-            self._index.stop(self._stopped[lane])
+            self._index.pause(self._stopped[lane])
             self._untold.discard(lane)
-        stops = {each.lane: each for each in self._index.stops()}
+        stops = {each.lane: each for each in self._index.pauses()}
         for lane, limit in self._limits.items():
             found = stops.get(lane)
             if lane in self._stopped:

@@ -43,7 +43,7 @@ class ModelAvailability:
                 self._models.setdefault(lane_of_model(conf, spec).name, set()).add(spec.name)
             self._adjust()
 
-    def note(self, model: str, reason: str) -> None:
+    def record_outage(self, model: str, reason: str) -> None:
         """The model is out for this reason; without one it is served again."""
         with self._lock:
             if reason:

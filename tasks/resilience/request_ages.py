@@ -21,7 +21,7 @@ class RequestAges:
         self._said_at: dict[str, float] = {}
         self._sent_at: dict[str, float] = {}  # by lane, of the request that was received last
 
-    def note(self, lane: Lane, sent_at: float) -> None:
+    def record_receipt(self, lane: Lane, sent_at: float) -> None:
         """A request was received that was sent then; warns of its lane, at most once a minute."""
         if sent_at > 0:
             self._sent_at[lane.name] = sent_at

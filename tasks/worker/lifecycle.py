@@ -68,7 +68,7 @@ from tasks.dead_letters.reconciler import start_reconciler
 from tasks.execution.attempts import WRITE_SECONDS, RunningAttempts
 from tasks.execution.engine_factory import build, devices, specs
 from tasks.hosts.guard import start_host_guard
-from tasks.patches import cold_shutdown
+from tasks.patches import celery_cold_shutdown
 from tasks.patches.celery_trace_log import shorten_the_log
 from tasks.patches.malloc import give_large_blocks_back
 from tasks.resilience.circuit_breaker import start_circuit_breaker
@@ -102,7 +102,7 @@ class Lifecycle:
 
     def connect(self) -> None:
         """From now on, in this process. Outside of a worker Celery sends none of them."""
-        cold_shutdown.install()
+        celery_cold_shutdown.install()
         for signal, act in self.handlers():
             signal.connect(act, weak=False, dispatch_uid=f"{__name__} {act.__name__}")
 
@@ -218,7 +218,7 @@ def load_models(context: WorkerContext, recycle_kib: int | None) -> Engine:
             context.app,
             on_begin=context.attempts.begin_requests,
             on_lost=stop_the_worker,
-            on_out=context.models.note,
+            on_out=context.models.record_outage,
             recycle_bytes=recycle_kib * 1024 if recycle_kib else None,
             on_batch=follower(),
         )

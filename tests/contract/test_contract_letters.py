@@ -117,12 +117,12 @@ def test_selections_fit_alike_in_the_index_and_in_memory(index: DeadLetterIndex)
 
 
 def test_a_stopped_lane_stays_so_until_it_is_resumed(index: DeadLetterIndex) -> None:
-    index.stop(LanePause("work", 100.0, "w1", "too much"))
-    index.stop(LanePause("work", 90.0, "w2", "an older one"))
-    assert index.stops() == [LanePause("work", 100.0, "w1", "too much")]
+    index.pause(LanePause("work", 100.0, "w1", "too much"))
+    index.pause(LanePause("work", 90.0, "w2", "an older one"))
+    assert index.pauses() == [LanePause("work", 100.0, "w1", "too much")]
     assert index.resume("work")
     assert not index.resume("work")
-    assert index.stops() == []
+    assert index.pauses() == []
 
 
 def test_the_caller_s_faults_are_no_failures(index: DeadLetterIndex) -> None:

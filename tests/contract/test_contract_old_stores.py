@@ -235,7 +235,7 @@ def test_dead_letters_and_paused_lanes_are_read(backend: Any) -> None:
     assert (index.count(Selection()), index.count(Selection(state=frozenset(State)))) == (1, 2)
     (group,) = index.groups()
     assert (group.lane, group.count, group.error) == ("gpu", 1, "it failed")
-    assert index.stops() == [LanePause("gpu", NOW - 5, "one", "too much failed")]
+    assert index.pauses() == [LanePause("gpu", NOW - 5, "one", "too much failed")]
     assert index.resume("gpu")
 
 

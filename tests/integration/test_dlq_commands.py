@@ -352,7 +352,7 @@ def test_lanes_tells_what_is_stopped_and_resumes_it(rig: DeadLetterRig, command:
 
     rig.send(body_of("one"))
     assert "consumed" in run("list").stdout
-    rig.index.stop(LanePause(rig.lane.name, time.time() - 3_700, "w1@host", "61 of the last 100 requests failed"))
+    rig.index.pause(LanePause(rig.lane.name, time.time() - 3_700, "w1@host", "61 of the last 100 requests failed"))
     said = run("list")
     assert said.exit_code == 1
     assert "PAUSED 1 h ago by w1@host: 61 of the last 100 requests failed" in said.stdout

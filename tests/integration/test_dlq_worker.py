@@ -133,7 +133,7 @@ def test_a_bad_deploy_does_not_empty_the_lane_into_its_dead_letter_queue(
     queue: DeadLetterQueue, stack: Stack, mended: Path
 ) -> None:
     results = [fragile.delay(number) for number in range(REQUESTS)]
-    (stop,) = until(queue.index.stops, "nobody stops the lane")
+    (stop,) = until(queue.index.pauses, "nobody stops the lane")
     assert stop.lane == GENERAL.name
     until(lambda: "is paused" in (stack.folder / "worker.log").read_text(), "nobody says so")
     listed = CliRunner().invoke(lanes, ["list"], obj=SimpleNamespace(app=app))

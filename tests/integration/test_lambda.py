@@ -129,7 +129,7 @@ def test_what_has_not_begun_when_time_runs_out_is_handed_back_and_no_attempt(ser
 
 def test_a_lane_that_is_stopped_keeps_its_messages(service: LambdaService, sqs: Any) -> None:
     letters = index(feature_extraction.app)
-    letters.stop(LanePause(LAMBDA.name, time.time(), "the test", "a bad deploy"))
+    letters.pause(LanePause(LAMBDA.name, time.time(), "the test", "a bad deploy"))
     service.process.wait_until(lambda text: f"lane {LAMBDA.name} is paused" in text, SECONDS)
     result = send("A parcel is late.")
     answer = pass_on(service, sqs)

@@ -61,7 +61,7 @@ def do_all(backend: DynamoDBBackend) -> tuple[Any, ...]:
         store.claim_submission("c", "me", 60),
         store.end_part("g", "p", 1),
         store.attempts([("a", 0)]),
-        backend.dead_letters.stops(),
+        backend.dead_letters.pauses(),
     )
 
 
@@ -109,7 +109,7 @@ def test_a_store_that_stays_away_is_one_error_in_bounded_time(
     for write in (
         lambda: backend.store.begin_attempts([Start("a", 0, "m.1", "host")]),
         lambda: backend.store_result("a", 5, "SUCCESS"),
-        backend.dead_letters.stops,
+        backend.dead_letters.pauses,
     ):
         with pytest.raises(StoreUnavailable, match="dynamodb://127"):
             write()

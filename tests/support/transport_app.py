@@ -25,7 +25,7 @@ from celery_inference.sqs.lanes import DeclaredQueue, Lane
 from celery_inference.sqs.messages.reason import Reason
 from celery_inference.sqs.transport import connection
 from tasks.context import WorkerContext
-from tasks.patches import cold_shutdown
+from tasks.patches import celery_cold_shutdown
 from tasks.worker.startup.queues import check_queues
 
 STOCK = os.environ.get("TRANSPORT_STOCK") == "1"
@@ -110,7 +110,7 @@ def _stop(how: str, **_: Any) -> None:
 
 
 if not STOCK:
-    cold_shutdown.install()
+    celery_cold_shutdown.install()
 
 
 class WatchedTransport(connection.Transport):

@@ -127,7 +127,7 @@ def test_one_worker_stops_the_lane_for_all_until_it_is_resumed(index: TableDeadL
     first.watch.round()
     second.watch.round()
     assert not second.consumes
-    (stop,) = index.stops()
+    (stop,) = index.pauses()
     assert (stop.by, stop.why) == ("first", "50 of the last 50 requests became dead letters")
     clock.now += 5
     index.resume("work")
@@ -158,17 +158,17 @@ def test_a_restarted_worker_takes_the_lane_up_and_proves_it_for_the_others(
     new.watch.round()
     old.watch.round()
     assert old.consumes
-    assert index.stops() == []
+    assert index.pauses() == []
 
 
 def test_a_restarted_worker_that_still_fails_stops_it_again(index: TableDeadLetterIndex, clock: Clock) -> None:
-    index.stop(LanePause("work", clock.now - 60, "old", "why"))
+    index.pause(LanePause("work", clock.now - 60, "old", "why"))
     new = Worker(index, clock, "new")
     clock.now += 5
     new.ends("x" * 50)
     new.watch.round()
     assert not new.consumes
-    assert index.stops()[0].by == "new"
+    assert index.pauses()[0].by == "new"
 
 
 def test_without_a_store_each_worker_stops_by_itself(clock: Clock) -> None:
@@ -182,10 +182,10 @@ def test_a_store_that_is_away_is_told_later(index: TableDeadLetterIndex, clock: 
     class Away(TableDeadLetterIndex):
         away = True
 
-        def stop(self, stop: LanePause) -> None:
+        def pause(self, pause: LanePause) -> None:
             if self.away:
                 raise OSError("away")
-            super().stop(stop)
+            super().pause(pause)
 
     store = SQLiteBackend(url=f"sqlite:///{tmp_path / 'r'}", app=Celery(set_as_current=False)).store
     away = Away(store)
@@ -198,4 +198,4 @@ def test_a_store_that_is_away_is_told_later(index: TableDeadLetterIndex, clock: 
     away.away = False
     worker.watch.round()
     assert not worker.consumes
-    assert [stop.by for stop in index.stops()] == ["w"]
+    assert [stop.by for stop in index.pauses()] == ["w"]

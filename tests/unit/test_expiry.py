@@ -87,8 +87,8 @@ def test_a_stopped_lane_loses_first_what_is_about_as_old_as_what_was_received_la
     now = time.time()
     ages = RequestAges()
     assert ages.oldest_waiting(other, now) == now
-    ages.note(other, now - 5_000)
-    ages.note(other, 0.0)
+    ages.record_receipt(other, now - 5_000)
+    ages.record_receipt(other, 0.0)
     assert ages.oldest_waiting(other, now) == now - 5_000
     assert losing(other, ages.oldest_waiting(other, now)) == losing(other, now - 5_000)
 

@@ -38,19 +38,19 @@ SPECS = [spec("a"), spec("b"), spec("c", "slow")]
 def test_only_the_lane_without_a_model_goes_out_and_it_comes_back() -> None:
     service, consumer = ModelAvailability(), Consumer()
     service.use(LanePauses(consumer), consumer.app.conf, SPECS)
-    service.note("c", "it is broken")
+    service.record_outage("c", "it is broken")
     assert consumer.consuming == {"inference"}
-    service.note("a", "it is broken")
+    service.record_outage("a", "it is broken")
     assert consumer.consuming == {"inference"}
-    service.note("b", "it is broken")
+    service.record_outage("b", "it is broken")
     assert consumer.consuming == set()
-    service.note("a", "")
-    service.note("c", "")
+    service.record_outage("a", "")
+    service.record_outage("c", "")
     assert consumer.consuming == {"inference", "slow"}
 
 
 def test_what_went_out_before_the_worker_was_ready_counts() -> None:
     service, consumer = ModelAvailability(), Consumer()
-    service.note("c", "it is broken")
+    service.record_outage("c", "it is broken")
     service.use(LanePauses(consumer), consumer.app.conf, SPECS)
     assert consumer.consuming == {"inference"}

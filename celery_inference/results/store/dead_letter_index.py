@@ -167,25 +167,27 @@ class TableDeadLetterIndex:
         """Remove entries whose letters are not in the queue any more."""
         self._table.delete([_place(lane, id_) for id_ in dict.fromkeys(ids)])
 
-    def stops(self) -> list[LanePause]:
+    def pauses(self) -> list[LanePause]:
         """The lanes whose consumption is paused."""
         return [
             LanePause(str(item[PART]), float(item["since"]), str(item["by"]), str(item["why"]))
             for item in self._table.query(Query(STOPS))
         ]
 
-    def stop(self, stop: LanePause) -> None:
-        """Stop a lane's consumption everywhere; a later stop replaces an earlier one."""
-        put: dict[str, Value] = {"since": stop.since, "by": stop.by, "why": stop.why}
+    def pause(self, pause: LanePause) -> None:
+        """Pause a lane's consumption everywhere; a later pause replaces an earlier one."""
+        put: dict[str, Value] = {"since": pause.since, "by": pause.by, "why": pause.why}
 
         def decide(item: Item) -> ItemUpdate | None:
             since = item.get("since")
-            return None if since is not None and float(since) >= stop.since else ItemUpdate(put, where={"since": since})
+            return (
+                None if since is not None and float(since) >= pause.since else ItemUpdate(put, where={"since": since})
+            )
 
-        self._table.revise([((STOPS, stop.lane), decide)])
+        self._table.revise([((STOPS, pause.lane), decide)])
 
     def resume(self, lane: str) -> bool:
-        """Take it up again; False if it was not stopped."""
+        """Take it up again; False if it was not paused."""
         return bool(self._table.pop((STOPS, lane)))
 
     def failures_since(self, lane: str, since: float) -> int:

@@ -23,7 +23,7 @@ class PoisonInputRecords:
         self._known: dict[str, tuple[float, str]] = {}  # when it is forgotten, and why it is known
         self._looked_at = -math.inf
 
-    def note(self, digest: str, sentence: str, keep_seconds: float) -> None:
+    def record(self, digest: str, sentence: str, keep_seconds: float) -> None:
         """Remember it, here and elsewhere."""
         expires_at = time.time() + keep_seconds
         self._table.put([{ID: KILLERS, PART: digest, "sentence": sentence, TTL: ttl_of(expires_at)}])

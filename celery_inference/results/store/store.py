@@ -162,7 +162,7 @@ class ResultStore:
 
     def record_poison_input(self, digest: str, sentence: str, keep_seconds: float) -> None:
         """Remember that inputs of this digest ended a device process when they ran alone."""
-        self._poison_inputs.note(digest, sentence, keep_seconds)
+        self._poison_inputs.record(digest, sentence, keep_seconds)
 
     def poison_inputs(self, digests: Collection[str]) -> Mapping[str, str]:
         """The sentences of those digests that are known to end device processes, in one read."""

@@ -136,14 +136,14 @@ class DeadLetterIndex(Protocol):
     def let_go(self, name: str, holder: str) -> None:
         """Give a lease back."""
 
-    def stops(self) -> list[LanePause]:
+    def pauses(self) -> list[LanePause]:
         """The lanes whose consumption is paused."""
 
-    def stop(self, stop: LanePause) -> None:
-        """Stop a lane's consumption everywhere."""
+    def pause(self, pause: LanePause) -> None:
+        """Pause a lane's consumption everywhere."""
 
     def resume(self, lane: str) -> bool:
-        """Take it up again; False if it was not stopped."""
+        """Take it up again; False if it was not paused."""
 
     def failures_since(self, lane: str, since: float) -> int:
         """Letters that came since then, those that were the caller's fault not counted."""

@@ -6,7 +6,7 @@ from models.supervision.batch_timeout import BATCHES, LEAST_SECONDS, TIMES, Batc
 def seen(tokens: int, seconds: float, batches: int = BATCHES) -> BatchTimeout:
     pace = BatchTimeout()
     for _ in range(batches):
-        pace.note(tokens, seconds)
+        pace.record_batch(tokens, seconds)
     return pace
 
 

@@ -25,8 +25,8 @@ def test_the_smallest_size_that_is_nearly_best_is_chosen() -> None:
 
 def test_what_was_measured_is_remembered_for_the_model_its_weights_and_the_device(tmp_path: Path) -> None:
     assert not TuningFile(tmp_path)
-    TuningFile(tmp_path / "made").note(SPEC, CPU, Tuning(32, "on"))
-    TuningFile(tmp_path / "made").note(replace(SPEC, name="other"), CPU, Tuning(4))
+    TuningFile(tmp_path / "made").save_tuning(SPEC, CPU, Tuning(32, "on"))
+    TuningFile(tmp_path / "made").save_tuning(replace(SPEC, name="other"), CPU, Tuning(4))
     known = TuningFile(tmp_path / "made")
     assert known.of(SPEC, CPU) == Tuning(32, "on")
     assert known.of(SPEC, "an H100") is None

@@ -22,7 +22,7 @@ class TestStoreAway(Pages):
             raise self.away
         return [Group("inference", Cause.CRASH, "DeviceCrash", "small", 3, 0.0, 0.0, 0.0, "it ended")]
 
-    def stops(self) -> list[object]:
+    def pauses(self) -> list[object]:
         return []
 
     def test_what_was_read_last_stays_with_its_age_and_the_reason(self) -> None:

@@ -21,11 +21,11 @@ from celery_inference import app
 from celery_inference.sqs.consumer.shutdown import STOPPER, release_everything
 from tasks.autoscale.stop_flag import StopFlag
 from tasks.context import WorkerContext
-from tasks.patches import cold_shutdown
+from tasks.patches import celery_cold_shutdown
 from tasks.worker.lifecycle import Lifecycle
 
-# When this fails, read what changed in Celery, adapt tasks/patches/cold_shutdown.py where it matters, and set the new
-# digest.
+# When this fails, read what changed in Celery, adapt tasks/patches/celery_cold_shutdown.py where it matters, and set
+# the new digest.
 # Of the signal's methods it matters that a second signal may enter them again.
 SURFACE = {
     "_shutdown_handler": "901e0a5a2b3d0237",
@@ -75,7 +75,7 @@ def test_the_handler_waits_for_no_lock_that_its_own_thread_may_hold(signals: lis
     consumer = SimpleNamespace(cancel_active_requests=locked, task_consumer=SimpleNamespace(cancel=locked))
     consumer.pool = SimpleNamespace(stop=locked)
     worker = SimpleNamespace(consumer=consumer, hostname="w@test", wait_for_soft_shutdown=locked)
-    cold_shutdown.install()
+    celery_cold_shutdown.install()
     host.install_worker_int_handler(worker)
     host.install_worker_term_hard_handler(worker)
     with lock:
@@ -108,7 +108,7 @@ def test_a_second_signal_within_the_first_one_s_handler_is_told_of_too(
     signals: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = SimpleNamespace(hostname="w@test")
-    cold_shutdown.install()
+    celery_cold_shutdown.install()
     monkeypatch.setattr(worker_shutting_down, "lock", HeldWhenTheNextComes(worker_shutting_down.lock))
     host.install_worker_term_handler(worker)
     host.install_worker_term_hard_handler(worker)
@@ -120,7 +120,7 @@ def test_a_second_signal_within_the_first_one_s_handler_is_told_of_too(
 def test_a_sigterm_that_stands_for_sigquit_is_one(signals: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "REMAP_SIGTERM", "SIGQUIT")
     monkeypatch.setattr(host, "install_worker_term_handler", None)
-    cold_shutdown.install()
+    celery_cold_shutdown.install()
     host.install_worker_term_handler(SimpleNamespace(hostname="w@test"))
     os.kill(os.getpid(), signal.SIGTERM)
     assert signals == ["Cold"]

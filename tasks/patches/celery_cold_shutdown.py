@@ -6,7 +6,7 @@ pool, the handler waits for a lock that its own thread holds, and the worker han
 callback the handler says what it does, sends `worker_shutting_down` (tasks/worker/lifecycle.py releases what is held),
 and sets the flag at which Celery's loop ends and terminates consumers and pool where it may wait for locks.
 
-tests/unit/test_cold_shutdown.py fails when Celery changes under this.
+tests/unit/test_celery_cold_shutdown.py fails when Celery changes under this.
 """
 
 import threading
