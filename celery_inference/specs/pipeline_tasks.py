@@ -40,14 +40,15 @@ class PipelineTask:
     max_tokens: int = 512
 
 
+# Without a default: what the model's folder says in generation_config.json, else what changes nothing.
 _GENERATION = {
     "max_new_tokens": Option("int", default=64, minimum=1, maximum=512, shapes_batch=True),
     "do_sample": Option("bool", default=False, shapes_batch=True),
-    "temperature": Option("float", default=1.0, minimum=0.01, maximum=2.0, shapes_batch=True),
-    "top_p": Option("float", default=1.0, minimum=0.01, maximum=1.0, shapes_batch=True),
-    "top_k": Option("int", default=50, minimum=1, maximum=1000, shapes_batch=True),
-    "num_beams": Option("int", default=1, minimum=1, maximum=8, shapes_batch=True),
-    "repetition_penalty": Option("float", default=1.0, minimum=0.5, maximum=2.0, shapes_batch=True),
+    "temperature": Option("float", minimum=0.01, maximum=2.0, shapes_batch=True),
+    "top_p": Option("float", minimum=0.01, maximum=1.0, shapes_batch=True),
+    "top_k": Option("int", minimum=1, maximum=1000, shapes_batch=True),
+    "num_beams": Option("int", minimum=1, maximum=8, shapes_batch=True),
+    "repetition_penalty": Option("float", minimum=0.5, maximum=2.0, shapes_batch=True),
     "seed": Option("int", minimum=0, maximum=2**31 - 1, shapes_batch=True),
 }
 _TOP_K = Option("int", default=5, minimum=1, maximum=1000)

@@ -43,6 +43,7 @@ def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, Stream | None, 
     local = handler.spec = from_pretrained.within_positions(local, handler.model)
     loaded, weights = time.perf_counter(), memory.now()
     runner = Runner(local, handler)
+    runner.equal_lengths = handler.equal_lengths
     example = handler.example if spec.example is None else spec.example
     options = {**handler.example_options, **spec.example_options}
     _run(runner, [example], options, "its example")

@@ -78,7 +78,7 @@ class ContinuousGeneration:
         """Add a row. Raises RuntimeError when the loop has ended."""
         own = {}
         if self._sampled:
-            top_k = min(int(options["top_k"]), self._vocabulary)
+            top_k = min(int(options["top_k"]) or self._vocabulary, self._vocabulary)
             own = {"temperature": float(options["temperature"]), "top_k": top_k, "top_p": float(options["top_p"])}
         most = options["max_new_tokens"]
         taken = self._manager.add_request(
