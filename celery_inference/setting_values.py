@@ -12,7 +12,7 @@ from celery.exceptions import ImproperlyConfigured
 from click import ClickException
 
 from celery_inference.redaction import without_secret
-from celery_inference.specs.errors import InferenceError
+from celery_inference.specs.errors import DeploymentError
 from celery_inference.sqs import limits
 from celery_inference.sqs.broadcast.queue_names import MAX_PREFIX_CHARACTERS, is_prefix
 from celery_inference.sqs.claim_check.store_url import split_store_url
@@ -24,7 +24,7 @@ MAX_KEPT_CHARACTERS = 100_000
 MAX_QUEUE_PREFIX_CHARACTERS = 40  # of the 80 of a queue's name
 
 
-class SettingError(InferenceError, ClickException, ImproperlyConfigured):
+class SettingError(DeploymentError, ClickException, ImproperlyConfigured):
     """A setting has a value that cannot be.
 
     An ImproperlyConfigured for applications; a ClickException, so that `celery` prints its one sentence.

@@ -253,7 +253,10 @@ class Engine:
             _log.exception("whether the inputs are known to end device processes cannot be asked")
             return
         for digest, sentence in known.items():
-            raise DeviceCrash.because(f"inputs[{digests[digest]}]", f"is known: {sentence}")
+            index = digests[digest]
+            error = DeviceCrash(f"inputs[{index}] is known: {sentence}")
+            error.field, error.index = f"inputs[{index}]", index
+            raise error
 
     def _blame(self, row: Row, sentence: str) -> None:
         digest = digest_of(self._specs[row.model], row.value, row.owner.options)

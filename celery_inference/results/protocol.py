@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from celery_inference.specs.errors import InferenceError
+from celery_inference.specs.errors import Transient
 
 # Longer than SQS keeps a message: no delivery of the request can come after it.
 KEEP_SECONDS = 15 * 86_400.0
 
 
-class StoreUnavailable(InferenceError, OSError):
+class StoreUnavailable(Transient, OSError):
     """The store is away, locked or full. Nothing was written; the same call may succeed later."""
 
 

@@ -1,22 +1,24 @@
 """What can go wrong with a request or a model, and whose fault it is.
 
     InferenceError
-    ├── InvalidInput (also a ValueError)   the caller's fault; the same request fails the same way again
-    │   ├── UnknownModel                   no model of that name in the catalogue
-    │   ├── UnknownOption                  no option of that name in the model's spec
-    │   ├── DeviceCrash                    run alone, it ended its device process twice
-    │   └── InputFailed                    run alone, it made the model raise
-    ├── Expired                            its deadline passed before its batch was sealed
-    ├── Cancelled                          who sent it wants it no more
-    ├── Transient                          nobody's fault; another delivery may succeed
+    ├── InvalidInput (also a ValueError)   the caller's fault: HTTP 422; the same request fails the same way again
+    │   ├── UnknownModel                   no model of that name in the sender's catalogue
+    │   └── UnknownOption                  no option of that name in the model's spec, no such keyword
+    ├── ModelFailed                        the model's fault: HTTP 500; `model_traceback` is its own
+    │   ├── InputFailed                    run alone, the input made it raise, or compute what is not a number
+    │   └── DeviceCrash                    run alone, the input ended the device process twice, or ran past its time
+    ├── Transient                          the infrastructure's fault: HTTP 503; another try may succeed
     │   ├── DeviceLost                     the device failed, or no device is left
     │   ├── ModelOut                       no device of this worker has the model any more; another worker may
     │   ├── EngineStopped                  the engine was stopped before the request had begun
-    │   ├── NotServedHere                  this worker has not loaded the model; another of its lane may have
     │   └── ClaimStoreAway                 the store of uploads cannot be used now
-    ├── CatalogueError                     the operator's fault: a catalogue that cannot be read
-    ├── DeviceError                        the operator's fault: devices that are asked for and not there
-    └── ModelLoadError                     the operator's fault: a model that cannot be loaded
+    ├── DeploymentError                    the deployment's fault: HTTP 500; an operator must act
+    │   ├── NotServedHere                  no worker of the lane knows the task, model or option, or has the store
+    │   ├── CatalogueError                 a catalogue that cannot be read
+    │   ├── DeviceError                    devices that are asked for and not there
+    │   └── ModelLoadError                 a model that cannot be loaded
+    ├── Expired                            nobody's fault: its deadline passed before its batch was sealed
+    └── Cancelled                          nobody's fault: who sent it wants it no more
 
 Celery's JSON results rebuild an exception as `cls(*args)`, so `args` is one sentence for people, everywhere. The facts
 for programs stand in attributes; `facts` and `take_facts` carry them where an error goes as JSON.
@@ -26,7 +28,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, Self
+from enum import StrEnum
+from typing import Any, ClassVar, Self
 
 _SHOWN_CHARACTERS = 100
 
@@ -58,22 +61,56 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"Known: {', '.join(names)}." if names else "There are none."
 
 
+class Fault(StrEnum):
+    """Who can mend it: the request's sender, the model's author, the infrastructure by itself, or who deploys."""
+
+    CALLER = "caller"
+    MODEL = "model"
+    INFRASTRUCTURE = "infrastructure"
+    DEPLOYMENT = "deployment"
+
+
 class InferenceError(Exception):
-    """Root of every error that this library and its workers raise on purpose."""
+    """Root of every error that this library and its workers raise on purpose.
 
-
-class InvalidInput(InferenceError, ValueError):
-    """The caller's fault.
+    `fault` says whose fault it is, None for what is no fault. `http_status` is what a web application may answer.
 
     `field` names the argument, `index` which of several inputs, `limit` how much is allowed, `allowed` the names that
-    are, `nearest` the one that was most likely meant. Each is None where it says nothing.
+    are, `nearest` the one that was most likely meant, `model_traceback` where the model raised. Each is None where it
+    says nothing.
     """
+
+    fault: ClassVar[Fault | None] = None
+    http_status: ClassVar[int] = 500
 
     field: str | None = None
     index: int | None = None
     limit: int | float | str | None = None
     allowed: tuple[str, ...] | None = None
     nearest: str | None = None
+    model_traceback: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """The attributes that say something, as JSON values."""
+        values = {name: getattr(self, name) for name in _FACTS}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+            if value is not None
+        }
+
+    def take_facts(self, facts: object) -> None:
+        """Set the attributes from what `facts` gave elsewhere. What is of another name or type is left out."""
+        for name, value in facts.items() if isinstance(facts, dict) else ():
+            if name in _FACTS and _FACTS[name](value):
+                setattr(self, name, tuple(value) if isinstance(value, list) else value)
+
+
+class InvalidInput(InferenceError, ValueError):
+    """The caller's fault: the attributes say what is wrong, and what is allowed."""
+
+    fault = Fault.CALLER
+    http_status = 422
 
     @classmethod
     def because(
@@ -107,21 +144,6 @@ class InvalidInput(InferenceError, ValueError):
         error.nearest = nearest(text, names)
         return error
 
-    def facts(self) -> dict[str, Any]:
-        """The attributes that say something, as JSON values."""
-        values = {name: getattr(self, name) for name in _FACTS}
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
-            if value is not None
-        }
-
-    def take_facts(self, facts: object) -> None:
-        """Set the attributes from what `facts` gave elsewhere. What is of another name or type is left out."""
-        for name, value in facts.items() if isinstance(facts, dict) else ():
-            if name in _FACTS and _FACTS[name](value):
-                setattr(self, name, tuple(value) if isinstance(value, list) else value)
-
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
@@ -133,6 +155,7 @@ _FACTS: Mapping[str, Callable[[object], bool]] = {
     "limit": lambda value: isinstance(value, (int, float, str)) and not isinstance(value, bool),
     "allowed": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
     "nearest": _is_text,
+    "model_traceback": _is_text,
 }
 
 
@@ -144,24 +167,37 @@ class UnknownOption(InvalidInput):
     """An option that the model's spec does not list."""
 
 
-class InputFailed(InvalidInput):
-    """The model raised on this input alone. The sentence carries the exception's type and text."""
+class ModelFailed(InferenceError):
+    """The model's fault."""
+
+    fault = Fault.MODEL
 
 
-class DeviceCrash(InvalidInput):
+class InputFailed(ModelFailed):
+    """The model raised on this input alone, or computed what is not a number."""
+
+
+class DeviceCrash(ModelFailed):
     """The request, run alone, ended its device process twice (or ran past its time limit twice)."""
 
 
 class Expired(InferenceError):
     """The deadline passed before the request's batch was sealed."""
 
+    http_status = 504
+
 
 class Cancelled(InferenceError):
     """The request was cancelled while it was held."""
 
+    http_status = 409
+
 
 class Transient(InferenceError):
-    """Nobody's fault that matters to the caller: try again."""
+    """The infrastructure's fault: try again."""
+
+    fault = Fault.INFRASTRUCTURE
+    http_status = 503
 
 
 class DeviceLost(Transient):
@@ -176,35 +212,40 @@ class EngineStopped(Transient):
     """The engine stopped before the request had begun, or before it could end."""
 
 
-class NotServedHere(Transient):
-    """This worker has not loaded the model, or has no claim-check store; another worker of the lane may have."""
-
-
 class ClaimStoreAway(Transient):
     """The claim-check store did not hand out what a request claims; it may at the next try."""
 
 
-class CatalogueError(InferenceError):
+class DeploymentError(InferenceError):
+    """The deployment's fault: an operator must act."""
+
+    fault = Fault.DEPLOYMENT
+
+
+class NotServedHere(DeploymentError):
+    """A worker has no such task, model or option, or no claim-check store; another worker of the lane may have."""
+
+
+class CatalogueError(DeploymentError):
     """A catalogue that cannot be read: the sentence names file, model and key."""
 
 
-class DeviceError(InferenceError):
+class DeviceError(DeploymentError):
     """Devices that the setting asks for and the machine does not have."""
 
 
-class ModelLoadError(InferenceError):
+class ModelLoadError(DeploymentError):
     """A model that cannot be loaded: the sentence names the model, its source and the reason."""
 
 
 _FROM_DEVICE: dict[str, type[InferenceError]] = {
     error.__name__: error
-    for error in (InvalidInput, InputFailed, UnknownOption, DeviceCrash, DeviceLost, ModelLoadError)
+    for error in (InvalidInput, UnknownOption, ModelFailed, InputFailed, DeviceCrash, DeviceLost, ModelLoadError)
 }
 
 
 def rebuild(name: str, sentence: str, facts: object = None) -> InferenceError:
-    """The error that a device process reported by class name, sentence and `InvalidInput.facts`."""
+    """The error that a device process reported by class name, sentence and `InferenceError.facts`."""
     error = _FROM_DEVICE.get(name, InputFailed)(sentence)
-    if isinstance(error, InvalidInput):
-        error.take_facts(facts)
+    error.take_facts(facts)
     return error

@@ -1,19 +1,19 @@
 """What can go wrong between us and SQS, and whose turn it is then.
 
 SqsError
-├── UnavailableError       faults that pass: 5xx, throttling, timeouts, resets, expired credentials. Try again.
-├── QueueMissingError      the queue does not exist; says how to make it
-├── DeniedError            IAM refuses the action; says which one
-├── RefusedError           SQS does not accept the call as it is
-├── NoRegionError          nobody says which AWS region is meant
-├── BroadcastOffError      events and remote control are switched off
-├── NotAskedError          SQS did not take a command for workers; whoever gave it decides whether to try again
-├── ClaimStoreError        the store of payloads that fit into no message cannot be used now, or not by us
-├── MessageTooLargeError   the caller's fault: says the encoded size and the limit
-├── DelayRefusedError      the caller's fault: FIFO queues take no delay for one message
-├── UndecodableError       a body that is no kombu envelope, or no task; its message becomes a dead letter
+├── UnavailableError       Transient: 5xx, throttling, timeouts, resets, expired credentials. Try again.
+├── NotAskedError          Transient: SQS took no command for workers; whoever gave it decides whether to try again
+├── ClaimStoreError        Transient: the store of payloads that fit into no message cannot be used now, or not by us
+├── QueueMissingError      the deployment's: the queue does not exist; says how to make it
+├── DeniedError            the deployment's: IAM refuses the action; says which one
+├── RefusedError           the deployment's: SQS does not accept the call as it is
+├── NoRegionError          the deployment's: nobody says which AWS region is meant
+├── BroadcastOffError      the deployment's: events and remote control are switched off
+├── OptionError            the deployment's: a transport option that does not exist or cannot be
+├── UndecodableError       the caller's: a body that is no envelope, or no task; its message becomes a dead letter
 │   └── ClaimGoneError     its payload was kept elsewhere, and is there no more
-└── OptionError            a transport option that does not exist or cannot be
+├── MessageTooLargeError   the caller's: says the encoded size and the limit
+└── DelayRefusedError      the caller's: FIFO queues take no delay for one message
 
 The first eight are kombu OperationalErrors, which is what `delay()` promises to raise. Only the first is
 worth a retry, so it alone is in the transport's list of recoverable errors.
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import OperationalError
 
-from celery_inference.specs.errors import InferenceError
+from celery_inference.specs.errors import DeploymentError, InferenceError, InvalidInput, Transient
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -89,7 +89,7 @@ def _rebuilt(kind: type[SqsError], args: tuple[Any, ...], facts: dict[str, Any])
     return error
 
 
-class UnavailableError(SqsError, OperationalError):
+class UnavailableError(SqsError, Transient, OperationalError):
     """SQS did not answer, or answered that it cannot now."""
 
     def __init__(self, operation: str, queue: str, cause: str) -> None:
@@ -97,7 +97,7 @@ class UnavailableError(SqsError, OperationalError):
         self.operation, self.queue, self.cause = operation, queue, cause
 
 
-class QueueMissingError(SqsError, OperationalError):
+class QueueMissingError(SqsError, DeploymentError, OperationalError):
     """The queue does not exist where we look for it."""
 
     def __init__(self, operation: str, queue: str) -> None:
@@ -108,7 +108,7 @@ class QueueMissingError(SqsError, OperationalError):
         self.operation, self.queue = operation, queue
 
 
-class DeniedError(SqsError, OperationalError):
+class DeniedError(SqsError, DeploymentError, OperationalError):
     """IAM does not allow the action."""
 
     def __init__(self, operation: str, queue: str, cause: str) -> None:
@@ -116,7 +116,7 @@ class DeniedError(SqsError, OperationalError):
         self.operation, self.queue = operation, queue
 
 
-class RefusedError(SqsError, OperationalError):
+class RefusedError(SqsError, DeploymentError, OperationalError):
     """SQS does not accept the call; sending it again changes nothing."""
 
     def __init__(self, operation: str, queue: str, code: str, cause: str) -> None:
@@ -124,28 +124,28 @@ class RefusedError(SqsError, OperationalError):
         self.operation, self.queue, self.code = operation, queue, code
 
 
-class NoRegionError(SqsError, OperationalError):
+class NoRegionError(SqsError, DeploymentError, OperationalError):
     """AWS is meant, and no region is named anywhere."""
 
     def __init__(self) -> None:
         super().__init__("no AWS region is set: name one in AWS_DEFAULT_REGION or in AWS's configuration file")
 
 
-class BroadcastOffError(SqsError, OperationalError):
+class BroadcastOffError(SqsError, DeploymentError, OperationalError):
     """A command or a look at events where both are off."""
 
     def __init__(self) -> None:
         super().__init__("Celery's events and remote control are switched off (CELERY_INFERENCE_BROADCAST)")
 
 
-class NotAskedError(SqsError, OperationalError):
+class NotAskedError(SqsError, Transient, OperationalError):
     """A command for workers was not sent. kombu would repeat it for ever if it counted as recoverable."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(f"the workers could not be asked: {cause}")
 
 
-class MessageTooLargeError(SqsError, ValueError):
+class MessageTooLargeError(SqsError, InvalidInput):
     """The encoded message does not fit into its queue."""
 
     def __init__(self, queue: str, size_bytes: int, limit_bytes: int) -> None:
@@ -155,7 +155,7 @@ class MessageTooLargeError(SqsError, ValueError):
         self.queue, self.size_bytes, self.limit_bytes = queue, size_bytes, limit_bytes
 
 
-class DelayRefusedError(SqsError, ValueError):
+class DelayRefusedError(SqsError, InvalidInput):
     """A countdown or eta for a FIFO queue."""
 
     def __init__(self, queue: str) -> None:
@@ -165,7 +165,7 @@ class DelayRefusedError(SqsError, ValueError):
         self.queue = queue
 
 
-class UndecodableError(SqsError, ValueError):
+class UndecodableError(SqsError, InvalidInput):
     """A message that no worker can read."""
 
 
@@ -177,7 +177,7 @@ class ClaimGoneError(UndecodableError):
         self.key = key
 
 
-class ClaimStoreError(SqsError, OperationalError):
+class ClaimStoreError(SqsError, Transient, OperationalError):
     """The store of the claim check did not do what it was asked to; `store` is its URL."""
 
     def __init__(self, store: str, cause: str) -> None:
@@ -185,7 +185,7 @@ class ClaimStoreError(SqsError, OperationalError):
         self.store, self.cause = store, cause
 
 
-class OptionError(SqsError, ValueError):
+class OptionError(SqsError, DeploymentError, ValueError):
     """A wrong entry in `broker_transport_options`."""
 
 

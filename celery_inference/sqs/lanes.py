@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from celery_inference.specs.errors import InferenceError, suggestion
+from celery_inference.specs.errors import DeploymentError, suggestion
 from celery_inference.sqs import limits
 
 DEFAULT_PATH = Path(__file__).resolve().parents[1] / "lanes.toml"
@@ -109,7 +109,7 @@ class UnknownLaneError(ValueError):
         self.name = name
 
 
-class LanesError(InferenceError):
+class LanesError(DeploymentError):
     """A file of lanes that cannot be read: the sentence names file, lane and key."""
 
 

@@ -25,8 +25,8 @@ from deploy.sagemaker.runtime import Busy, ModelFault, RuntimeFault, SageMakerEn
 # Of the batch's time limit, past which the process would be killed: for its calls, and then for the example.
 TIME_SHARE, EXAMPLE_SHARE = 0.6, 0.25
 PAUSE_BASE_SECONDS, PAUSE_CAP_SECONDS = 0.2, 5.0
-# What a container says of a row, and may say again: the caller's fault, as it would be here.
-_FINAL = {"InvalidInput", "UnknownOption", "InputFailed", "DeviceCrash"}
+# What a container says of a row, and may say again: the caller's fault or the model's, as it would be here.
+_FINAL = {"InvalidInput", "UnknownOption", "ModelFailed", "InputFailed", "DeviceCrash"}
 
 Answer = dict[str, Any]
 

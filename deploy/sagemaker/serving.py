@@ -61,10 +61,8 @@ class Serving:
         try:
             rows, checked = check_inputs(spec, given, options)
             results = self._result(self._engine.submit(spec.name, rows, checked), until)
-        except InvalidInput as error:
-            raise Refusal(400, str(error)) from error
         except InferenceError as error:
-            raise Refusal(503, f"{type(error).__name__}: {error}") from error
+            raise Refusal(error.http_status, f"{type(error).__name__}: {error}") from error
         return wire.plain(results if is_many(given) else results[0])
 
     def _spec(self, name: str | None) -> ModelSpec:

@@ -6,7 +6,8 @@ Serve it with `uvicorn fastapi_app:api`; as a script it asks itself.
 import asyncio
 import time
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 
 from celery_inference import errors, feature_extraction
@@ -14,13 +15,16 @@ from celery_inference import errors, feature_extraction
 api = FastAPI()
 
 
+@api.exception_handler(errors.InferenceError)
+def explain(_: Request, error: errors.InferenceError) -> JSONResponse:
+    """422 for what the caller got wrong, 500 and 503 for what others did."""
+    return JSONResponse({"detail": str(error)}, error.http_status)
+
+
 @api.post("/embeddings", status_code=202)
 def start(text: str) -> str:  # a plain function, which FastAPI runs in a thread: `delay()` waits for SQS
     """Send the request, and give its id."""
-    try:
-        return feature_extraction.delay(text).id
-    except errors.InvalidInput as error:
-        raise HTTPException(422, str(error)) from error
+    return feature_extraction.delay(text).id
 
 
 @api.get("/embeddings/{request_id}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Any
 
-from celery_inference.specs.errors import InferenceError, InputFailed, InvalidInput
+from celery_inference.specs.errors import InferenceError, InputFailed
 
 _MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 # After any of these nothing runs in this process any more (CUDA calls such errors sticky), or the machine fails.
@@ -49,8 +49,7 @@ def raise_if_sticky(error: Exception) -> None:
 def failure(error: Exception) -> dict[str, Any]:
     """The answer to an input that raised this, alone."""
     if isinstance(error, InferenceError):
-        facts = error.facts() if isinstance(error, InvalidInput) else {}
-        return {"error": type(error).__name__, "sentence": str(error), "facts": facts}
+        return {"error": type(error).__name__, "sentence": str(error), "facts": error.facts()}
     sentence = (
         f"inputs does not fit into the device's memory, even alone: {one_line(error)}"
         if is_memory(error)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from celery_inference.inputs.check import size_bytes
-from celery_inference.specs.errors import InferenceError, InvalidInput
+from celery_inference.specs.errors import InferenceError, InvalidInput, ModelFailed
 from celery_inference.specs.model_spec import ModelSpec
 from models.scheduling.batching import Row
 from models.scheduling.memory_limits import MemoryLimit
@@ -145,7 +145,7 @@ class Batch:
 
 def placed(row: Row, error: InferenceError) -> InferenceError:
     """The error of one input, which from here on says which of its request's it is about."""
-    if isinstance(error, InvalidInput) and (error.field or "inputs") == "inputs":
+    if isinstance(error, InvalidInput | ModelFailed) and (error.field or "inputs") == "inputs":
         many = len(row.owner.results) > 1
         error.field = f"inputs[{row.index}]" if many else "inputs"
         error.index = row.index if many else None

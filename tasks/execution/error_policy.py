@@ -19,11 +19,13 @@ from celery_inference.specs.errors import (
     Expired,
     InferenceError,
     InvalidInput,
+    ModelFailed,
     NotServedHere,
     Transient,
     UnknownModel,
     UnknownOption,
 )
+from celery_inference.sqs.errors import UndecodableError
 from celery_inference.sqs.messages.reason import Cause
 
 
@@ -122,16 +124,19 @@ class Rule:
 
 
 _RELEASE, _DELETE, _DEAD_LETTER = Settlement.RELEASE, Settlement.DELETE, Settlement.DEAD_LETTER
+_UNKNOWN_HERE = (UnknownModel, UnknownOption, NotServedHere)
 # The first that applies decides. `object` is any other error, also what no exception could be rebuilt from.
 RULES = (
-    Rule((UnknownModel, UnknownOption, NotServedHere), IN_GRACE_PERIOD, RequestState.RETRY, _RELEASE, Delay.GRACE),
+    Rule(_UNKNOWN_HERE, IN_GRACE_PERIOD, RequestState.RETRY, _RELEASE, Delay.GRACE),
+    Rule(_UNKNOWN_HERE, ALWAYS, RequestState.FAILURE, _DEAD_LETTER, cause=Cause.UNKNOWN_TASK),
     Rule((DeviceCrash,), ALWAYS, RequestState.FAILURE, _DEAD_LETTER, cause=Cause.CRASH),
+    Rule((ModelFailed,), ALWAYS, RequestState.FAILURE, _DEAD_LETTER, cause=Cause.MODEL_FAILED),
+    Rule((UndecodableError,), ALWAYS, RequestState.FAILURE, _DEAD_LETTER, cause=Cause.UNREADABLE),
     Rule((InvalidInput,), LANE_DROPS_INVALID, RequestState.FAILURE, _DELETE),
     Rule((InvalidInput,), ALWAYS, RequestState.FAILURE, _DEAD_LETTER, cause=Cause.INVALID_INPUT),
     Rule((Expired,), ALWAYS, RequestState.EXPIRED, _DELETE),
     Rule((Cancelled,), ALWAYS, RequestState.CANCELLED, _DELETE),
     Rule((EngineStopped,), ALWAYS, RequestState.UNCHANGED, _RELEASE, counts=AttemptCount.TAKEN_BACK),
-    Rule((NotServedHere,), ALWAYS, RequestState.FAILURE, _DEAD_LETTER, cause=Cause.UNKNOWN_TASK),
     Rule((AttemptsUsedUp,), MOVED_BY_SQS, RequestState.FAILURE, _DEAD_LETTER, cause=Cause.LOST),
     Rule((AttemptsUsedUp,), ALWAYS, RequestState.FAILURE, _DEAD_LETTER, cause=Cause.ATTEMPTS_USED_UP),
     Rule(None, LANE_DROPS_INVALID, RequestState.FAILURE, _DELETE),
@@ -181,9 +186,16 @@ def decide(error: BaseException, attempt: AttemptFacts) -> ErrorDecision:
 
 
 def _stored(error: BaseException, state: RequestState) -> BaseException:
-    """The error as it is stored: what is REVOKED has one that is Celery's, too."""
+    """The error as it is stored: what is REVOKED has one that is Celery's, too.
+
+    A model or option that the sender's catalogue has, if it checked, and this one has not is the deployment's fault.
+    """
     if state is RequestState.EXPIRED and not isinstance(error, RequestExpired):
         return RequestExpired(str(error))
     if state is RequestState.CANCELLED and not isinstance(error, RequestCancelled):
         return RequestCancelled(str(error))
+    if isinstance(error, UnknownModel | UnknownOption):
+        here = NotServedHere(str(error))
+        here.take_facts(error.facts())
+        return here
     return error

@@ -100,8 +100,10 @@ class Execution:
         except (Ignore, Reject, Retry):
             raise
         except Exception as error:
-            self._act_on(error)
-            raise
+            final = self._act_on(error)
+            if final is error:
+                raise
+            raise final from error
         return result
 
     def _refuse_what_is_over(self) -> None:
@@ -179,8 +181,8 @@ class Execution:
             self._release(ELSEWHERE_SECONDS)
             raise Reject("its last attempt is another host's", requeue=True)
 
-    def _act_on(self, error: Exception) -> None:
-        """Raise what settles the delivery, or return when the error is final. See `tasks.execution.error_policy`."""
+    def _act_on(self, error: Exception) -> BaseException:
+        """Raise what settles the delivery, or return the error that is final. See `tasks.execution.error_policy`."""
         attempt, facts = self.attempt, self._facts()
         decision = decide(error, facts)
         if decision.counts is AttemptCount.YES:
@@ -194,6 +196,7 @@ class Execution:
             raise Withdrawn(decision) from None
         if decision.settlement is Settlement.RELEASE:
             self._try_again(decision, facts)
+        return decision.error
 
     def _facts(self) -> AttemptFacts:
         attempt, request, conf = self.attempt, self.request, self.task.app.conf

@@ -49,7 +49,7 @@ KINDS: dict[str, tuple[int, str, Cause | None, str | None]] = {
     "flaky": (5, "SUCCESS", None, None),  # once the device is lost under it
     "network": (3, "SUCCESS", None, None),  # a task of a user's, tried three times
     "misfit": (4, "FAILURE", Cause.INVALID_INPUT, "InvalidInput"),
-    "faulty": (3, "FAILURE", Cause.INVALID_INPUT, "InputFailed"),
+    "faulty": (3, "FAILURE", Cause.MODEL_FAILED, "InputFailed"),
     "hopeless": (1, "FAILURE", Cause.ATTEMPTS_USED_UP, "DeviceLost"),
     "deadly": (1, "FAILURE", Cause.CRASH, "DeviceCrash"),
     "hanging": (1, "FAILURE", Cause.CRASH, "DeviceCrash"),

@@ -192,7 +192,7 @@ def test_a_failure_that_was_stored_before_is_the_letter_s(rig: DeadLetterRig, sw
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
-        (InputFailed("inputs made the model raise"), Cause.INVALID_INPUT),
+        (InputFailed("inputs made the model raise"), Cause.MODEL_FAILED),
         (DeviceCrash("inputs ended the device process"), Cause.CRASH),
         (KeyError("gone"), Cause.ATTEMPTS_USED_UP),
     ],

@@ -140,9 +140,9 @@ def test_a_container_is_asked_like_those_of_hugging_face(container: str) -> None
         (b"{", 400, "no JSON"),
         ([1], 400, "the body must be"),
         ({"inputs": "a cat", "params": {}}, 400, "'params'"),
-        ({"inputs": {"not": "a text"}}, 400, "must be a text"),
-        ({"inputs": "a cat", "parameters": {"top_kk": 1}}, 400, "top_k"),
-        ({"inputs": "raise me"}, 400, "made the model raise"),
+        ({"inputs": {"not": "a text"}}, 422, "must be a text"),
+        ({"inputs": "a cat", "parameters": {"top_kk": 1}}, 422, "top_k"),
+        ({"inputs": "raise me"}, 500, "made the model raise"),
     ],
 )
 def test_a_container_says_what_is_wrong(container: str, content: Any, code: int, words: str) -> None:

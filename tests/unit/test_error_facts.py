@@ -81,6 +81,19 @@ def test_every_error_of_the_library_is_public_and_below_one_root() -> None:
             assert issubclass(kind, InferenceError), f"{name} is not below InferenceError"
 
 
+def test_every_public_error_has_one_fault_which_its_branch_tells() -> None:
+    branches = (errors.InvalidInput, errors.ModelFailed, errors.Transient, errors.DeploymentError)
+    without = (errors.Expired, errors.Cancelled)
+    for name in errors.__all__:
+        kind = getattr(errors, name)
+        if kind in (errors.Fault, errors.InferenceError, errors.SqsError):
+            continue
+        below = [branch for branch in (*branches, *without) if issubclass(kind, branch)]
+        assert len(below) == 1, f"{name} is below {below}"
+        assert kind.fault is below[0].fault
+        assert (kind.http_status == 422) is (kind.fault == "caller"), name
+
+
 def test_what_workers_store_can_be_rebuilt_by_senders_who_have_no_worker_code() -> None:
     of_workers = errors_in([*(m for m in modules_of(tasks) if not m.__name__.endswith("celery"))])
     assert [named(kind) for kind in of_workers if issubclass(kind, InferenceError)] == []

@@ -9,9 +9,11 @@ from celery_inference.errors import (
     AttemptsUsedUp,
     RequestCancelled,
     RequestExpired,
+    ResultTooLarge,
     SettingError,
     SqsError,
     StoreUnavailable,
+    UndecodableError,
 )
 from celery_inference.specs.errors import (
     Cancelled,
@@ -19,9 +21,11 @@ from celery_inference.specs.errors import (
     DeviceLost,
     EngineStopped,
     Expired,
+    Fault,
     InferenceError,
     InputFailed,
     InvalidInput,
+    ModelFailed,
     NotServedHere,
     UnknownModel,
     UnknownOption,
@@ -88,9 +92,11 @@ def test_every_error_of_ours_has_a_fate() -> None:
     fates = {error: summary(decide(error("x"), STARTED)) for error in below(InferenceError) if not takes_facts(error)}
     assert {error: fate for error, fate in fates.items() if fate != AGAIN} == {
         InvalidInput: (*AT_ONCE, Cause.INVALID_INPUT),
-        UnknownModel: (*AT_ONCE, Cause.INVALID_INPUT),
-        UnknownOption: (*AT_ONCE, Cause.INVALID_INPUT),
-        InputFailed: (*AT_ONCE, Cause.INVALID_INPUT),
+        ResultTooLarge: (*AT_ONCE, Cause.INVALID_INPUT),
+        UnknownModel: (*AT_ONCE, Cause.UNKNOWN_TASK),
+        UnknownOption: (*AT_ONCE, Cause.UNKNOWN_TASK),
+        ModelFailed: (*AT_ONCE, Cause.MODEL_FAILED),
+        InputFailed: (*AT_ONCE, Cause.MODEL_FAILED),
         DeviceCrash: (*AT_ONCE, Cause.CRASH),
         Expired: (RequestState.EXPIRED, Settlement.DELETE, Delay.NONE, AttemptCount.AS_BEGUN, None),
         RequestExpired: (RequestState.EXPIRED, Settlement.DELETE, Delay.NONE, AttemptCount.AS_BEGUN, None),
@@ -114,7 +120,22 @@ def test_a_lane_may_want_no_dead_letters_of_what_callers_got_wrong() -> None:
     facts = replace(STARTED, keeps_invalid_input=False, throws=(LookupError,))
     for error in (InvalidInput("x"), KeyError("x")):
         assert summary(decide(error, facts))[:2] == (RequestState.FAILURE, Settlement.DELETE)
-    assert decide(DeviceCrash("x"), facts).settlement is Settlement.DEAD_LETTER
+    for error in (DeviceCrash("x"), InputFailed("x"), UnknownModel("x")):
+        assert decide(error, facts).settlement is Settlement.DEAD_LETTER
+
+
+@pytest.mark.parametrize("error", [UnknownModel.unknown("model", "smal", ["small"]), UnknownOption("x")])
+def test_what_the_senders_catalogue_has_and_this_one_has_not_is_the_deployments_fault(error: InferenceError) -> None:
+    stored = decide(error, STARTED).error
+    assert isinstance(stored, NotServedHere)
+    assert (stored.fault, str(stored), stored.nearest) == (Fault.DEPLOYMENT, str(error), error.nearest)
+
+
+def test_the_cause_of_a_dead_letter_says_whose_fault_the_error_is() -> None:
+    for error in (InvalidInput("x"), InputFailed("x"), DeviceCrash("x"), DeviceLost("x"), UndecodableError("x")):
+        cause = decide(error, FAILED).cause
+        assert cause is not None
+        assert cause.fault is error.fault
 
 
 def test_what_a_task_announces_is_the_callers_fault() -> None:
@@ -152,7 +173,7 @@ def test_the_last_attempt_ends_the_request() -> None:
 def test_what_has_failed_is_a_dead_letter_whatever_its_error() -> None:
     for error in (EngineStopped("x"), Expired("x"), DeviceLost("x"), RuntimeError("x"), StoreUnavailable("x")):
         assert summary(decide(error, FAILED)) == (*AT_ONCE, Cause.ATTEMPTS_USED_UP)
-    assert decide(UnknownModel("x"), replace(FAILED, grace_seconds=5.0)).cause is Cause.INVALID_INPUT
+    assert decide(UnknownModel("x"), replace(FAILED, grace_seconds=5.0)).cause is Cause.UNKNOWN_TASK
 
 
 def test_what_no_worker_has_explained_is_lost() -> None:

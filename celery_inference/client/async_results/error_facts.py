@@ -1,4 +1,4 @@
-"""The facts of an error, for who asks for the result: `field`, `index`, `limit`, `allowed`, `nearest` of InvalidInput.
+"""The facts of an error, for who asks for the result: `field`, `index`, `limit` and the others of InferenceError.
 
 Celery's JSON results hold an exception as its class and its arguments, and no attributes. Here they stand beside those,
 under a key of our own, which other readers pass over; entries without it are read as before. What is stored comes from
@@ -9,7 +9,7 @@ from typing import Any
 
 from celery.backends.base import Backend
 
-from celery_inference.specs.errors import InvalidInput
+from celery_inference.specs.errors import InferenceError
 
 KEY = "inference_facts"  # of a stored exception
 
@@ -20,12 +20,12 @@ def telling(backend: Backend) -> Backend:
 
     def prepare_exception(error: BaseException, serializer: str | None = None) -> Any:
         stored = prepare(error, serializer)
-        facts = error.facts() if isinstance(error, InvalidInput) else {}
+        facts = error.facts() if isinstance(error, InferenceError) else {}
         return {**stored, KEY: facts} if facts and isinstance(stored, dict) else stored
 
     def exception_to_python(stored: Any) -> Any:
         error = (_of_sqs(stored) if isinstance(stored, dict) else None) or rebuild(stored)
-        if isinstance(error, InvalidInput) and isinstance(stored, dict):
+        if isinstance(error, InferenceError) and isinstance(stored, dict):
             error.take_facts(stored.get(KEY))
         return error
 

@@ -9,8 +9,9 @@ import dataclasses
 import heapq
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from celery_inference.results.items import (
     AT,
@@ -240,10 +241,12 @@ def _item(entry: Entry) -> Item:
     return {**kept, ID: partition, PART: place, AT: _at(entry), TTL: ttl_of(entry.expires_at)}
 
 
-_READ: dict[str, Callable[[str], object]] = {"cause": Cause, "state": State}
-
-
 def _entry(item: Item) -> Entry:
-    values = {name: _READ[name](str(item[name])) if name in _READ else item.get(name) for name in _FIELDS}
-    lane = str(item[ID]).partition("#")[2]
-    return Entry(**{**values, "id": item[PART], "lane": lane})  # type: ignore[arg-type]  # as `_item` wrote them
+    values: dict[str, Any] = {name: item.get(name) for name in _FIELDS}
+    read = {
+        "cause": Cause.read(values["cause"], values["error_type"]),
+        "state": State(str(values["state"])),
+        "id": item[PART],
+        "lane": str(item[ID]).partition("#")[2],
+    }
+    return Entry(**{**values, **read})

@@ -14,7 +14,7 @@ from kombu.exceptions import EncodeError
 
 from celery_inference.results.items import ID, PART, TTL, VALUE, Item, Key, key_of
 from celery_inference.results.table import ItemTable
-from celery_inference.specs.errors import InferenceError
+from celery_inference.specs.errors import InvalidInput
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html: an item, names of its attributes
 # included, ends at 400 KB. What is beside the value takes less than 20.
@@ -26,7 +26,7 @@ PIECES = "pieces"  # `TOKEN:NUMBER` of a value that is kept in pieces
 _PLAIN, _DEFLATED = b"\x00", b"\x01"
 
 
-class ResultTooLarge(InferenceError, EncodeError, ValueError):
+class ResultTooLarge(InvalidInput, EncodeError):
     """A result that this store cannot keep. An EncodeError, so that Celery ends the request with it as FAILURE."""
 
     @classmethod

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from celery_inference.specs.errors import Fault
+
 REASON_ATTRIBUTE = "celery-inference.reason"
 REASON_ROOM_BYTES = 4_096  # of a dead-letter queue's limit, kept free beside what senders may put into a message
 REASON_LIMIT_BYTES = 3_072  # of the JSON; with name and type well inside that room
@@ -16,14 +18,38 @@ _FAR = 2**40  # beyond any honest count or time
 class Cause(StrEnum):
     """The class of a reason: what people group dead letters by."""
 
-    INVALID_INPUT = "invalid-input"  # the caller's fault
+    INVALID_INPUT = "invalid-input"
+    MODEL_FAILED = "model-failed"  # its input, run alone, makes the model raise
     CRASH = "crash"  # its input, run alone, ends the device process
     ATTEMPTS_USED_UP = "attempts-used-up"
     UNREADABLE = "unreadable"
-    UNKNOWN_TASK = "unknown-task"
+    UNKNOWN_TASK = "unknown-task"  # or model, or option
     REJECTED = "rejected"  # by a task's own code, or without a stated reason
     LOST = "lost"  # every host that had it died without a word; SQS's own redrive brought it
 
+    @property
+    def fault(self) -> Fault:
+        """Whose fault it is."""
+        return _FAULTS[self]
+
+    @classmethod
+    def read(cls, value: object, error_type: str | None = None) -> "Cause":
+        """A cause as this version, an earlier or a later one wrote it, beside the error's type."""
+        if value == cls.INVALID_INPUT and error_type == "InputFailed":
+            return cls.MODEL_FAILED  # an earlier version filed it under the caller's
+        return cls(str(value)) if value in list(cls) else cls.REJECTED
+
+
+_FAULTS = {
+    Cause.INVALID_INPUT: Fault.CALLER,
+    Cause.UNREADABLE: Fault.CALLER,
+    Cause.MODEL_FAILED: Fault.MODEL,
+    Cause.CRASH: Fault.MODEL,
+    Cause.ATTEMPTS_USED_UP: Fault.INFRASTRUCTURE,
+    Cause.LOST: Fault.INFRASTRUCTURE,
+    Cause.UNKNOWN_TASK: Fault.DEPLOYMENT,
+    Cause.REJECTED: Fault.DEPLOYMENT,
+}
 
 # For reasons that state no cause.
 _CAUSES = {
@@ -74,7 +100,7 @@ class Reason:
             fields = json.loads(value)
             given = {name: field for name, field in fields.items() if _fits(name, field)}
             if "cause" in given:
-                given["cause"] = Cause(given["cause"])
+                given["cause"] = Cause.read(given["cause"], given.get("error_type"))
             return cls(**given)
         except (TypeError, ValueError, AttributeError, RecursionError):
             return cls(error_type="Unknown", message=value[:200], attempts=0)

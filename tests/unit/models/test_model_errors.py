@@ -5,7 +5,19 @@ import inspect
 import pytest
 
 from celery_inference.specs import errors
-from celery_inference.specs.errors import InferenceError, InputFailed, InvalidInput, Transient, nearest, rebuild
+from celery_inference.specs.errors import (
+    Cancelled,
+    DeploymentError,
+    Expired,
+    Fault,
+    InferenceError,
+    InputFailed,
+    InvalidInput,
+    ModelFailed,
+    Transient,
+    nearest,
+    rebuild,
+)
 
 ALL = [
     item
@@ -28,7 +40,23 @@ def test_the_tree_in_the_docstring_lists_every_error(error_class: type[Inference
 
 def test_what_another_delivery_may_mend_is_transient() -> None:
     names = {item.__name__ for item in ALL if issubclass(item, Transient) and item is not Transient}
-    assert names == {"DeviceLost", "ModelOut", "EngineStopped", "NotServedHere", "ClaimStoreAway"}
+    assert names == {"DeviceLost", "ModelOut", "EngineStopped", "ClaimStoreAway"}
+
+
+def test_each_error_has_one_fault_and_a_status_that_tells_it() -> None:
+    statuses = {Fault.CALLER: 422, Fault.MODEL: 500, Fault.INFRASTRUCTURE: 503, Fault.DEPLOYMENT: 500}
+    branches = {
+        InvalidInput: "caller",
+        ModelFailed: "model",
+        Transient: "infrastructure",
+        DeploymentError: "deployment",
+    }
+    for item in set(ALL) - {Expired, Cancelled}:
+        (branch,) = (branch for branch in branches if issubclass(item, branch))
+        assert item.fault == branches[branch]
+        assert item.fault is not None
+        assert item.http_status == statuses[item.fault]
+    assert (Expired.fault, Cancelled.fault) == (None, None)
 
 
 def test_facts_stand_in_attributes() -> None:
