@@ -6,9 +6,10 @@ from flower.views.monitor import Metrics as FlowerMetrics
 
 from celery_inference.metrics import table
 from celery_inference.metrics.exposition import Exposition, Sample
+from celery_inference.sqs.messages.reason import Cause
 from monitor.queues.report import DepthReport
 from monitor.workers.device_rows import device_rows, placed_models
-from monitor.workers.stats import WorkerStats
+from monitor.workers.stats import StatsEvent, WorkerStats
 
 
 class MetricsPage(FlowerMetrics):
@@ -54,6 +55,7 @@ def worker_samples(stats: WorkerStats) -> Iterator[Sample]:
             for name, metric in table.MODEL_TOTALS.items():
                 if name in totals:
                     yield metric, (reported.worker, model), totals[name]
+        yield from _dead_letters(reported)
     for row in device_rows(latest):
         if row.restarts is not None:
             yield table.DEVICE_RESTARTS, (row.worker, row.device), row.restarts
@@ -65,3 +67,9 @@ def worker_samples(stats: WorkerStats) -> Iterator[Sample]:
             yield table.MODEL_MEMORY, (*labels, kind), size
         for least, tokens in placed.memory_limits:
             yield table.MODEL_MEMORY_LIMIT, (*labels, str(least)), tokens
+
+
+def _dead_letters(reported: StatsEvent) -> Iterator[Sample]:
+    for lane, causes in reported.dead_letters.items():
+        for cause, count in causes.items():
+            yield table.DEAD_LETTERS, (reported.worker, lane, cause, Cause.read(cause).fault), count

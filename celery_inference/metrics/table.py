@@ -107,6 +107,13 @@ MODEL_MEMORY_LIMIT = Metric(
     "least_tokens, because more did not fit. Absent where nothing ran out of memory lately.",
     BOTH,
 )
+DEAD_LETTERS = Metric(
+    "celery_inference_dead_letters_total",
+    ("lane", "cause", "fault"),
+    "Dead letters that the worker has written, or found moved by SQS; fault is caller, model, infrastructure or "
+    "deployment. Since the worker's start.",
+    BOTH,
+)
 LANE_PAUSED = Metric(
     "celery_inference_lane_paused",
     ("lane",),
@@ -150,6 +157,7 @@ METRICS = (
     MODEL_MEMORY,
     MODEL_MEMORY_LIMIT,
     *MODEL_TOTALS.values(),
+    DEAD_LETTERS,
     LANE_PAUSED,
     WORKER_PAUSED,
 )

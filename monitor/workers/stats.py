@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 GROUP = "inference"  # of the events `inference-stats` and `inference-ages`
@@ -25,6 +25,7 @@ class StatsEvent:
     models: Mapping[str, Mapping[str, float]]
     devices: Mapping[str, Mapping[str, Any]]
     batch_sizes: Mapping[str, float]
+    dead_letters: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by lane and cause
 
     @classmethod
     def of(cls, event: Mapping[str, Any], now: float) -> "StatsEvent":
@@ -38,6 +39,9 @@ class StatsEvent:
                 name: {text(fact): each for fact, each in facts.items()} for name, facts in _named(event["devices"])
             },
             batch_sizes=numbers(dict(_named(event.get("batch_sizes", {})))),
+            dead_letters={
+                lane: numbers(dict(_named(causes))) for lane, causes in _named(event.get("dead_letters", {}))
+            },
         )
 
 

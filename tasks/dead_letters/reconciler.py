@@ -20,8 +20,8 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from celery.app.task import Context
@@ -43,7 +43,7 @@ from celery_inference.sqs.dead_letters.writer import first_line
 from celery_inference.sqs.errors import DeniedError, QueueMissingError, RefusedError, SqsError
 from celery_inference.sqs.lanes import Lane
 from celery_inference.sqs.messages import envelope
-from celery_inference.sqs.messages.reason import Mark
+from celery_inference.sqs.messages.reason import Cause, Mark
 from celery_inference.sqs.producer.bulk_send import send_many
 from tasks.execution.error_policy import AttemptFacts, decide
 from tasks.execution.failures import store_failure
@@ -61,6 +61,7 @@ class Reconciled:
     taken_up: int = 0
     brought_back: int = 0
     deleted: int = 0
+    failed: list[Cause] = field(default_factory=list)  # of what no worker had filed
 
     @property
     def anything(self) -> bool:
@@ -141,6 +142,7 @@ class ReconcilePass(DeadLetterPass):
         stay += self._bring_back(scan, back)
         self.index.add(stay)
         self.reconciled.taken_up += len(stay)
+        self.reconciled.failed += [entry.cause for entry in stay if not entry.buried]
         scan.delete(over)
         self.reconciled.deleted += len(over)
 
@@ -274,8 +276,16 @@ class LaneReconciler:
 class Reconciler:
     """Reconciles a worker's lanes, each by whichever worker of the fleet holds the lease for it."""
 
-    def __init__(self, app: Any, queues: list[DeadLetterQueue], seconds: float, holder: str) -> None:
+    def __init__(
+        self,
+        app: Any,
+        queues: list[DeadLetterQueue],
+        seconds: float,
+        holder: str,
+        on_failed: Callable[[str, Cause], None] = lambda lane, cause: None,
+    ) -> None:
         self._lanes = [(queue, LaneReconciler(app, queue)) for queue in queues]
+        self._on_failed = on_failed
         self._seconds = seconds
         self._holder = holder
 
@@ -303,6 +313,8 @@ class Reconciler:
         if not queue.index.hold(f"sweep:{queue.lane.name}", self._holder, 3 * self._seconds) or not lane.due():
             return
         reconciled = lane.run()
+        for cause in reconciled.failed:
+            self._on_failed(queue.lane.name, cause)
         if reconciled.anything:
             logger.warning(
                 "dead letters of %s: %d taken up, %d brought back to their lane, %d deleted",
@@ -313,9 +325,12 @@ class Reconciler:
             )
 
 
-def start_reconciler(app: Any, consumed: Collection[str], worker: str) -> None:
-    """From now on, reconcile the lanes of these queues, which this worker takes from, and those of other consumers."""
+def start_reconciler(app: Any, consumed: Collection[str], worker: str, on_failed: Callable[[str, Cause], None]) -> None:
+    """From now on, reconcile the lanes of these queues, which this worker takes from, and those of other consumers.
+
+    `on_failed` is called with the lane and the cause of each request that ended so.
+    """
     # Who else takes from a lane comes and goes, and does not reconcile.
     lanes = [lane for lane in lanes_of(app) if lane.name in consumed or lane.consumer != "worker"]
     queues = [dead_letter_queue(app, lane) for lane in lanes]
-    Reconciler(app, queues, app.conf.inference_reconcile_seconds, f"{socket.gethostname()}:{worker}").start()
+    Reconciler(app, queues, app.conf.inference_reconcile_seconds, f"{socket.gethostname()}:{worker}", on_failed).start()

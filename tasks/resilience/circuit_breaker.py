@@ -7,6 +7,7 @@ follow it.
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -63,6 +64,7 @@ class CircuitBreaker:
         self._began = dict.fromkeys(limits, clock())
         self._stopped: dict[str, LanePause] = {}
         self._untold: set[str] = set()
+        self._letters: Counter[tuple[str, Cause]] = Counter()
         self._said_at: dict[str, float] = {}
         self._lock = threading.Lock()
         self._faults = FaultLog()
@@ -79,7 +81,7 @@ class CircuitBreaker:
         return dict(self._stopped)
 
     def record_outcome(self, lane: str, *, dead: bool) -> None:
-        """A request of this lane ended: as a dead letter that was not its caller's fault, or otherwise."""
+        """A request of this lane ended: as a dead letter whose cause pauses lanes, or otherwise."""
         limit = self._limits.get(lane)
         if limit is None:
             return
@@ -90,10 +92,27 @@ class CircuitBreaker:
             self._stop(LanePause(lane, self._clock(), self._name, why))
 
     def count_dead_letter(self, letter: DeadLetter) -> None:
-        """As `note`, for a dead letter that this worker has written; not for what its caller got wrong."""
-        reason = letter.reason
-        if reason is not None and reason.lane and reason.cause is not Cause.INVALID_INPUT:
+        """This worker has written a dead letter."""
+        if (reason := letter.reason) is None or not reason.lane:
+            return
+        self.count_found(reason.lane, reason.stated_cause)
+        if reason.stated_cause.stops_lane:
             self.record_outcome(reason.lane, dead=True)
+
+    def count_found(self, lane: str, cause: Cause) -> None:
+        """The reconciler of this worker has filed a dead letter that SQS moved."""
+        with self._lock:
+            self._letters[lane, cause] += 1
+
+    def dead_letters(self) -> dict[str, dict[str, int]]:
+        """The dead letters that were counted, by lane and cause; 0 for what was not yet, so that rates begin there."""
+        with self._lock:
+            counted = dict(self._letters)
+        zeros = dict.fromkeys(((lane, cause) for lane in self._lanes for cause in Cause), 0)
+        found: dict[str, dict[str, int]] = {}
+        for (lane, cause), count in (zeros | counted).items():
+            found.setdefault(lane, {})[str(cause)] = count
+        return found
 
     def start(self) -> None:
         """Look at the store from now on, in a thread of its own."""

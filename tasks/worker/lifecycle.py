@@ -151,7 +151,7 @@ class Lifecycle:
         consumed = [lane for lane in lanes_of(app) if lane.name in queues]
         context.breaker = start_circuit_breaker(app, consumed, pauses, context.request_ages, consumer.hostname)
         if start_index_writer(app) is not None:  # else `check_result_store` has said what is lacking
-            start_reconciler(app, queues, consumer.hostname)
+            start_reconciler(app, queues, consumer.hostname, context.breaker.count_found)
         log_what_is_served(consumer)
         spare_the_collector()
         context.models.use(pauses, app.conf, served)

@@ -66,6 +66,7 @@ class HeartbeatStats:
         models: dict[str, dict[str, float]] = {name: dict(totals) for name, totals in stats["models"].items()}
         for model, waits in self._engine.waits().items():
             models.setdefault(model, {}).update(waits)
+        breaker = self._consumer.app.worker_context.breaker
         try:
             sizes = {spec.name: spec.batch_size for spec in specs(self._consumer.app.conf)}
         except InferenceError:
@@ -78,6 +79,7 @@ class HeartbeatStats:
             },
             **self._message_ages(),
             "batch_sizes": sizes,
+            "dead_letters": breaker.dead_letters() if breaker is not None else {},
         }
 
     def _message_ages(self) -> dict[str, dict[str, float]]:

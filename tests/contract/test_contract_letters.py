@@ -125,9 +125,17 @@ def test_a_stopped_lane_stays_so_until_it_is_resumed(index: DeadLetterIndex) -> 
     assert index.pauses() == []
 
 
-def test_the_caller_s_faults_are_no_failures(index: DeadLetterIndex) -> None:
-    index.add([letter("one"), letter("two", cause=Cause.INVALID_INPUT), letter("three", ago=4_000)])
-    assert index.failures_since("work", time.time() - 3_600) == 1
+def test_only_what_a_deployment_can_be_guilty_of_is_counted_for_a_pause(index: DeadLetterIndex) -> None:
+    index.add([letter(str(cause), cause=cause) for cause in Cause])
+    index.add([letter("long ago", ago=4_000)])
+    assert index.failures_since("work", time.time() - 3_600) == sum(cause.stops_lane for cause in Cause) == 4
+
+
+def test_letters_of_other_versions_are_read(index: DeadLetterIndex) -> None:
+    earlier = letter("earlier", cause=Cause.INVALID_INPUT, error_type="InputFailed")
+    index.add([earlier, letter("later", cause="of-tomorrow")])
+    causes = {entry.task_id: entry.cause for entry in index.page(Selection()).entries}
+    assert causes == {"earlier": Cause.MODEL_FAILED, "later": Cause.REJECTED}
 
 
 def test_lanes_are_listed_together_newest_first_and_each_by_itself(index: DeadLetterIndex) -> None:

@@ -8,6 +8,8 @@ from celery import Celery
 from celery_inference.results.sqlite.backend import SQLiteBackend
 from celery_inference.results.store.dead_letter_index import TableDeadLetterIndex
 from celery_inference.sqs.dead_letters.index import LanePause
+from celery_inference.sqs.dead_letters.letter import DeadLetter
+from celery_inference.sqs.messages.reason import Cause, Reason
 from tasks.resilience.circuit_breaker import CircuitBreaker
 from tasks.resilience.failure_rate import FailureRate
 from tests.support.letters import lane_named
@@ -109,6 +111,21 @@ class Worker:
     def ends(self, outcomes: str) -> None:
         for outcome in outcomes:
             self.watch.record_outcome("work", dead=outcome == "x")
+
+
+def dead(cause: Cause, lane: str = "work") -> DeadLetter:
+    reason = Reason("AnError", "a sentence", 1, cause=cause, lane=lane)
+    return DeadLetter("id", "body", {}, reason, 1, 0.0)
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_only_what_a_deployment_can_be_guilty_of_stops_a_lane(cause: Cause, clock: Clock) -> None:
+    worker = Worker(None, clock, "w")
+    for _ in range(60):
+        worker.watch.count_dead_letter(dead(cause))
+    guilty = {Cause.ATTEMPTS_USED_UP, Cause.LOST, Cause.UNKNOWN_TASK, Cause.REJECTED}
+    assert worker.consumes is (cause not in guilty)
+    assert worker.watch.dead_letters()["work"] == {str(each): 60 * (each is cause) for each in Cause}
 
 
 @pytest.fixture

@@ -192,13 +192,13 @@ class TableDeadLetterIndex:
         return bool(self._table.pop((STOPS, lane)))
 
     def failures_since(self, lane: str, since: float) -> int:
-        """Letters that came since then, those that were the caller's fault not counted."""
+        """Letters that came since then of causes that pause a lane."""
         return self._table.count(
             Query(
                 _partition(lane),
                 index=BY_TIME,
                 place=(">=", _time(since)),
-                conditions=(("cause", "<>", str(Cause.INVALID_INPUT)),),
+                conditions=tuple(("cause", "<>", str(cause)) for cause in Cause if not cause.stops_lane),
                 lagging=True,
             )
         )

@@ -146,7 +146,7 @@ class DeadLetterIndex(Protocol):
         """Take it up again; False if it was not paused."""
 
     def failures_since(self, lane: str, since: float) -> int:
-        """Letters that came since then, those that were the caller's fault not counted."""
+        """Letters that came since then of causes that pause a lane."""
 
 
 @dataclass(slots=True)

@@ -32,6 +32,11 @@ class Cause(StrEnum):
         """Whose fault it is."""
         return _FAULTS[self]
 
+    @property
+    def stops_lane(self) -> bool:
+        """Whether many of them pause a lane: a deployment can be guilty of it, and no single request or model."""
+        return self.fault in (Fault.INFRASTRUCTURE, Fault.DEPLOYMENT)
+
     @classmethod
     def read(cls, value: object, error_type: str | None = None) -> "Cause":
         """A cause as this version, an earlier or a later one wrote it, beside the error's type."""

@@ -19,6 +19,7 @@ from celery.worker import state
 
 from celery_inference.metrics import table
 from celery_inference.metrics.exposition import Exposition, Sample
+from celery_inference.sqs.messages.reason import Cause
 from tasks.context import WorkerContext
 
 REQUEST_SECONDS = 5.0  # a client that sends nothing is let go
@@ -44,6 +45,8 @@ def samples_of(context: WorkerContext) -> Iterator[Sample]:
             for least, tokens in limits:
                 yield table.MODEL_MEMORY_LIMIT, (device, model, str(least)), tokens
     if (watch := context.breaker) is not None:
+        for lane, causes in watch.dead_letters().items():
+            yield from ((table.DEAD_LETTERS, (lane, cause, Cause.read(cause).fault), n) for cause, n in causes.items())
         yield from ((table.LANE_PAUSED, (lane,), int(lane in watch.stopped)) for lane in watch.lanes)
     yield from ((table.WORKER_PAUSED, (reason,), 1) for reason in context.pauses.reasons)
 

@@ -39,6 +39,7 @@ def event(rows: float, *, batches: float = 0, worker: str = "w@host", pid: int =
         **fields,
         "received": {"inference": 4.5},
         "batch_sizes": {"small": 16},
+        "dead_letters": {"inference": {"crash": 3, "of-tomorrow": 1}},
     } | more
 
 
@@ -60,6 +61,15 @@ def test_figures_of_a_row_are_those_since_the_heartbeat_before() -> None:
     assert row.wait_seconds == 0.5
     assert row.forward_seconds is not None
     assert round(row.forward_seconds, 3) == 0.08
+
+
+def test_dead_letters_are_told_by_cause_and_by_whose_fault_they_are() -> None:
+    stats = WorkerStats(Clock())
+    stats.take("stats", event(1))
+    text = scraped(stats)
+    name, labels = "celery_inference_dead_letters_total", 'lane="inference",worker="w@host"'
+    assert f'{name}{{cause="crash",fault="model",{labels}}} 3.0' in text
+    assert f'{name}{{cause="of-tomorrow",fault="deployment",{labels}}} 1.0' in text
 
 
 def test_a_worker_that_started_anew_begins_anew() -> None:
@@ -130,7 +140,10 @@ def test_hostile_values_neither_break_the_metrics_nor_are_numbers() -> None:
         "memory_limits": {"m": [[1], "xy", [1, "2"]]},
     }
     devices = {"\ud800": {"restarts": "<script>", "state": "\ud800", **facts}, "d": {"memory": 5, "memory_limits": 7}}
-    stats.take("stats", event(1, models={"\udfff<b>": totals}, devices=devices, received={"x": "y"}))
+    stats.take(
+        "stats",
+        event(1, models={"\udfff<b>": totals}, devices=devices, received={"x": "y"}, dead_letters={"l": {"c": "x"}}),
+    )
     (row,) = stats.rows()
     assert row.inputs == 0
     assert scraped(stats) == ""
