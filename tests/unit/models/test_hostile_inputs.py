@@ -180,5 +180,7 @@ def test_a_misspelt_argument_is_named_with_the_nearest(name: str) -> None:
 
 def test_every_error_shows_at_most_a_hundred_characters_of_a_name() -> None:
     for error in (InvalidInput, *InvalidInput.__subclasses__(), *InferenceError.__subclasses__()):
+        if "__init__" in vars(error):
+            continue  # it is made of sizes, and shows no name
         if issubclass(error, InvalidInput):
             assert len(str(error.unknown("model", LARGE, ["one", "two"]))) < 200
