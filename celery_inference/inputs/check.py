@@ -133,7 +133,17 @@ def _options(spec: ModelSpec, options: Mapping[str, object]) -> dict[str, Any]:
     for name, option in spec.options.items():
         if option.required and name not in checked:
             raise InvalidInput.because(f"option {name}", "is needed")
+    _refuse_unused(spec, checked)
     return checked
+
+
+def _refuse_unused(spec: ModelSpec, given: Mapping[str, Any]) -> None:
+    """An option that would do nothing beside the others was meant to do something."""
+    for name in given:
+        other, value = spec.options[name].unused_with or ("", None)
+        if other in spec.options and given.get(other, spec.options[other].default) == value:
+            problem = f"is not used with {other}={value!r}: give another {other}, or leave {name} out"
+            raise InvalidInput.because(f"option {name}", problem)
 
 
 def _text(spec: ModelSpec, field: str, value: object) -> str:

@@ -109,5 +109,5 @@ class ModelSpec:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ModelSpec:
         """What `as_json` gave, as a spec again."""
-        options = {name: Option(**{**o, "choices": tuple(o["choices"])}) for name, o in values["options"].items()}
+        options = {name: Option.from_json(option) for name, option in values["options"].items()}
         return cls(**{**values, "options": options, "faults": Faults(**values["faults"])})

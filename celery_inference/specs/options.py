@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from celery_inference.specs.errors import shown, suggestion
 
+_TEMPLATE = re.compile(r"[^{}]*\{\}[^{}]*")  # str.format, which pipelines call, reads attributes and pads to any width
 _MAX_TEXT_CHARACTERS = 1_000  # of an option, or of each text of one: labels are words, not documents
 Value = int | float | bool | str | list[str] | None
 
@@ -17,34 +20,37 @@ class Option:
     """An option that callers may give. Bounds are inclusive; `choices` and `maximum` exclude each other.
 
     `type` is "int", "float", "bool", "str" or "strings" (a list of strings, `maximum` bounding its length).
-    `shapes_batch`: requests that differ in it cannot share one forward pass.
+    "template" is a text with one `{}` in it. `unused_with` is another option and the value of it, given or default,
+    with which this one would do nothing. `shapes_batch`: requests that differ in it cannot share one forward pass.
     """
 
-    type: Literal["int", "float", "bool", "str", "strings"]
+    type: Literal["int", "float", "bool", "str", "strings", "template"]
     default: Value = None
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     required: bool = False
     shapes_batch: bool = False
+    unused_with: tuple[str, Value] | None = None
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Option:
+        """The option whose fields JSON has kept, tuples as lists."""
+        fields: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
+        return cls(**fields)
 
     def problem_with(self, value: object) -> str | None:
         """What is wrong with a value given for this option, as the end of a sentence, or None."""
         if not self._has_type(value):
-            article = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "a text"}
-            return f"must be {article.get(self.type, 'a list of texts')}, not {type(value).__name__}"
+            article = {"int": "an integer", "float": "a number", "bool": "true or false", "strings": "a list of texts"}
+            return f"must be {article.get(self.type, 'a text')}, not {type(value).__name__}"
         if isinstance(value, bool):
             return None
         if isinstance(value, (int, float)):
             return self._problem_with_number(value)
         if isinstance(value, list):
             return self._problem_with_size(len(value), "texts") or _problem_with_items(value)
-        text = str(value)
-        problem = self._problem_with_size(len(text), "characters") or _problem_with_letters(text)
-        if problem is None and self.choices and text not in self.choices:
-            given = shown(text)
-            return f'"{given}" is not one of {", ".join(self.choices)}. {suggestion(given, self.choices)}'
-        return problem
+        return self._problem_with_text(str(value))
 
     def bound_for(self, value: object) -> float | None:
         """The bound that a value is compared with: the least where it is below that, else the most."""
@@ -57,6 +63,15 @@ class Option:
             return f"is {shown(value)}; at least {self.minimum}"
         most = 2**53 if self.maximum is None else self.maximum
         return f"is {shown(value)}; at most {most}" if value > most else None
+
+    def _problem_with_text(self, text: str) -> str | None:
+        problem = self._problem_with_size(len(text), "characters") or _problem_with_letters(text)
+        if problem is None and self.type == "template" and _TEMPLATE.fullmatch(text) is None:
+            return "must have one {} where the label goes, and no other braces"
+        if problem is None and self.choices and text not in self.choices:
+            given = shown(text)
+            return f'"{given}" is not one of {", ".join(self.choices)}. {suggestion(given, self.choices)}'
+        return problem
 
     def _problem_with_size(self, size: int, what: str) -> str | None:
         if self.minimum is not None and size < self.minimum:

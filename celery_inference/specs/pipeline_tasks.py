@@ -41,25 +41,27 @@ class PipelineTask:
 
 
 # Without a default: what the model's folder says in generation_config.json, else what changes nothing.
+_WITHOUT_SAMPLING = ("do_sample", False)
 _GENERATION = {
     "max_new_tokens": Option("int", default=64, minimum=1, maximum=512, shapes_batch=True),
     "do_sample": Option("bool", default=False, shapes_batch=True),
-    "temperature": Option("float", minimum=0.01, maximum=2.0, shapes_batch=True),
-    "top_p": Option("float", minimum=0.01, maximum=1.0, shapes_batch=True),
-    "top_k": Option("int", minimum=1, maximum=1000, shapes_batch=True),
+    "temperature": Option("float", minimum=0.01, maximum=2.0, shapes_batch=True, unused_with=_WITHOUT_SAMPLING),
+    "top_p": Option("float", minimum=0.01, maximum=1.0, shapes_batch=True, unused_with=_WITHOUT_SAMPLING),
+    "top_k": Option("int", minimum=1, maximum=1000, shapes_batch=True, unused_with=_WITHOUT_SAMPLING),
     "num_beams": Option("int", minimum=1, maximum=8, shapes_batch=True),
     "repetition_penalty": Option("float", minimum=0.5, maximum=2.0, shapes_batch=True),
-    "seed": Option("int", minimum=0, maximum=2**31 - 1, shapes_batch=True),
+    "seed": Option("int", minimum=0, maximum=2**31 - 1, shapes_batch=True, unused_with=_WITHOUT_SAMPLING),
 }
 _TOP_K = Option("int", default=5, minimum=1, maximum=1000)
 _THRESHOLD = Option("float", default=0.5, minimum=0, maximum=1)
+_SEMANTIC = ("subtask", "semantic")  # each pixel has its likeliest label, whatever its score
 _SHORT_TEXT = Option("int", default=64, minimum=1, maximum=512, shapes_batch=True)
 
 
 def _zero_shot(template: str) -> dict[str, Option]:
     return {
         "candidate_labels": Option("strings", required=True, minimum=1, maximum=64),
-        "hypothesis_template": Option("str", default=template, maximum=200),
+        "hypothesis_template": Option("template", default=template, maximum=200),
     }
 
 
@@ -100,9 +102,9 @@ _IMAGES = (
         "image",
         options={
             "subtask": Option("str", choices=("panoptic", "instance", "semantic")),
-            "threshold": replace(_THRESHOLD, default=0.9),
-            "mask_threshold": _THRESHOLD,
-            "overlap_mask_area_threshold": _THRESHOLD,
+            "threshold": replace(_THRESHOLD, default=0.9, unused_with=_SEMANTIC),
+            "mask_threshold": replace(_THRESHOLD, unused_with=_SEMANTIC),
+            "overlap_mask_area_threshold": replace(_THRESHOLD, unused_with=_SEMANTIC),
         },
     ),
     _general("object-detection", "image", options={"threshold": _THRESHOLD}),

@@ -77,6 +77,7 @@ class Runner:
         with work.step("prepare"):
             for row, (value, given) in enumerate(zip(values, options, strict=True)):
                 try:
+                    self.handler.refuse_unused(given)
                     work.items.append(self.handler.prepare(row, value, self.with_defaults(given)))
                 except Exception as error:
                     error_classification.raise_if_sticky(error)

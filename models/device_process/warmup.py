@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from celery_inference.specs.errors import ModelLoadError
+from celery_inference.specs.errors import InvalidInput, ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
 from models import checkpoint
 from models.device_process import hub, padding_check
@@ -40,6 +40,7 @@ def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, Stream | None, 
             handler: Handler = module.HANDLER(local, device)
         except ValueError as error:
             raise checkpoint.explained(error) from error
+    refuse_unused_defaults(handler)
     local = handler.spec = from_pretrained.within_positions(local, handler.model)
     loaded, weights = time.perf_counter(), memory.now()
     runner = Runner(local, handler)
@@ -72,6 +73,15 @@ def load(spec: ModelSpec, device: torch.device) -> tuple[Runner, Stream | None, 
         "example_options": options,
     }
     return runner, stream, facts
+
+
+def refuse_unused_defaults(handler: Handler) -> None:
+    """What the catalogue sets for this model must mean something to it."""
+    usual = handler.spec.pipeline_task.options
+    try:
+        handler.refuse_unused(n for n, option in handler.spec.options.items() if option.default != usual[n].default)
+    except InvalidInput as error:
+        raise ModelLoadError(f"the catalogue's default: {error}") from error
 
 
 def _run(runner: Runner, values: list[Any], options: dict[str, Any], what: str) -> None:

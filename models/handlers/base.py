@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
 
+from celery_inference.specs.errors import InvalidInput
 from celery_inference.specs.model_spec import ModelSpec
 
 
@@ -44,12 +45,19 @@ class Handler(ABC):
     example_options: Mapping[str, Any] = MappingProxyType({})
     lengths: tuple[Any, Any] | None = None
     equal_lengths = False
+    unused_options: frozenset[str] = frozenset()  # of the spec's, those that this model has no use for
     # Whether `forward` uses what `prepare` and `finish` use, so that they may not run beside it.
     one_thread = False
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         self.spec = spec
         self.device = device
+
+    def refuse_unused(self, given: Iterable[str]) -> None:
+        """Raise InvalidInput for an option, of those that a caller gave, that would do nothing."""
+        for name in given:
+            if name in self.unused_options:
+                raise InvalidInput.because(f"option {name}", "means nothing to this model")
 
     @abstractmethod
     def prepare(self, row: int, value: Any, options: dict[str, Any]) -> Prepared:

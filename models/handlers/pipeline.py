@@ -18,7 +18,7 @@ from celery_inference.specs.model_spec import ModelSpec
 from models.handlers.base import Handler, Prepared
 from models.handlers.common import examples, finite, from_pretrained, tokenization
 from models.handlers.common.json_values import plain
-from models.handlers.common.pipeline_calls import call
+from models.handlers.common.pipeline_calls import call, unused_options
 from models.media import audio, images
 
 
@@ -36,6 +36,7 @@ class PipelineHandler(Handler):
         self.model = self._pipeline.model
         finite.watch(self.model)
         self._tokenizer = self._pipeline.tokenizer
+        self.unused_options = unused_options(spec, self._pipeline)
         self.example, self.example_options = examples.of(spec, self._pipeline)
 
     def prepare(self, row: int, value: Any, options: dict[str, Any]) -> Prepared:

@@ -35,6 +35,10 @@ class SpeechRecognition(Handler):
             finite.watch(self.model)
         self._extractor = self._pipe.feature_extractor
         self._is_ctc = self._pipe.type == "ctc"
+        if self._is_ctc:
+            self.unused_options = frozenset({"language", "task", "max_new_tokens"})
+        elif self._pipe.type != "seq2seq_whisper" or not _speaks_many(self.model):
+            self.unused_options = frozenset({"language", "task"})
         # Longer recordings are heard window by window, which is the model's own loop and not for batches.
         self._window = getattr(self._extractor, "n_samples", None) if self._pipe.type == "seq2seq_whisper" else None
 
@@ -100,14 +104,16 @@ class SpeechRecognition(Handler):
         allowed = ("char", "word") if self._is_ctc else ("segment",) if whisper else ()
         if stamps is not None and stamps not in allowed:
             raise InvalidInput.because("option return_timestamps", f"of this model is {' or '.join(allowed) or 'none'}")
-        for name in ("language", "task", "max_new_tokens"):
-            if options[name] is not None and not (whisper or (name == "max_new_tokens" and not self._is_ctc)):
-                raise InvalidInput.because(f"option {name}", "means nothing to this model")
         languages = getattr(self._pipe.model.generation_config, "lang_to_id", None) if whisper else None
         given = options["language"]
         if given is not None and f"<|{TO_LANGUAGE_CODE.get(given.lower(), given)}|>" not in (languages or {}):
             known = [language.strip("<|>") for language in languages or {}]
             raise InvalidInput.unknown("option language", given, known)
+
+
+def _speaks_many(model: Any) -> bool:
+    """Whether a Whisper model can be told a language; those of English alone take neither that nor a task."""
+    return bool(getattr(model.generation_config, "is_multilingual", True))
 
 
 HANDLER = SpeechRecognition

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from celery_inference.specs.errors import InvalidInput, ModelLoadError
+from celery_inference.specs.errors import ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
 from models.handlers.base import Handler, Prepared
 from models.handlers.common import from_pretrained, tokenization
@@ -38,8 +38,6 @@ class ZeroShotClassification(Handler):
 
     def prepare(self, row: int, value: str, options: dict[str, Any]) -> Prepared:
         template = options["hypothesis_template"]
-        if "{}" not in template:
-            raise InvalidInput.because("option hypothesis_template", "must have {} where the label goes")
         pairs = [
             tokenization.encode(self.spec, self._tokenizer, value, template.replace("{}", label))
             for label in options["candidate_labels"]

@@ -363,7 +363,6 @@ def test_a_chat_model_answers_its_chat_and_a_plain_one_refuses_it(models: Models
             {"max_new_tokens": 200},
             "has 302 tokens, max_new_tokens included; at most 256",
         ),
-        ("zero-shot-classification", "cat", {**LABELS, "hypothesis_template": "x"}, "must have {} where the label"),
         ("image-classification", base64.b64encode(b"\x89PNG\r\n\x1a\n no").decode(), {}, "no image that can be"),
         ("image-classification", samples.photograph(1)[:400], {}, "no image that can be"),
         (SPEECH, samples.recording(1)[:4000], {}, "is cut off"),

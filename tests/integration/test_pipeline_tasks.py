@@ -8,7 +8,7 @@ import base64
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -211,17 +211,18 @@ def test_the_bait_would_be_taken_by_the_pipeline_itself(specs: dict[str, ModelSp
     assert len(tempting.callers) == 1
 
 
-HOSTILE: list[tuple[str, Callable[[Any], Any], str]] = [
-    ("zero-shot-image-classification", lambda o: {**o, "hypothesis_template": "{:>999999999}"}, "must have one {}"),
-    ("zero-shot-audio-classification", lambda o: {**o, "hypothesis_template": "{0.__class__} {}"}, "must have one {}"),
+SEMANTIC: list[tuple[dict[str, Any], str]] = [
+    ({"threshold": 0.2}, "option threshold means nothing to this model"),
+    ({"overlap_mask_area_threshold": 0.5}, "option overlap_mask_area_threshold means nothing to this model"),
+    ({"subtask": "panoptic"}, "option subtask of this model is semantic"),
 ]
 
 
-@pytest.mark.parametrize(("task", "change", "sentence"), HOSTILE, ids=[case[0] for case in HOSTILE])
-def test_a_template_is_filled_in_and_not_run(
-    engine: Engine, specs: dict[str, ModelSpec], task: str, change: Callable[[Any], Any], sentence: str
+@pytest.mark.parametrize(("options", "sentence"), SEMANTIC, ids=[next(iter(options)) for options, _ in SEMANTIC])
+def test_what_a_model_of_semantic_segmentation_would_not_use_is_refused(
+    engine: Engine, specs: dict[str, ModelSpec], options: dict[str, Any], sentence: str
 ) -> None:
-    request = send(engine, specs[task], samples.value(task, 0), **change(samples.OPTIONS[task]))
+    request = send(engine, specs["image-segmentation"], samples.photograph(0), **options)
     with pytest.raises(InvalidInput, match=sentence):
         request.result(SECONDS)
 

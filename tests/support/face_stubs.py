@@ -58,7 +58,14 @@ ANSWERS: Mapping[str, str] = {
     "zero-shot-audio-classification": "list[LabelScore]",
     "video-classification": "list[LabelScore]",
 }
-TYPES = {"int": "int", "float": "float", "bool": "bool", "str": "str", "strings": "list[str] | tuple[str, ...]"}
+TYPES = {
+    "int": "int",
+    "float": "float",
+    "bool": "bool",
+    "str": "str",
+    "template": "str",
+    "strings": "list[str] | tuple[str, ...]",
+}
 
 HEAD = """\
 # Written by `python -m tests.support.face_stubs --write`: change that, or the table of pipeline tasks, and not this.

@@ -24,15 +24,26 @@ def call(pipe: Any, spec: ModelSpec, value: Any, options: Mapping[str, Any]) -> 
     return _CALLS.get(spec.task, _plainly)(pipe, spec, value, given)
 
 
+def unused_options(spec: ModelSpec, pipe: Any) -> frozenset[str]:
+    """Options of the task that this model's pipeline would take and not use."""
+    if spec.task == "document-question-answering" and _writes(pipe):
+        return frozenset({"top_k", "max_answer_len", "handle_impossible_answer"})
+    if spec.task == "image-segmentation" and _subtasks(pipe) == ["semantic"]:
+        return frozenset({"threshold", "mask_threshold", "overlap_mask_area_threshold"})
+    return frozenset()
+
+
+def _writes(pipe: Any) -> bool:
+    """Whether a model of documents writes its one answer from the pixels."""
+    return bool(pipe.model.config.model_type == "vision-encoder-decoder")
+
+
+def _subtasks(pipe: Any) -> list[str]:
+    known = ("panoptic", "instance", "semantic")
+    return [name for name in known if hasattr(pipe.image_processor, f"post_process_{name}_segmentation")]
+
+
 def _plainly(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
-    return pipe(value, **options)
-
-
-def _zero_shot(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
-    # The pipelines call str.format with it, which reads attributes and pads to any width.
-    head, hole, tail = options["hypothesis_template"].partition("{}")
-    if not hole or any(brace in head + tail for brace in "{}"):
-        raise InvalidInput.because("option hypothesis_template", "must have one {} where the label goes, and no others")
     return pipe(value, **options)
 
 
@@ -49,13 +60,22 @@ def _depth(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> A
     return {"depth": answer["depth"], "minimum": depth.min().item(), "maximum": depth.max().item()}
 
 
+def _segments(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
+    known = _subtasks(pipe)
+    if options.get("subtask", known[0]) not in known:
+        raise InvalidInput.because("option subtask", f"of this model is {' or '.join(known)}", allowed=known)
+    return pipe(value, **options)
+
+
 def _keypoints(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
     return pipe((value["image"], value["other_image"]), **options)
 
 
 def _document(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
-    if pipe.model.config.model_type == "vision-encoder-decoder":
-        return pipe(value, top_k=options["top_k"])
+    if _writes(pipe):
+        if "word_boxes" in value:
+            raise InvalidInput.because("inputs", "has word_boxes, which mean nothing to this model: it reads the image")
+        return pipe(value)
     if "word_boxes" not in value:
         raise InvalidInput.because("inputs", "must have word_boxes for this model: no text is recognized in the image")
     return pipe(value, max_seq_len=min(spec.max_tokens, pipe.tokenizer.model_max_length), **options)
@@ -96,11 +116,10 @@ _CALLS: Mapping[str, Call] = {
     "depth-estimation": _depth,
     "document-question-answering": _document,
     "image-feature-extraction": _image_features,
+    "image-segmentation": _segments,
     "image-text-to-text": _image_text,
     "keypoint-matching": _keypoints,
     "table-question-answering": _table,
     "text-to-audio": _speak,
     "video-classification": _video,
-    "zero-shot-audio-classification": _zero_shot,
-    "zero-shot-image-classification": _zero_shot,
 }

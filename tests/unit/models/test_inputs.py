@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -164,6 +165,58 @@ def test_an_image_comes_as_bytes_or_base64_and_leaves_as_base64(value: object) -
 def test_no_text_but_base64_reaches_an_image_argument(value: object, sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         check_inputs(IMAGE, value)
+
+
+@pytest.mark.parametrize(
+    "template", ["x", "{} and {}", "{:>999999999}", "{0.__class__} {}", "{{}} {}", "{}}", "{label} {}"]
+)
+def test_a_template_is_filled_in_and_not_run(template: str) -> None:
+    for task in ("zero-shot-classification", "zero-shot-image-classification", "zero-shot-audio-classification"):
+        with pytest.raises(InvalidInput, match=r"option hypothesis_template must have one \{\} where the label goes"):
+            check_inputs(spec(task), "a text", {"candidate_labels": ["cat"], "hypothesis_template": template})
+
+
+# Every option of every task that does nothing beside what another one says, or its default.
+UNUSED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    *(
+        ("text-generation", {name: value}, {"do_sample": True})
+        for name, value in {"temperature": 0.5, "top_p": 0.5, "top_k": 5, "seed": 3}.items()
+    ),
+    *(
+        ("image-segmentation", {name: 0.3, "subtask": "semantic"}, {"subtask": "instance"})
+        for name in ("threshold", "mask_threshold", "overlap_mask_area_threshold")
+    ),
+]
+
+
+@pytest.mark.parametrize(("task", "given", "remedy"), UNUSED, ids=[next(iter(case[1])) for case in UNUSED])
+def test_an_option_that_another_one_makes_useless_is_refused(
+    task: str, given: dict[str, Any], remedy: dict[str, Any]
+) -> None:
+    name, other = next(iter(given)), next(iter(remedy))
+    value: object = PNG if task == "image-segmentation" else "a text"
+    with pytest.raises(InvalidInput, match=f"option {name} is not used with {other}=.*: give another {other}, or"):
+        check_inputs(spec(task), value, given)
+    assert check_inputs(spec(task), value, {**given, **remedy})[1] == {**given, **remedy}
+
+
+def test_every_option_that_needs_another_one_is_tried_above() -> None:
+    needy = {
+        (task, name)
+        for task, kind in PIPELINE_TASKS.items()
+        for name, option in kind.options.items()
+        if option.unused_with
+    }
+    assert needy == {(task, next(iter(given))) for task, given, _ in UNUSED}
+
+
+def test_what_the_catalogue_sets_decides_whether_an_option_is_used() -> None:
+    options = dict(PIPELINE_TASKS["text-generation"].options)
+    options["do_sample"] = replace(options["do_sample"], default=True)
+    sampling = replace(CHAT, options=options)
+    assert check_inputs(sampling, "a text", {"seed": 3})[1] == {"seed": 3}
+    with pytest.raises(InvalidInput, match="option seed is not used with do_sample=False"):
+        check_inputs(sampling, "a text", {"seed": 3, "do_sample": False})
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What a device process does with a pass that raises: whose fault is it, and who is run again?"""
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -23,6 +23,9 @@ class Fussy:
 
     def __init__(self, room: int = 99, raises: Callable[[list[str]], Exception | None] = lambda values: None) -> None:
         self.room, self.raises, self.passes, self.freed = room, raises, list[list[str]](), 0
+
+    def refuse_unused(self, given: Iterable[str]) -> None:
+        """It uses them all."""
 
     def prepare(self, row: int, value: str, options: dict[str, Any]) -> Prepared:
         return Prepared(row, value, len(value), options, value)
