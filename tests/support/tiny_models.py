@@ -38,19 +38,26 @@ def make(task: str, folder: Path, **config: Any) -> Path:
     return _encoder(task, folder, **config)
 
 
+PIECES = 238
+
+
 def tokenizer(folder: Path, *, chat: bool = False) -> Any:
     """A WordPiece tokenizer of these words, saved in `folder`."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[BOS]", "[EOS]"]
-    raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    raw.normalizer = normalizers.BertNormalizer(lowercase=True)
-    raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    raw.train_from_iterator(
-        [*TEXTS, "user assistant system : this example is photo sound of . { } ?", "A B Yes No"],
-        trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False),
-    )
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    corpus = [*TEXTS, "user assistant system : this example is photo sound of . { } ?", "A B Yes No"]
+    words = {word for text in corpus for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))}
+    letters = {letter for word in words for letter in word}
+    # Not trained: the trainer orders pieces of equal frequency by chance, and the models' answers would be other ones
+    # in each process.
+    ends = {f"##{word[at:]}" for word in words for at in range(1, len(word))} | {f"##{letter}" for letter in letters}
+    known = [*special, *sorted(letters | words), *sorted(ends, key=lambda end: (len(end), end))][:PIECES]
+    raw = Tokenizer(models.WordPiece({piece: number for number, piece in enumerate(known)}, unk_token="[UNK]"))
+    raw.normalizer, raw.pre_tokenizer = normalizer, splitter
+    raw.add_special_tokens(special)
     if not chat:
         raw.post_processor = processors.TemplateProcessing(
             single="[CLS] $A [SEP]",

@@ -120,6 +120,7 @@ def test_an_end_that_is_no_special_token_stays_in_the_text(padding: bool, tmp_pa
     folder = writer(tmp_path)
     words = AutoTokenizer.from_pretrained(folder)
     pipe = pipeline("text-generation", model=str(folder), device="cpu", return_tensors=True)
+    endless = by_the_pipeline(folder)
     ends = {pipe(prompt, do_sample=False, max_new_tokens=3)[0]["generated_token_ids"][-1] for prompt in PROMPTS[:3]}
     file = folder / "generation_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"eos_token_id": sorted(ends)}))
@@ -127,8 +128,9 @@ def test_an_end_that_is_no_special_token_stays_in_the_text(padding: bool, tmp_pa
         words.pad_token = None
         words.save_pretrained(folder)
     expected = by_the_pipeline(folder)
-    lengths = {len(words.tokenize(entry["generated_text"])) for (entry,) in expected}
-    assert min(lengths) <= 3 < max(lengths)  # some did end there, and the end is in them
+    texts = [text for (text,) in expected if [text] not in endless]
+    assert 0 < len(texts), "none ended there"
+    assert all(text["generated_text"].endswith(tuple(map(words.decode, sorted(ends)))) for text in texts)
     assert written(folder, {"max_new_tokens": 12}) == expected
 
 
