@@ -96,8 +96,12 @@ CASES = {
     "wrong type": Case(Ending("FAILURE", "InvalidInput", ("InvalidInput", INVALID), 0), {"not": "a text"}),
     "one of several": Case(Ending("FAILURE", "InvalidInput", ("InvalidInput", INVALID), 0), ["a cat", ""]),
     "too long": Case(Ending("FAILURE", "InvalidInput", ("InvalidInput", INVALID)), "cat " * 200),
-    "unknown option": Case(Ending("FAILURE", "UnknownOption", ("UnknownOption", INVALID), 0), "a cat", {"top_kk": 1}),
-    "unknown model": Case(Ending("FAILURE", "UnknownModel", ("UnknownModel", INVALID), 0), "a cat", {"model": "none"}),
+    "unknown option": Case(
+        Ending("FAILURE", "NotServedHere", ("NotServedHere", Cause.UNKNOWN_TASK), 0), "a cat", {"top_kk": 1}
+    ),
+    "unknown model": Case(
+        Ending("FAILURE", "NotServedHere", ("NotServedHere", Cause.UNKNOWN_TASK), 0), "a cat", {"model": "none"}
+    ),
     "unknown task": Case(
         Ending("FAILURE", "NotRegistered", ("UnknownTask", Cause.UNKNOWN_TASK), 0), "a cat", task="tasks.nobody"
     ),

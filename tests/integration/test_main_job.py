@@ -13,7 +13,7 @@ from celery import chord, group
 from PIL import Image
 
 from celery_inference import app, feature_extraction, image_classification, infer, provenance, text_generation
-from celery_inference.specs.errors import DeviceCrash, InvalidInput
+from celery_inference.specs.errors import DeviceCrash, InvalidInput, NotServedHere
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.dead_letters.letter import DeadLetter
 from celery_inference.sqs.lanes import LANES
@@ -142,14 +142,19 @@ def test_bad_input_is_refused_before_anything_is_sent(real_stack: Stack) -> None
 
 
 @pytest.mark.parametrize(
-    ("args", "kwargs"),
-    [([{"not": "a text"}], {}), ([""], {}), (["text"], {"model": "unknown"}), (["text"], {"nonsense": 1})],
+    ("args", "kwargs", "error"),
+    [
+        ([{"not": "a text"}], {}, InvalidInput),
+        ([""], {}, InvalidInput),
+        (["text"], {"model": "unknown"}, NotServedHere),
+        (["text"], {"nonsense": 1}, NotServedHere),
+    ],
 )
 def test_the_worker_refuses_what_others_send_and_keeps_it_with_the_reason(
-    real_stack: Stack, args: list[Any], kwargs: dict[str, Any]
+    real_stack: Stack, args: list[Any], kwargs: dict[str, Any], error: type[Exception]
 ) -> None:
     sent = app.send_task("celery_inference.feature_extraction", args=args, kwargs=kwargs)
-    with pytest.raises(InvalidInput):
+    with pytest.raises(error):
         sent.get(timeout=SECONDS)
     assert sent.state == "FAILURE"
     letter = dead_letter_of(real_stack, sent.id)
@@ -158,9 +163,9 @@ def test_the_worker_refuses_what_others_send_and_keeps_it_with_the_reason(
     assert letter.reason.message == str(sent.result)
 
 
-def refused(task: str, *args: Any, **kwargs: Any) -> InvalidInput:
+def refused(task: str, *args: Any, **kwargs: Any) -> InvalidInput | NotServedHere:
     """What a request that no check of the sender has seen ends with."""
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises((InvalidInput, NotServedHere)) as caught:
         app.send_task(f"celery_inference.{task}", args=args, kwargs=kwargs).get(timeout=SECONDS)
     return caught.value
 

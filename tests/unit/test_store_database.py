@@ -2,6 +2,8 @@
 
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -107,3 +109,24 @@ def test_what_expires_together_goes_in_slices_and_gives_its_room_back(
     monkeypatch.setattr(database, "SWEEP_SECONDS", 600.0)
     sqlite3.connect(path).execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert path.stat().st_size < grown / 5
+
+
+ANOTHER = """
+import sys
+from pathlib import Path
+from celery_inference.results.sqlite.database import connect
+connection = connect(Path(sys.argv[1]))
+print(connection.execute("SELECT COUNT(*) FROM items").fetchone()[0])
+connection.close()
+"""
+
+
+def test_what_is_written_while_other_processes_come_and_go_is_seen_by_the_next(tmp_path: Path) -> None:
+    """Each of them would delete the write-ahead log of a process whose locks are gone."""
+    path = tmp_path / "store.sqlite"
+    table = SQLiteTable(path)
+    for number in range(1, 4):
+        table.put([{"id": f"task-{number}", "part": "-"}])
+        connect(path).close()  # another thread's, which must not cost the writer its locks
+        seen = subprocess.run([sys.executable, "-c", ANOTHER, path], capture_output=True, text=True, timeout=60)
+        assert seen.stdout.strip() == str(number), seen.stderr

@@ -28,6 +28,7 @@ SLICE_PAGES = 1_000  # of 4 KiB, given back to the file system with them
 WAL_BYTES = 16 * 1024 * 1024  # the write-ahead log is cut to this after a checkpoint
 
 Write = Callable[[sqlite3.Connection], Any]
+_MAKING = threading.Lock()  # no connection to a new file is opened before its descriptor is closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,7 @@ def connect(path: Path) -> sqlite3.Connection:
         sqlite3.Error, OSError: the file cannot be opened, or is none of SQLite's.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Results are personal data. SQLite makes its other files with the mode of this one.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    _make_private(path)
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file; nothing happens to others
     _use_wal(connection)
@@ -68,6 +68,17 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous=FULL")
     upgrade(connection)
     return connection
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, for its owner alone, if there is none: results are personal data.
+
+    SQLite makes its other files with the mode of this one. A file that is there is never opened here: to close it
+    would end the locks of all of this process's connections to it (POSIX), so that another process takes itself for
+    the last one and deletes the write-ahead log that this one goes on writing to.
+    """
+    with _MAKING, suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
