@@ -4,10 +4,18 @@
 index of dead letters and the pages made of them. The default is 0: nothing.
 """
 
+import errno
+import logging
+import os
 import re
+import traceback
 from typing import Any
 
+from celery_inference.specs.errors import InferenceError
+
 WITHHELD = "(withheld)"
+TRACEBACK_CHARACTERS = 8_000
+_FRAMES = 30  # of each exception in a chain, the innermost ones
 # What our own senders write instead of arguments.
 _HARMLESS = re.compile(r"\(\d+ inputs\)|\{'model': '[\w.@/-]{1,100}'\}")
 
@@ -41,3 +49,68 @@ def without_secret(url: str) -> str:
         host += f":{port}" if not user else ""
     masked = f"***@{host}" if user or at else host
     return f"{scheme}{separator}{masked}{'?***' if question else ''}"
+
+
+def told(error: BaseException, characters: int) -> BaseException:
+    """The error as logs, events, pages and dead letters may show it: its class, its frames, those of what it came
+    from, and its text only where inputs are shown, since any library may quote one there.
+
+    Our own errors, which name fields and limits and quote no input, and the operating system's keep their texts.
+    """
+    return error if characters > 0 else _told(error, {})
+
+
+def traceback_of(error: BaseException, characters: int) -> str:
+    """The text of its traceback, told as above; its end, where it is long."""
+    text = "".join(traceback.format_exception(told(error, characters), limit=-_FRAMES))
+    return text if len(text) <= TRACEBACK_CHARACTERS else f"…{text[-TRACEBACK_CHARACTERS:]}"
+
+
+def _told(error: BaseException, done: dict[int, BaseException]) -> BaseException:
+    if id(error) in done:
+        return done[id(error)]
+    kind = type(error)
+    stand_in: BaseException = type(kind.__name__, (Exception,), {"__module__": kind.__module__})(_text(error))
+    done[id(error)] = stand_in
+    stand_in.__traceback__ = error.__traceback__
+    if isinstance(error, InferenceError) and error.model_traceback:
+        stand_in.add_note(error.model_traceback)
+    if error.__context__ is not None:
+        stand_in.__context__ = _told(error.__context__, done)
+    if error.__cause__ is not None:
+        stand_in.__cause__ = _told(error.__cause__, done)
+    stand_in.__suppress_context__ = error.__suppress_context__
+    return stand_in
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, InferenceError) or getattr(error, "quotes_no_input", False):
+        return str(error)
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
+        return os.strerror(error.errno)
+    return WITHHELD
+
+
+class TextFilter(logging.Filter):
+    """For the handlers of a process that works on requests: errors in log lines are told as `told` does."""
+
+    def __init__(self, characters: int) -> None:
+        super().__init__()
+        self._characters = characters
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Pass the record, its errors told; of what quotes whole messages, nothing at DEBUG."""
+        if self._characters > 0:
+            return True
+        if record.levelno < logging.INFO and record.name.startswith(_QUOTING):
+            return False
+        if record.exc_info and isinstance(record.exc_info[1], BaseException):
+            shown = told(record.exc_info[1], 0)
+            record.exc_info, record.exc_text = (type(shown), shown, shown.__traceback__), None
+        if isinstance(record.args, tuple):
+            record.args = tuple(told(each, 0) if isinstance(each, BaseException) else each for each in record.args)
+        return True
+
+
+# Loggers that write requests, answers or arguments at DEBUG.
+_QUOTING = ("botocore", "boto3", "urllib3", "kombu", "celery.pool", "celery.bootsteps", "celery.utils.functional")

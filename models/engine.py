@@ -68,7 +68,8 @@ class Engine:
     `state` is the folder where what ran out of memory is remembered. `poison_inputs` is a memory of inputs that ended
     device processes. A process that has more than `recycle_bytes` in memory is replaced. `overlap` and `program` are
     for measurements and tests: see models.supervision.process_config.ProcessConfig. `endpoint_program` is the module
-    whose process sends batches to models with an endpoint; without one such models are refused.
+    whose process sends batches to models with an endpoint; without one such models are refused. `keep_inputs`: how many
+    characters of inputs logs and errors may show.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Engine:
         overlap: bool | None = None,
         program: str = PROGRAM,
         endpoint_program: str | None = None,
+        keep_inputs: int = 0,
     ) -> None:
         if specs and not devices:
             raise ValueError("an engine with models needs at least one device")
@@ -99,7 +101,9 @@ class Engine:
         self._poison_inputs = poison_inputs or LocalPoisonInputs()
         self._memory_limits = MemoryLimits(None if state is None else state / "memory-ceilings.json")
         self._scheduler = Scheduler(specs, max_bytes=max_bytes, memory_limits=self._memory_limits, on_blame=self._blame)
-        self._config = ProcessConfig(0.0, recycle_bytes, overlap, on_begin, program, on_batch, endpoint_program)
+        self._config = ProcessConfig(
+            0.0, recycle_bytes, overlap, on_begin, program, on_batch, endpoint_program, keep_inputs
+        )
         self._changed = threading.Condition()
         self._looking = threading.RLock()  # around what is told of models: it must be told in the order it came about
         self._stopped = threading.Event()

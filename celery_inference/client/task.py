@@ -47,6 +47,9 @@ class LaneTask(Task):
 
     # Whether the task's own code says when its work starts; else that is when its code does.
     begins_by_itself: ClassVar[bool] = False
+    # Results are the caller's data, and may hold inputs: they stay out of logs and events, where a task does not say
+    # how many characters may be there.
+    resultrepr_maxsize = 0
     worker_side: ClassVar[WorkerSide | None] = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -158,8 +161,6 @@ class InferenceTask(LaneTask):
     pipeline_task: ClassVar[str | None] = None
     # Both end as they should: one line in the log, without a traceback that nobody has to act upon.
     throws = (InvalidInput, Expired)
-    # Results are the caller's data and stay out of logs and events; so do inputs.
-    resultrepr_maxsize = 0
 
     def apply_async(
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any

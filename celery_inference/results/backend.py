@@ -13,6 +13,7 @@ from celery.exceptions import Reject
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.states import PENDING, READY_STATES
 
+from celery_inference.redaction import traceback_of
 from celery_inference.results.chords import ChordParts
 from celery_inference.results.encoding import as_bytes, encoded
 from celery_inference.results.protocol import StoreUnavailable
@@ -145,6 +146,13 @@ class StoreBackend(ChordParts, KeyValueStoreBackend):
                 if patience is not None:
                     patience.stored()
                 return returned
+
+    def mark_as_failure(self, task_id: str, exc: BaseException, traceback: str | None = None, **options: Any) -> Any:
+        """As Celery's; the stored traceback is shown by commands and pages, and told as they may."""
+        keep = self.app.conf.get("inference_keep_inputs", 0)
+        if traceback and keep <= 0 and exc.__traceback__ is not None:
+            traceback = traceback_of(exc, keep)
+        return super().mark_as_failure(task_id, exc, traceback, **options)
 
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any

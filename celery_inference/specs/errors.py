@@ -104,6 +104,8 @@ class InferenceError(Exception):
         for name, value in facts.items() if isinstance(facts, dict) else ():
             if name in _FACTS and _FACTS[name](value):
                 setattr(self, name, tuple(value) if isinstance(value, list) else value)
+        if self.model_traceback and not getattr(self, "__notes__", None):
+            self.add_note(self.model_traceback)
 
 
 class InvalidInput(InferenceError, ValueError):

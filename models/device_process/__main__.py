@@ -11,7 +11,8 @@ on the parent's death.
     from it:  {"loading": model}, {"loaded": model, …} or {"load_failed": sentence, "model"}; {"ready": versions};
               {"started": number}, {"done": number, "answers", "stats", "times", "ran_out", "memory"}, the answers
               as `models.ipc.answers` packs them;
-              {"failed": sentence, "runs"}: the device's fault; {"poisoned": sentence, "runs"}: perhaps those batches';
+              {"failed": sentence, "runs"}: the device's fault;
+              {"poisoned": sentence, "runs", "traceback"}: perhaps those batches';
               {"log": …}
 """
 
@@ -20,9 +21,11 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import sys
 import threading
 from typing import TYPE_CHECKING
 
+from models.device_process import error_classification
 from models.ipc.child_setup import ToParent, meet_the_parent
 from models.ipc.framing import Frames, Message
 
@@ -40,6 +43,8 @@ def main() -> None:
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(link, inbox), name="models.device read", daemon=True).start()
     loader = _loader(link, setup)
+    if not setup["keep_inputs"]:
+        _close_the_output()
     link.send({"ready": loader.versions()})
     from models.device_process.memory import device_bytes
     from models.device_process.serve_loop import ServeLoop
@@ -48,6 +53,20 @@ def main() -> None:
     steps = ServeLoop(link, loader.runners, loader.streams, overlap=setup["overlap"], load=loader.load, memory=memory)
     steps.serve(inbox)
     os._exit(0)
+
+
+def _close_the_output() -> None:
+    """From here on inputs are in this process, and libraries in C print what they like."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):
+        os.dup2(nowhere, output)
+
+    def tell(error: BaseException | None) -> None:
+        if error is not None:
+            _log.error("the device process fails: %s", error_classification.model_traceback(error, 0))
+
+    sys.excepthook = lambda _kind, error, _traceback: tell(error)
+    threading.excepthook = lambda raised: tell(raised.exc_value)
 
 
 def _environment(setup: Message) -> None:

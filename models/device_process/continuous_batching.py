@@ -120,8 +120,9 @@ class Stream:
     def _again(self, failure: Exception | None) -> Iterator[Step]:
         """Run what is left one by one. When the loop ended and nobody's row was why, the device has failed."""
         steps, self._open, self._cut_off = list(self._open.values()), {}, []
+        keep = steps[0].runner.keep_inputs if steps else 0
         if failure is not None:
-            error_classification.raise_if_sticky(failure)
+            error_classification.raise_if_sticky(failure, keep)
         explained = failure is None or not steps
         if failure is not None and error_classification.is_memory(failure):
             lengths = [item.length for step in steps for item in step.work.items]
@@ -134,7 +135,7 @@ class Stream:
             yield step
         if failure is not None and not explained:
             raise DeviceFailed(
-                f"continuous batching ended, and alone its requests ran: {error_classification.one_line(failure)}"
+                f"continuous batching ended, and alone its requests ran: {error_classification.one_line(failure, keep)}"
             )
 
     def _hear(self, loop: GenerationLoop) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+from celery_inference.redaction import told, traceback_of
 from celery_inference.specs.errors import InferenceError, InputFailed
 
 _MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
@@ -27,7 +28,14 @@ class DeviceFailed(Exception):
 
 
 class Poisoned(Exception):
-    """The process is of no more use, and the batch that it ran may be why: its members are tried alone."""
+    """The process is of no more use, and the batch that it ran may be why: its members are tried alone.
+
+    `traceback` says where the model raised.
+    """
+
+    def __init__(self, sentence: str, traceback: str) -> None:
+        super().__init__(sentence)
+        self.traceback = traceback
 
 
 def is_memory(error: BaseException) -> bool:
@@ -35,30 +43,41 @@ def is_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _MEMORY)
 
 
-def raise_if_sticky(error: Exception) -> None:
-    """Raise DeviceFailed or Poisoned for what says by itself that this process is done."""
+def raise_if_sticky(error: Exception, keep: int) -> None:
+    """Raise DeviceFailed or Poisoned for what says by itself that this process is done.
+
+    `keep` is here and below how many characters of inputs may be shown: see `celery_inference.redaction.told`.
+    """
     if is_memory(error):
         return
     text = str(error).lower()
     if _ASSERTION in text:
-        raise Poisoned(one_line(error)) from error
-    if any(words in text for words in _DEVICE_IS_GONE) or (isinstance(error, OSError) and error.errno in _MACHINE):
-        raise DeviceFailed(one_line(error)) from error
+        raise Poisoned(one_line(error, keep, _ASSERTION), model_traceback(error, keep)) from error
+    words = next((words for words in _DEVICE_IS_GONE if words in text), "")
+    if words or (isinstance(error, OSError) and error.errno in _MACHINE):
+        raise DeviceFailed(one_line(error, keep, words)) from error
 
 
-def failure(error: Exception) -> dict[str, Any]:
+def failure(error: Exception, keep: int) -> dict[str, Any]:
     """The answer to an input that raised this, alone."""
     if isinstance(error, InferenceError):
         return {"error": type(error).__name__, "sentence": str(error), "facts": error.facts()}
+    facts = {"model_traceback": model_traceback(error, keep)}
     sentence = (
-        f"inputs does not fit into the device's memory, even alone: {one_line(error)}"
+        f"inputs does not fit into the device's memory, even alone: {one_line(error, keep)}"
         if is_memory(error)
-        else f"inputs made the model raise, alone too: {one_line(error)}"
+        else f"inputs made the model raise, alone too: {one_line(error, keep)}"
     )
-    return {"error": InputFailed.__name__, "sentence": sentence}
+    return {"error": InputFailed.__name__, "sentence": sentence, "facts": facts}
 
 
-def one_line(error: BaseException) -> str:
-    """Class and text, at most some 300 characters."""
-    text = " ".join(str(error).split())
+def model_traceback(error: BaseException, keep: int) -> str:
+    """Where the model raised, as text."""
+    return f"In the device process:\n{traceback_of(error, keep)}"
+
+
+def one_line(error: BaseException, keep: int, known: str = "") -> str:
+    """Class and text, at most some 300 characters; where the text is withheld, the words that were `known` in it."""
+    text = " ".join(str(told(error, keep)).split())
+    text = f"{known} {text}" if known and known not in text.lower() else text
     return f"{type(error).__name__}: {text[:300]}{'…' if len(text) > 300 else ''}"

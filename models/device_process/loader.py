@@ -28,7 +28,7 @@ class Loader:
     def __init__(self, link: Frames, setup: Message) -> None:
         self.runners: dict[str, Runner] = {}
         self.streams: dict[str, Stream] = {}
-        self._link = link
+        self._link, self._keep_inputs = link, setup["keep_inputs"]
         self._is_cuda = setup["kind"] == "cuda"
         transformers_logging.disable_progress_bar()
         torch.set_num_threads(setup["threads"])
@@ -51,6 +51,7 @@ class Loader:
             sentence = f'model "{spec.name}" from {spec.source} cannot be loaded: {reason}'
             self._link.send({"load_failed": sentence, "model": spec.name})
             return False
+        runner.keep_inputs = self._keep_inputs
         self.runners[spec.name] = runner
         if stream is not None:
             self.streams[spec.name] = stream

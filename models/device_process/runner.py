@@ -54,7 +54,7 @@ class Runner:
 
     `well` is an input that ran when the model was loaded, with its options: it tells a device that fails from inputs
     that do. Until it is set, inputs are to blame. `equal_lengths`: padding changes this model's results, so that only
-    equal lengths share a pass.
+    equal lengths share a pass. `keep_inputs`: how many characters of inputs errors may show.
     """
 
     def __init__(self, spec: ModelSpec, handler: Handler) -> None:
@@ -62,6 +62,7 @@ class Runner:
         self.handler = handler
         self.well: tuple[Any, dict[str, Any]] | None = None
         self.equal_lengths = False
+        self.keep_inputs = 0
         self.stats: dict[str, float] = {}
 
     def run(self, values: Sequence[Any], options: Sequence[dict[str, Any]]) -> list[Answer]:
@@ -80,8 +81,8 @@ class Runner:
                     self.handler.refuse_unused(given)
                     work.items.append(self.handler.prepare(row, value, self.with_defaults(given)))
                 except Exception as error:
-                    error_classification.raise_if_sticky(error)
-                    work.answers[row] = error_classification.failure(error)
+                    error_classification.raise_if_sticky(error, self.keep_inputs)
+                    work.answers[row] = error_classification.failure(error, self.keep_inputs)
         work.stats |= {
             "rows": len(values),
             "passes": 0,
@@ -109,8 +110,8 @@ class Runner:
                     finite.check(result)
                     work.answers[item.row] = {"ok": result, "bytes": check_size(self.spec, result)}
                 except Exception as error:
-                    error_classification.raise_if_sticky(error)
-                    work.answers[item.row] = error_classification.failure(error)
+                    error_classification.raise_if_sticky(error, self.keep_inputs)
+                    work.answers[item.row] = error_classification.failure(error, self.keep_inputs)
             work.outputs = []
         steps = ("prepare_seconds", "forward_seconds", "finish_seconds")
         work.stats["seconds"] = sum(work.stats[step] for step in steps)
@@ -131,7 +132,9 @@ class Runner:
             work.outputs += zip(items, self.handler.forward(items), strict=True)
             return
         except Exception as error:
-            error_classification.raise_if_sticky(error)
+            error_classification.raise_if_sticky(error, self.keep_inputs)
+            if len(items) == 1:
+                work.answers[items[0].row] = error_classification.failure(error, self.keep_inputs)
             failure = error.with_traceback(None)  # its frames hold the pass's tensors
         if error_classification.is_memory(failure):
             self.handler.free_memory()
@@ -140,7 +143,6 @@ class Runner:
             self._ask_the_device(failure)
             work.cleared = True
         if len(items) == 1:
-            work.answers[items[0].row] = error_classification.failure(failure)
             return
         half = len(items) // 2
         self._pass(items[:half], work)
@@ -154,8 +156,9 @@ class Runner:
         try:
             self.handler.forward([self.handler.prepare(0, value, self.with_defaults(options))])
         except Exception as error:
-            sentence = f"{error_classification.one_line(failure)}; and what ran when the model was loaded raises now: "
-            raise DeviceFailed(sentence + error_classification.one_line(error)) from error
+            said = error_classification.one_line(failure, self.keep_inputs)
+            own = " ".join(f"{type(error).__name__}: {error}".split())[:300]  # about the example, which is nobody's
+            raise DeviceFailed(f"{said}; and what ran when the model was loaded raises now: {own}") from error
 
     def misbehave(self, items: Sequence[Prepared]) -> None:
         """Do what the spec's faults ask for. Nothing, for every spec that has none."""

@@ -143,7 +143,7 @@ class ServeLoop:
             self._link.send({"failed": str(error), "runs": list(numbers)})
             return False
         except Poisoned as error:
-            self._link.send({"poisoned": str(error), "runs": list(numbers)})
+            self._link.send({"poisoned": str(error), "runs": list(numbers), "traceback": error.traceback})
             return False
         return True
 

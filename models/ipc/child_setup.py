@@ -14,18 +14,22 @@ from typing import Any
 
 from models.ipc.framing import Frames, Message
 
+DUMP_SIGNAL = signal.SIGUSR2  # writes Python's frames of all threads
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def meet_the_parent() -> tuple[Frames, Message]:
     """The link to the parent, and the first message, which says what to set up.
 
-    The first argument of the command line is its file descriptor, the second the parent's process id. Ends the process
-    where the parent has nothing to say any more.
+    The first argument of the command line is its file descriptor, the second the parent's process id, the third the
+    descriptor of a file for Python's frames at a crash. Ends the process where the parent has nothing to say any more.
     """
     link = Frames(socket.socket(fileno=int(sys.argv[1])))
     die_with(int(sys.argv[2]))
-    faulthandler.enable()
+    if len(sys.argv) > 3:
+        dump = int(sys.argv[3])
+        faulthandler.enable(file=dump)
+        faulthandler.register(DUMP_SIGNAL, file=dump)
     _leave_ending_to_the_parent()
     setup = link.receive()
     if setup is None:

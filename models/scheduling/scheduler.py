@@ -183,11 +183,11 @@ class Scheduler:
         for request, reason in refused:
             self._fail(request, reason)
 
-    def suspect(self, batches: Sequence[Batch], reason: str, place: str = "") -> bool:
+    def suspect(self, batches: Sequence[Batch], reason: str, place: str = "", traceback: str = "") -> bool:
         """A device process died while it ran these batches: their rows run again, each alone and after others.
 
         A row that was alone is to blame the second time. True when there was a suspect's batch, that is, when the
-        death needs no other explanation.
+        death needs no other explanation. `traceback` says where the process was.
         """
         rows = [row for batch in batches for row in batch.rows]
         lone = len(rows) == 1
@@ -203,7 +203,9 @@ class Scheduler:
             sentence = f"inputs ended the device process {KILLS} times when run alone: {reason}"
             if self._on_blame is not None:
                 self._on_blame(row, sentence)
-            self._fail(row.owner, placed(row, DeviceCrash(named(row, sentence))))
+            error = DeviceCrash(named(row, sentence))
+            error.take_facts({"model_traceback": traceback} if traceback else {})
+            self._fail(row.owner, placed(row, error))
         self.give_back(batches, but=blamed)
         return explained
 

@@ -8,13 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from models.ipc.child_setup import DUMP_SIGNAL
 from models.ipc.framing import Frames, Message
 
 SEND_SECONDS = 30.0  # a process reads within milliseconds, unless it is stopped or native code never lets go
 PROGRAM = "models.device_process"
 _END_SECONDS = 5.0
+_MAX_FRAMES_BYTES = 8_000
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,19 +31,22 @@ class DeviceProcess:
 
     def __init__(self, program: str = PROGRAM) -> None:
         ours, theirs = socket.socketpair()
+        self._dump = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `reap`
         with theirs:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
-                    [sys.executable, "-m", program, str(theirs.fileno()), str(os.getpid())],
-                    pass_fds=[theirs.fileno()],
+                    [sys.executable, "-m", program, *map(str, (theirs.fileno(), os.getpid(), self._dump.fileno()))],
+                    pass_fds=[theirs.fileno(), self._dump.fileno()],
                     stdin=subprocess.DEVNULL,
                     cwd=_ROOT,  # where `-m models.…` is found, whatever the worker's own folder
                 )
             except OSError:
                 ours.close()
+                self._dump.close()
                 raise
         self._link = Frames(ours, send_seconds=SEND_SECONDS)
         self._killed_because = ""
+        self.frames = ""
         self.pid = self._process.pid
 
     def send(self, message: Message) -> None:
@@ -63,6 +69,12 @@ class DeviceProcess:
         except (OSError, ValueError, IndexError):
             return 0
 
+    def ask_for_frames(self, because: str) -> None:
+        """Before it is killed: let it write where its threads are, which takes a moment; see `frames`."""
+        if not self._killed_because:
+            self._killed_because = because
+            self._process.send_signal(DUMP_SIGNAL)
+
     def kill(self, because: str) -> None:
         """End it now."""
         self._killed_because = self._killed_because or because
@@ -76,8 +88,10 @@ class DeviceProcess:
         self.kill("it did not end when it was told to")
 
     def reap(self) -> str:
-        """Wait for its end, let go of what it held, and say how it ended."""
+        """Wait for its end, let go of what it held, and say how it ended; `frames` are then Python's at a crash."""
         status = self._process.wait()
+        with self._dump:
+            self.frames = os.pread(self._dump.fileno(), _MAX_FRAMES_BYTES, 0).decode("utf-8", "replace")
         self._link.close()
         return self._killed_because or _death(status)
 

@@ -24,7 +24,8 @@ class ProcessConfig:
     """A process that has more than `recycle_bytes` in memory is replaced when it has finished what it has, one at a
     time. `overlap`: prepare and finish beside the forward pass; None: on a GPU. `on_begin`: see models.engine.Engine.
     `on_batch` is called with what became of a batch before its requests are resolved, in a supervisor's thread.
-    `program` is the module that is run, `endpoint_program` the one that sends batches to endpoints, where there is one.
+    `keep_inputs`: how many characters of inputs logs and errors may show. `program` is the module that is
+    run, `endpoint_program` the one that sends batches to endpoints, where there is one.
     """
 
     load_seconds: float
@@ -34,6 +35,7 @@ class ProcessConfig:
     program: str = PROGRAM
     on_batch: Callable[[BatchReport], None] | None = None
     endpoint_program: str | None = None
+    keep_inputs: int = 0
 
     def program_of(self, device: Device) -> str:
         """The module that a device's process runs."""
@@ -64,5 +66,6 @@ class ProcessConfig:
             "memory_fraction": place.memory_fraction,
             "overlap": self.overlaps(device),
             "offline": all(spec.is_folder for spec in place.specs),
+            "keep_inputs": self.keep_inputs,
             "log_level": _log.getEffectiveLevel(),
         }

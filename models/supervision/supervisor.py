@@ -31,6 +31,7 @@ from models.supervision.reload_backoff import ReloadBackoff
 from models.supervision.stats import DeviceStats
 
 FAILURES_TO_GIVE_UP = 5  # starts or devices that fail in a row, with no batch done in between
+FRAMES_SECONDS = 0.2  # for a process that has run too long to write where it is
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 30.0
 
@@ -168,7 +169,8 @@ class Supervisor:
             process.kill("its supervisor failed")
         reader.join()
         self.pid = self._process = None
-        self._settle_ended(process.reap())
+        ended = process.reap()
+        self._settle_ended(ended, process.frames)
 
     def _feed(self, process: DeviceProcess) -> None:
         """Send batches while the process lives; end it when stopping, or when it runs past a limit."""
@@ -254,8 +256,10 @@ class Supervisor:
         else:
             waits = (self._size.look_seconds, self.absent.wait_seconds())
             return min((wait for wait in waits if wait is not None), default=None)
-        if left <= 0:
+        if left <= -FRAMES_SECONDS:
             process.kill(reason)
+        elif left <= 0:
+            process.ask_for_frames(reason)
         return max(0.05, left)
 
     def _read(self, process: DeviceProcess) -> None:
@@ -352,7 +356,7 @@ class Supervisor:
         except Exception:
             _log.exception("device %s: what became of a batch could not be told", self.place.name)
 
-    def _settle_ended(self, ended: str) -> None:
+    def _settle_ended(self, ended: str, frames: str = "") -> None:
         """Settle what was at the device when its process ended, and decide whether it is started again."""
         self._scheduler.leave(self._wake)
         begun, others = self.in_flight.clear()
@@ -372,7 +376,8 @@ class Supervisor:
         elif not self.problem:
             self.problem = f"the device process ended while it loaded: {reason}"
         self._scheduler.give_back(others)
-        explained = self._settle(begun, reason, verdict)
+        told = verdict.get("traceback", "") or (frames and f"In the device process:\n{frames}")
+        explained = self._settle(begun, reason, verdict, told)
         turns = turns_of(begun)
         blamed = [why for _ in range(turns) if (why := self._outliers.record_batch(self, failed=True))]
         self.record.failed += turns
@@ -394,14 +399,14 @@ class Supervisor:
         _log.log(level, "device %s: its process ended (%s); %s", self.place.name, self.problem, next_, extra=told)
         self._become("lost" if hopeless else "down")
 
-    def _settle(self, begun: list[Batch], reason: str, verdict: Message) -> bool:
+    def _settle(self, begun: list[Batch], reason: str, verdict: Message, traceback: str) -> bool:
         """What becomes of the batches that the process had begun; whether one of them explains its end."""
         for batch in begun:
             self._report(batch, {}, reason)
         guilty = [batch for batch in begun if not verdict or batch.number in verdict["runs"]]
         self._scheduler.give_back([batch for batch in begun if batch not in guilty])
         if "failed" not in verdict:
-            return bool(guilty) and self._scheduler.suspect(guilty, reason, self.place.name)
+            return bool(guilty) and self._scheduler.suspect(guilty, reason, self.place.name, traceback)
         for batch in guilty:
             self._scheduler.release(batch, f"the device failed: {reason}")
         return False

@@ -121,7 +121,8 @@ class DeadLetterService:
         letter = None if entry.state in GONE else queue.letter(entry)
         headers, inputs = self._request(letter)
         attributes = {name: _value(each) for name, each in (letter.attributes or {}).items()} if letter else {}
-        return Shown(entry, letter, headers, attributes, inputs, self._traceback(entry))
+        own = letter.reason.traceback if letter is not None and letter.reason is not None else None
+        return Shown(entry, letter, headers, attributes, inputs, self._traceback(entry) or own)
 
     def redrive(self, selection: Selection, to_lane: str | None) -> OperationProgress:
         """Send letters back; goes on in a thread of its own."""

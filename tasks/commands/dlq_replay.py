@@ -1,7 +1,6 @@
 """`celery-inference dlq replay ID`: does it still fail? Tried here, without the queue hearing of it."""
 
 import json
-import traceback
 from typing import Any
 
 import click
@@ -9,6 +8,7 @@ import click
 from celery_inference.client.task import InferenceTask
 from celery_inference.commands.dlq.selection import as_json_option, lane_option, queue_of, the_letter, troubles
 from celery_inference.inputs.check import check_inputs, is_many
+from celery_inference.redaction import told, traceback_of
 from celery_inference.specs.errors import InferenceError
 from celery_inference.sqs.claim_check.stores import redeemed
 from celery_inference.sqs.dead_letters.letter import DeadLetter
@@ -45,13 +45,17 @@ def replay(context: Any, id: str, lane: str | None, as_json: bool) -> None:
             _infer(context.obj.app, task, args, kwargs) if isinstance(task, InferenceTask) else task(*args, **kwargs)
         )
     except Exception as error:
+        keep = context.obj.app.conf.get("inference_keep_inputs", 0)
+        shown, said = told(error, keep), traceback_of(error, keep)
+        if isinstance(error, InferenceError):
+            said = error.model_traceback or ""
         if as_json:
-            report = {"id": entry.id, "ok": False, "error_type": type(error).__name__, "error": str(error)}
-            click.echo(json.dumps(report))
+            report = {"id": entry.id, "ok": False, "error_type": type(error).__name__, "error": str(shown)}
+            click.echo(json.dumps({**report, "traceback": said or None}))
         else:
-            if not isinstance(error, InferenceError):
-                click.echo("".join(traceback.format_exception(error)), err=True)
-            click.echo(f"it fails here, too: {type(error).__name__}: {error}", err=True)
+            if said:
+                click.echo(said, err=True)
+            click.echo(f"it fails here, too: {type(error).__name__}: {shown}", err=True)
         context.exit(1)
     click.echo(json.dumps({"id": entry.id, "ok": True, "result": result} if as_json else result, ensure_ascii=False))
 
@@ -85,7 +89,7 @@ def _infer(app: Any, task: InferenceTask, args: list[Any], kwargs: dict[str, Any
     spec = task.spec(bound.get("model"))
     rows, checked = check_inputs(spec, inputs, options)
     rows = redeemed_now(app.conf, spec, rows, checked)
-    engine = Engine([spec], devices(app.conf)[:1])
+    engine = Engine([spec], devices(app.conf)[:1], keep_inputs=app.conf.inference_keep_inputs)
     try:
         engine.start(LOAD_SECONDS)
         results = engine.submit(spec.name, rows, checked).result(timeout=LOAD_SECONDS)

@@ -89,6 +89,7 @@ def build(
         poison_inputs=store_of(app),
         recycle_bytes=recycle_bytes,
         endpoint_program=app.conf.inference_endpoint_program,
+        keep_inputs=app.conf.inference_keep_inputs,
     )
 
 

@@ -13,7 +13,8 @@ from celery.worker.request import Request
 
 from celery_inference.client.lanes import lane_or_default
 from celery_inference.errors import RequestCancelled, RequestExpired
-from celery_inference.redaction import withheld
+from celery_inference.redaction import told, traceback_of, withheld
+from celery_inference.specs.errors import InferenceError
 from celery_inference.sqs.consumer.deliveries import explain
 from celery_inference.sqs.dead_letters.entry import carried_generation
 from celery_inference.sqs.messages.reason import Cause, Reason
@@ -23,6 +24,8 @@ from tasks.execution.execution import AlreadyEnded, Returned, Withdrawn
 
 class DeliveryRequest(Request):
     """A delivery on its way through the worker. Made in the consuming thread; settled in the pool's threads."""
+
+    _error: BaseException | None = None  # that the delivery ended with
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
@@ -91,7 +94,17 @@ class DeliveryRequest(Request):
             self._explain(error, Cause.REJECTED)
         elif not isinstance(error, Reject | Retry | Ignore):
             self._bury(error)
+        self._error = error.exc if isinstance(error, Retry) and error.exc is not None else error
         return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+    def send_event(self, type: str, **fields: Any) -> None:
+        """Publish an event about the request; of its error as much as `inference_keep_inputs` allows."""
+        keep = self._app.conf.inference_keep_inputs
+        if keep <= 0 and "exception" in fields:
+            error = self._error
+            fields["exception"] = type if error is None else repr(told(error, keep))
+            fields["traceback"] = None if error is None else traceback_of(error, keep)
+        super().send_event(type, **fields)
 
     def _bury(self, error: BaseException) -> None:
         """Settle the message of a request whose FAILURE is stored."""
@@ -115,7 +128,8 @@ class DeliveryRequest(Request):
             self.message,
             Reason(
                 error_type=type(error).__name__,
-                message=str(error),
+                message=str(told(error, self._app.conf.inference_keep_inputs)),
+                traceback=error.model_traceback if isinstance(error, InferenceError) else None,
                 attempts=own.count if own is not None else int(delivery.get("delivery_count", 1)),
                 worker=self.hostname,
                 model=model,

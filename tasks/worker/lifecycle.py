@@ -58,6 +58,7 @@ from celery.utils.log import get_logger
 from celery.worker import state
 
 from celery_inference.log_events import event
+from celery_inference.redaction import TextFilter
 from celery_inference.results.dead_letter_queues import lanes_of
 from celery_inference.specs.errors import InferenceError
 from celery_inference.sqs.consumer.shutdown import release_everything, stop_receiving
@@ -130,14 +131,16 @@ class Lifecycle:
 
     def set_up_log(self, logger: Any, loglevel: int | None = None, **_: Any) -> None:
         """What is shown, and how; Celery has made the handlers."""
-        shorten_the_log()
+        shorten_the_log(self._context.app.conf.inference_keep_inputs)
         show_what_matters(loglevel)
         self.set_up_task_log(logger)
 
     def set_up_task_log(self, logger: Any, **_: Any) -> None:
-        """Tasks of a deployment may log by handlers of their own."""
+        """Tasks of a deployment may log by handlers of their own; none shows more of inputs than the setting allows."""
         if self._json:
             write_json(logger)
+        for handler in logger.handlers:
+            handler.addFilter(TextFilter(self._context.app.conf.inference_keep_inputs))
 
     def begin_traces(self, sender: Any, **_: Any) -> None:
         """Where that is wanted and can be, and inside of what instrumentations record."""

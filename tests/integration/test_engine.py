@@ -83,8 +83,12 @@ def test_an_input_that_raises_fails_alone(engine: Engine, embedder: ModelSpec) -
     futures = [send(engine, embedder, text) for text in texts]
     for text, future in zip(texts, futures, strict=True):
         if "poison" in text:
-            with pytest.raises(InputFailed, match="made the model raise, alone too: RuntimeError"):
+            with pytest.raises(
+                InputFailed, match=r"made the model raise, alone too: RuntimeError: \(withheld\)"
+            ) as raised:
                 future.result(SECONDS)
+            assert "runner.py" in (raised.value.model_traceback or "")
+            assert "in misbehave" in (raised.value.model_traceback or "")
         else:
             assert len(future.result(SECONDS)[0]) == 32
 
@@ -180,8 +184,9 @@ def test_a_stopped_process_is_noticed_by_its_time_limit(engine: Engine, embedder
 
 def test_an_input_that_hangs_is_ended_and_fails_alone(engine: Engine, embedder: ModelSpec) -> None:
     endless, fine = send(engine, embedder, "an endless text"), send(engine, embedder, "a fine text")
-    with pytest.raises(DeviceCrash, match="past the time limit of 4 s"):
+    with pytest.raises(DeviceCrash, match="past the time limit of 4 s") as raised:
         endless.result(SECONDS)
+    assert "in misbehave" in (raised.value.model_traceback or ""), "where it hung"
     assert len(fine.result(SECONDS)[0]) == 32
 
 

@@ -69,6 +69,11 @@ def test_a_letter_tells_the_revision_of_the_model_that_was_asked(stack: Stack) -
     assert (of_pinned.model, of_pinned.revision, of_pinned.attempts) == ("pinned", REVISION, 1)
     assert (of_folder.model, of_folder.revision) == ("fake", None), "a folder has none"
     assert (of_misfit.model, of_misfit.revision) == ("pinned", REVISION)
+    assert (of_pinned.cause, of_misfit.cause) == (Cause.MODEL_FAILED, Cause.INVALID_INPUT)
+    assert (of_pinned.traceback, of_misfit.traceback) == ("its own frames", None)
+    assert pinned.result.model_traceback == "its own frames"
+    assert "its own frames" in pinned.traceback, "which commands and pages show"
+    assert "its own frames" in (stack.folder / "worker.log").read_text()
 
 
 def test_what_no_worker_of_the_lane_serves_is_left_to_others_and_fails_after_the_window(stack: Stack) -> None:

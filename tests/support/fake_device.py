@@ -46,7 +46,8 @@ def load(link: Frames, spec: Message) -> bool:
 def answer(text: str, folder: Path) -> Message:
     """What becomes of one input, alone."""
     if "faulty" in text:
-        return {"error": "InputFailed", "sentence": "inputs made the model raise"}
+        sentence = "inputs made the model raise"
+        return {"error": "InputFailed", "sentence": sentence, "facts": {"model_traceback": "its own frames"}}
     seen = folder / sha256(text.encode()).hexdigest()
     if "hopeless" in text or ("flaky" in text and not seen.exists()):
         seen.touch()

@@ -58,7 +58,7 @@ def _facts(app: Any, entry: Entry, letter: DeadLetter | None) -> dict[str, Any]:
         "attributes": letter.attributes and {name: _value(each) for name, each in letter.attributes.items()}
         if letter
         else None,
-        "traceback": _traceback(app, entry),
+        "traceback": _traceback(app, entry) or (letter.reason.traceback if letter and letter.reason else None),
     }
 
 

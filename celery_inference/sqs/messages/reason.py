@@ -69,7 +69,8 @@ class Reason:
     """Why a message is a dead letter. What is known only when the dead letter is written is filled in then.
 
     `message` is the error's first line, `message_id` SQS's id of the message that failed (its dead letter has
-    another), `failed_at` in seconds since the epoch, `group` the message group on a FIFO lane.
+    another), `failed_at` in seconds since the epoch, `group` the message group on a FIFO lane,
+    `traceback` the model's own, or its end.
     """
 
     error_type: str
@@ -85,18 +86,24 @@ class Reason:
     failed_at: float | None = None
     message_id: str | None = None
     group: str | None = None
+    traceback: str | None = None
 
     def to_json(self, limit_bytes: int = REASON_LIMIT_BYTES) -> str:
-        """As the attribute's value: ASCII, the message shortened until it fits into the limit."""
-        text = self.message
+        """As the attribute's value: ASCII, shortened until it fits into the limit: the traceback first."""
+        shortened = self
         while True:
-            shortened = dataclasses.replace(self, message=text)
             fields = {name: value for name, value in dataclasses.asdict(shortened).items() if value is not None}
             value = json.dumps(fields)
-            if len(value) <= limit_bytes or not text:
-                return value
+            too_many = len(value) - limit_bytes
             # A character is up to 12 bytes of JSON; at least one goes in each round.
-            text = text[: min(len(text) - 1, max(0, len(text) - (len(value) - limit_bytes) // 12 - 4))]
+            if too_many <= 0 or not (shortened.traceback or shortened.message):
+                return value
+            if text := shortened.traceback:
+                shortened = dataclasses.replace(shortened, traceback=text[too_many // 12 + 4 :] or None)
+            else:
+                text = shortened.message
+                left = min(len(text) - 1, max(0, len(text) - too_many // 12 - 4))
+                shortened = dataclasses.replace(shortened, message=text[:left])
 
     @classmethod
     def from_json(cls, value: str) -> "Reason":

@@ -32,6 +32,8 @@ _BECOMES_A_RESULT = (
 class NotANumberError(ArithmeticError):
     """A model's output holds NaN or infinity: a fault of its weights or of its dtype's range."""
 
+    quotes_no_input = True
+
     def __init__(self, where: str = "") -> None:
         super().__init__(f"{SENTENCE}{where and f' ({where})'}")
 
