@@ -296,7 +296,6 @@ class SendOptions(TypedDict, total=False):
     countdown: float | None
     eta: datetime | None
     expires: float | datetime | None
-    priority: int | None
     task_id: str | None
     link: Any
     link_error: Any
@@ -306,8 +305,8 @@ class SendOptions(TypedDict, total=False):
     retry: bool
     retry_policy: Mapping[str, Any] | None
     shadow: str | None
-    time_limit: float | None
-    soft_time_limit: float | None
+    tenant: str | None
+    MessageGroupId: str | None
 
 
 _T = TypeVar("_T")

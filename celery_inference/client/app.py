@@ -17,6 +17,7 @@ from celery_inference.celery_settings import BACKENDS, celery_settings
 from celery_inference.client.async_results.async_result import LaneResult
 from celery_inference.client.async_results.error_facts import telling
 from celery_inference.client.async_results.provenance import keeping
+from celery_inference.client.send_options import refuse_unused
 from celery_inference.client.signatures import ours_is_sent
 from celery_inference.client.tracing.publish import sending
 from celery_inference.client.tracing.store_result import traced
@@ -80,7 +81,12 @@ class Application(Celery):
         task_id: str | None = None,
         **options: Any,
     ) -> Any:
-        """As Celery's; where somebody traces, its span's context goes along in the headers."""
+        """As Celery's; where somebody traces, its span's context goes along in the headers.
+
+        Raises:
+            InvalidInput: an option that would be ignored.
+        """
+        refuse_unused(options, self.conf.task_serializer)
         task_id = task_id or uuid()
         with ours_is_sent(), sending(name, task_id, options) as traced_options:
             return super().send_task(name, args, kwargs, countdown, eta, task_id, **traced_options)

@@ -17,6 +17,8 @@ from celery import Celery
 from celery.canvas import Signature
 from kombu import Connection
 
+from celery_inference.specs.errors import InvalidInput, shown, suggestion
+
 KEY_WITHIN = (
     "dedup_key makes the request's id: it goes neither with task_id nor within a group, chain or chord, which wait for"
     " ids of their own"
@@ -94,7 +96,7 @@ def refuse_another_s(app: Celery, task: str, options: Mapping[str, Any]) -> None
             _refuse(task)
     for name in _FOLLOWING:
         for signature in signatures_in(options.get(name)):
-            _refuse_unknown(app, task, signature)
+            _refuse_following(app, task, signature)
 
 
 def signatures_in(given: Any) -> list[Mapping[str, Any]]:
@@ -137,16 +139,29 @@ def _refuse_key(signature: Mapping[str, Any]) -> None:
                 _refuse_key(part)
 
 
-def _refuse_unknown(app: Celery, task: str, signature: Mapping[str, Any]) -> None:
+def _refuse_following(app: Celery, task: str, signature: Mapping[str, Any]) -> None:
     # What came in a message, or was made of a name, says nothing of its application.
     theirs = isinstance(signature, Signature) and signature._app not in (None, app)
     kind = signature.get("subtask_type")
     if theirs and not kind and signature["task"] not in app.tasks:
         _refuse(task, str(signature["task"]))
     options, parts = signature.get("options") or {}, (signature.get("kwargs") or {}) if kind else {}
+    _refuse_options(app, str(signature.get("task")), options)
     for within in (*map(options.get, _FOLLOWING), *map(parts.get, ("tasks", "header", "body"))):
         for part in signatures_in(within):
-            _refuse_unknown(app, task, part)
+            _refuse_following(app, task, part)
+
+
+def _refuse_options(app: Celery, task: str, options: Mapping[str, Any]) -> None:
+    """A worker could only find out when the request before has succeeded."""
+    from celery_inference.client.send_options import refuse_unused
+
+    refuse_unused(options, "json")
+    name = getattr(options.get("queue"), "name", options.get("queue"))
+    if name is not None and name not in app.amqp.queues:
+        lanes = sorted(app.amqp.queues)
+        problem = f'"{shown(name)}", where {shown(task)} is to follow, is no lane. {suggestion(str(name), lanes)}'
+        raise InvalidInput.because("queue", problem, allowed=lanes)
 
 
 def _refuse(task: str, other: str = "a task") -> NoReturn:

@@ -112,7 +112,7 @@ chat: Chat = [message]
 chats = text_generation.delay([chat, "a text"]).get()
 first: str = chats[0][0]["generated_text"]
 labels: LabelScores = zero_shot_classification.delay("a text", candidate_labels=["a", "b"], multi_label=True).get()
-zero_shot_classification.apply_async(("a text",), {"candidate_labels": ["a", "b"]}, countdown=5, priority=3)
+zero_shot_classification.apply_async(("a text",), {"candidate_labels": ["a", "b"]}, countdown=5, tenant="shop")
 heard: Transcript = automatic_speech_recognition.delay(b"", return_timestamps="word").get()
 document_question_answering.delay({"image": b"", "question": "who"}, top_k=2).get()[0]["answer"]
 document_question_answering.delay([{"image": b"", "question": "who", "word_boxes": [["a", [1, 2, 3, 4]]]}])
