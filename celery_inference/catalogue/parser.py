@@ -18,7 +18,7 @@ from celery_inference.specs.pipeline_tasks import NOT_SERVED, PIPELINE_TASKS
 
 KEYS = {f.name for f in fields(ModelSpec)} - {"name", "allow_unsafe", "default_size", "default_tokens"}
 _OPTION_KEYS = {"default", "minimum", "maximum"}
-_FAULT_KEYS = {"kill": "kill", "hang": "hang", "raise": "fail"}
+_FAULT_KEYS = {"kill", "hang", "fail"}
 _CHOICES = {
     "dtype": ("float32", "float16", "bfloat16"),
     "pooling": ("mean", "cls", "none"),
@@ -192,7 +192,7 @@ class ModelTable:
             self._known("faults.", key, _FAULT_KEYS, "key")
             if not isinstance(text, str) or not text:
                 raise self._wrong(f"faults.{key}", "must be the text that sets it off")
-        return Faults(**{_FAULT_KEYS[key]: text for key, text in given.items()})
+        return Faults(**given)
 
     def _beams(self, spec: ModelSpec) -> None:
         """What a request without options asks for must be within the limit."""

@@ -60,6 +60,9 @@ def show(name: str, as_json: bool) -> None:
     spec = spec_named(name)
     values = asdict(spec) | {"lane": lane_of_model(app.conf, spec).name}
     del values["allow_unsafe"], values["default_size"], values["default_tokens"]
+    values["faults"] = {name: text for name, text in values["faults"].items() if text}
+    if spec.endpoint is None:  # what only an endpoint has
+        values = {key: value for key, value in values.items() if not key.startswith("endpoint_")}
     if as_json:
         click.echo(json.dumps(values, indent=2))
         return

@@ -45,7 +45,7 @@ batch_size = 1
 
 [tiny.faults]
 kill = "kill me"
-raise = "cuda error"
+fail = "cuda error"
 
 [eye]
 task = "image-classification"

@@ -33,7 +33,7 @@ endpoint = "tiny-endpoint"
 
 [tiny.faults]
 kill = "kill me"
-raise = "raise me"
+fail = "raise me"
 """
 
 

@@ -64,6 +64,22 @@ def test_show_has_the_keys_with_their_defaults_and_the_options_with_their_bounds
     assert json.loads(command("show", "second", "--json").output)["options"]["top_k"]["maximum"] == 7
 
 
+def test_what_show_prints_is_what_a_catalogue_takes(command: Command, tmp_path: Path) -> None:
+    given = CATALOGUE + '[second.faults]\nkill = "kill me"\nhang = "hang"\nfail = "fail"\n'
+    shown = json.loads(command("show", "second", "--json", catalogue=given).output)
+    lines = [f"[{shown.pop('name')}]"]
+    options, faults = shown.pop("options"), shown.pop("faults")
+    lines += [f"{key} = {json.dumps(value)}" for key, value in shown.items() if value is not None]
+    lines += ["[second.faults]", *(f"{key} = {json.dumps(value)}" for key, value in faults.items())]
+    for name, facts in options.items():
+        lines += [f"[second.options.{name}]"]
+        bounds = {key: facts[key] for key in ("default", "minimum", "maximum") if facts[key] is not None}
+        lines += [f"{key} = {json.dumps(value)}" for key, value in bounds.items()]
+    output = command("show", "second", "--json", catalogue="\n".join(lines)).output
+    again = json.loads(output)
+    assert again == json.loads(command("show", "second", "--json", catalogue=given).output)
+
+
 @pytest.mark.parametrize(
     ("arguments", "catalogue", "sentence"),
     [

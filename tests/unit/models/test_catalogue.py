@@ -91,7 +91,7 @@ def test_every_key_is_described() -> None:
 
 
 def test_faults_are_read_by_their_names(tmp_path: Path) -> None:
-    one = spec(tmp_path, 'task = "fill-mask"\nsource = "./f"\n[one.faults]\nkill = "boom"\nraise = "oops"')
+    one = spec(tmp_path, 'task = "fill-mask"\nsource = "./f"\n[one.faults]\nkill = "boom"\nfail = "oops"')
     assert (one.faults.kill, one.faults.hang, one.faults.fail) == ("boom", "", "oops")
 
 
