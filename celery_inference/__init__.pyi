@@ -33,6 +33,7 @@ from celery_inference.types import (
     Sound,
     Table,
     TableAnswer,
+    TextPair,
     Transcript,
     Upload,
 )
@@ -168,31 +169,37 @@ class _TextClassificationOptions(TypedDict, total=False):
     top_k: int
 
 class _TextClassificationCall(_TextClassificationOptions):
-    inputs: Required[str]
+    inputs: Required[str | TextPair]
 
 class _TextClassificationCalls(_TextClassificationOptions):
-    inputs: Required[Sequence[str]]
+    inputs: Required[Sequence[str | TextPair]]
 
 class _TextClassification(_Task):
     """Labels with scores for each text."""
-    def __call__(self, inputs: str | Sequence[str], model: str | None = None, *, top_k: int = 1) -> Any: ...
-    @overload
-    def delay(self, inputs: str, model: str | None = None, *, top_k: int = 1) -> Result[list[LabelScore]]: ...
+    def __call__(
+        self, inputs: str | TextPair | Sequence[str | TextPair], model: str | None = None, *, top_k: int = 1
+    ) -> Any: ...
     @overload
     def delay(
-        self, inputs: Sequence[str], model: str | None = None, *, top_k: int = 1
+        self, inputs: str | TextPair, model: str | None = None, *, top_k: int = 1
+    ) -> Result[list[LabelScore]]: ...
+    @overload
+    def delay(
+        self, inputs: Sequence[str | TextPair], model: str | None = None, *, top_k: int = 1
     ) -> Result[list[list[LabelScore]]]: ...
     @overload
     def apply_async(
         self,
-        args: tuple[str] | tuple[str, str | None] | list[str],
+        args: tuple[str | TextPair] | tuple[str | TextPair, str | None] | list[str | TextPair],
         kwargs: _TextClassificationOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[LabelScore]]: ...
     @overload
     def apply_async(
         self,
-        args: tuple[Sequence[str]] | tuple[Sequence[str], str | None] | list[Sequence[str]],
+        args: tuple[Sequence[str | TextPair]]
+        | tuple[Sequence[str | TextPair], str | None]
+        | list[Sequence[str | TextPair]],
         kwargs: _TextClassificationOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[list[LabelScore]]]: ...
@@ -213,20 +220,24 @@ class _TextClassification(_Task):
         self, args: tuple[()] | None, kwargs: _TextClassificationCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[LabelScore]]]: ...
     @overload
-    def s(self, inputs: str, model: str | None = None, *, top_k: int = 1) -> Signature[list[LabelScore]]: ...
+    def s(self, inputs: str | TextPair, model: str | None = None, *, top_k: int = 1) -> Signature[list[LabelScore]]: ...
     @overload
     def s(
-        self, inputs: Sequence[str], model: str | None = None, *, top_k: int = 1
+        self, inputs: Sequence[str | TextPair], model: str | None = None, *, top_k: int = 1
     ) -> Signature[list[list[LabelScore]]]: ...
     @overload
     def s(self, *, model: str | None = None, top_k: int = 1) -> Signature[Any]: ...
     @overload
-    def si(self, inputs: str, model: str | None = None, *, top_k: int = 1) -> Signature[list[LabelScore]]: ...
+    def si(
+        self, inputs: str | TextPair, model: str | None = None, *, top_k: int = 1
+    ) -> Signature[list[LabelScore]]: ...
     @overload
     def si(
-        self, inputs: Sequence[str], model: str | None = None, *, top_k: int = 1
+        self, inputs: Sequence[str | TextPair], model: str | None = None, *, top_k: int = 1
     ) -> Signature[list[list[LabelScore]]]: ...
-    def delay_on_commit(self, inputs: str | Sequence[str], model: str | None = None, *, top_k: int = 1) -> None: ...
+    def delay_on_commit(
+        self, inputs: str | TextPair | Sequence[str | TextPair], model: str | None = None, *, top_k: int = 1
+    ) -> None: ...
 
 text_classification: _TextClassification
 

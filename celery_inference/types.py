@@ -45,6 +45,7 @@ __all__ = [
     "Sound",
     "Table",
     "TableAnswer",
+    "TextPair",
     "TextPart",
     "Transcript",
     "Upload",
@@ -135,6 +136,13 @@ class Table(TypedDict):
 
     table: Mapping[str, Sequence[str]]
     query: str
+
+
+class TextPair(TypedDict):
+    """Two texts that a model classifies together, as a premise and a hypothesis."""
+
+    text: str
+    text_pair: str
 
 
 class DecisionInput(TypedDict):

@@ -55,7 +55,7 @@ def check_inputs(
     if len(rows) > spec.max_inputs:
         raise InvalidInput.too_large("inputs", len(rows), spec.max_inputs, "inputs")
     names = [f"inputs[{i}]" for i in range(len(rows))] if is_many(inputs) else ["inputs"]
-    checks = {"text": _text, "chat": _chat_or_text, "fields": _fields}
+    checks = {"text": _text_or_pair, "chat": _chat_or_text, "fields": _fields}
     one = checks.get(spec.pipeline_task.media, _media)
     given = _options(spec, options or {})
     _check_work(spec, len(rows), given)
@@ -144,6 +144,12 @@ def _refuse_unused(spec: ModelSpec, given: Mapping[str, Any]) -> None:
         if other in spec.options and given.get(other, spec.options[other].default) == value:
             problem = f"is not used with {other}={value!r}: give another {other}, or leave {name} out"
             raise InvalidInput.because(f"option {name}", problem)
+
+
+def _text_or_pair(spec: ModelSpec, field: str, value: object) -> str | dict[str, Any]:
+    if isinstance(value, dict) and spec.pipeline_task.fields:
+        return fields.check(spec, field, value, _text)
+    return _text(spec, field, value)
 
 
 def _text(spec: ModelSpec, field: str, value: object) -> str:

@@ -30,14 +30,14 @@ def check(spec: ModelSpec, rows: list[Any], hub_cache: Path) -> None:
     """
     for number, row in enumerate(rows):
         field = f"inputs[{number}]" if len(rows) > 1 else "inputs"
-        for text in _texts(spec, row):
+        for texts in _texts(spec, row):
             # A token stands for a byte or more, so that short texts need no counting.
-            if len(text.encode()) + _MOST_SPECIAL_TOKENS <= spec.max_tokens:
+            if sum(len(text.encode()) for text in texts) + _MOST_SPECIAL_TOKENS <= spec.max_tokens:
                 continue
             tokenizer = _tokenizer(spec, hub_cache)
             if tokenizer is None:
                 return
-            count = len(tokenizer.encode(text, add_special_tokens=spec.pipeline_task.media == "text").ids)
+            count = len(tokenizer.encode(*texts, add_special_tokens=spec.pipeline_task.media == "text").ids)
             if count > spec.max_tokens:
                 raise InvalidInput.too_large(field, count, spec.max_tokens, "tokens")
 
@@ -49,12 +49,12 @@ def file_of(spec: ModelSpec, hub_cache: Path) -> Path | None:
     return file if file.is_file() else None
 
 
-def _texts(spec: ModelSpec, row: Any) -> Iterator[str]:
-    """The texts of an input that a tokenizer will see; for inputs of several parts the device process knows."""
+def _texts(spec: ModelSpec, row: Any) -> Iterator[tuple[str, ...]]:
+    """What of an input a tokenizer will see at once, a text or a pair; of other parts the device process knows."""
     if spec.pipeline_task.media == "text":
-        yield row
+        yield (row,) if isinstance(row, str) else tuple(row.values())
     elif spec.pipeline_task.media == "chat":
-        yield from [row] if isinstance(row, str) else (message["content"] for message in row)
+        yield from [(row,)] if isinstance(row, str) else ((message["content"],) for message in row)
 
 
 def _tokenizer(spec: ModelSpec, hub_cache: Path) -> Any:

@@ -19,12 +19,11 @@ Media = Literal["text", "chat", "image", "audio", "video", "fields"]
 class PipelineTask:
     """One pipeline task: `handler` is the module in `models.handlers` that runs it.
 
-    `fields`, for inputs of several parts: each part's name and what it is, as `celery_inference.inputs.fields` checks
-    it; a name with
-    a question mark may be left out; with `chats`, a chat whose messages hold images will do too. `needs` names the
-    packages without which the task cannot be served, beyond those of the extra "worker". `batches_held` is how many
-    batches a device wants waiting so that lengths can be matched: many where a batch takes milliseconds, few where
-    it takes seconds.
+    `fields`, for inputs of several parts, which those of media "text" may have: each part's name and what it is, as
+    `celery_inference.inputs.fields` checks it; a name with a question mark may be left out; with `chats`, a chat whose
+    messages hold images will do too. `needs` names the packages without which the task cannot be served, beyond those
+    of the extra "worker". `batches_held` is how many batches a device wants waiting so that lengths can be matched:
+    many where a batch takes milliseconds, few where it takes seconds.
     """
 
     task: str
@@ -73,7 +72,13 @@ def _general(task: str, media: Media, **known: Any) -> PipelineTask:
 _AGGREGATION = Option("str", default="simple", choices=("none", "simple", "first", "average", "max"))
 _TEXT = (
     PipelineTask("feature-extraction", "text", "feature_extraction"),
-    PipelineTask("text-classification", "text", "text_classification", {"top_k": replace(_TOP_K, default=1)}),
+    PipelineTask(
+        "text-classification",
+        "text",
+        "text_classification",
+        {"top_k": replace(_TOP_K, default=1)},
+        fields={"text": "text", "text_pair": "text"},
+    ),
     PipelineTask("token-classification", "text", "token_classification", {"aggregation_strategy": _AGGREGATION}),
     PipelineTask(
         "zero-shot-classification",

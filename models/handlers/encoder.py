@@ -24,7 +24,7 @@ class Encoder(Handler):
         self.model = from_pretrained.model(spec, self.auto_class, device)
         self._padding = tokenization.Padding(self.model, self._tokenizer)
 
-    def prepare(self, row: int, value: str, options: dict[str, Any]) -> Prepared:
+    def prepare(self, row: int, value: Any, options: dict[str, Any]) -> Prepared:
         encoding = tokenization.encode(self.spec, self._tokenizer, value)
         return Prepared(row, encoding, len(encoding["input_ids"]), options, value)
 

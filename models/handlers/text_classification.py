@@ -1,4 +1,4 @@
-"""text-classification: a text's most likely labels."""
+"""text-classification: the most likely labels of a text, or of a pair of texts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from models.handlers.base import Prepared
+from models.handlers.common import tokenization
 from models.handlers.common.label_scores import best, probabilities
 from models.handlers.encoder import Encoder
 
@@ -17,6 +18,12 @@ class TextClassification(Encoder):
     """Result: the `top_k` best of `{"label", "score"}`, best first."""
 
     auto_class = AutoModelForSequenceClassification
+
+    def prepare(self, row: int, value: str | dict[str, str], options: dict[str, Any]) -> Prepared:
+        if isinstance(value, str):
+            return super().prepare(row, value, options)
+        encoding = tokenization.encode(self.spec, self._tokenizer, value["text"], value["text_pair"])
+        return Prepared(row, encoding, len(encoding["input_ids"]), options, " ".join(value.values()))
 
     @torch.inference_mode()
     def forward(self, items: Sequence[Prepared]) -> Sequence[torch.Tensor]:

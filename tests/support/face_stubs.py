@@ -27,6 +27,7 @@ INPUTS: Mapping[str, str] = {
     "audio": "Media",
     "video": "Media",
     "table-question-answering": "Table",
+    "text-classification": "str | TextPair",
     "decision": "DecisionInput",
     "keypoint-matching": "ImagePair",
     "document-question-answering": "Document",
@@ -152,7 +153,7 @@ def _name(kind: PipelineTask) -> str:
 
 
 def _input(kind: PipelineTask) -> str:
-    return INPUTS[kind.task if kind.media == "fields" else kind.media]
+    return INPUTS.get(kind.task) or INPUTS[kind.media]
 
 
 def _type(option: Option) -> str:

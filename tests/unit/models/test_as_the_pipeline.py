@@ -55,6 +55,26 @@ def test_a_decoder_that_classifies_without_a_padding_token_does_not_take_an_end_
         )
 
 
+def test_a_pair_of_texts_is_classified_as_the_pipeline_does_beside_others(tmp_path: Path) -> None:
+    folder = tiny_models.make("text-classification", tmp_path)
+    inputs = [
+        {"text": "the cat sleeps", "text_pair": "a dog runs over the river"},
+        "the old bird sings",
+        {"text": "the old bird sings", "text_pair": "the fish"},
+        {"text": "the fish", "text_pair": "the old bird sings"},
+    ]
+    runner, _, _ = load(spec("text-classification", folder), CPU)
+    answers = runner.run(inputs, [{"top_k": 3}] * len(inputs))
+    classify = pipeline("text-classification", model=str(folder), top_k=3)
+    for value, answer in zip(inputs, answers, strict=True):
+        (expected,) = classify([value])
+        assert [score["label"] for score in answer["ok"]] == [score["label"] for score in expected]
+        assert [score["score"] for score in answer["ok"]] == pytest.approx(
+            [score["score"] for score in expected], abs=1e-5
+        )
+    assert answers[2]["ok"] != answers[3]["ok"], "the order of the two matters"
+
+
 def test_positions_that_begin_behind_the_padding_s_are_fewer(tmp_path: Path) -> None:
     folder = saved(
         tmp_path, RobertaForSequenceClassification, RobertaConfig, max_position_embeddings=34, pad_token_id=1

@@ -265,3 +265,27 @@ def test_anything_is_either_refused_or_checked_for_good(
         assert check_inputs(one, *sent) == (rows, given_options)
         return
     assert [type(argument) for argument in refused.args] == [str]
+
+
+PAIR = {"text": "a text", "text_pair": "another"}
+
+
+def test_a_pair_of_texts_is_taken_where_the_pipeline_takes_one() -> None:
+    assert check_inputs(spec("text-classification"), PAIR)[0] == [PAIR]
+    assert check_inputs(spec("text-classification"), ["a text", PAIR])[0] == ["a text", PAIR]
+    with pytest.raises(InvalidInput, match="must be a text, not dict"):
+        check_inputs(spec("feature-extraction"), PAIR)
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ({"text": "a text"}, '"text_pair" is missing'),
+        ({"text": "a text", "text_pairs": "another"}, 'unknown part "text_pairs". Did you mean "text_pair"'),
+        ({"text": "a text", "text_pair": ""}, "inputs text_pair is an empty text"),
+        ({"text": 5, "text_pair": "another"}, "inputs text must be a text, not int"),
+    ],
+)
+def test_a_pair_that_is_none_is_refused(value: object, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        check_inputs(spec("text-classification"), value)

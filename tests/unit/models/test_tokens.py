@@ -53,6 +53,13 @@ def test_the_sender_counts_as_the_device_process_does(folder: Path, words: int) 
     assert said == [""] * 2 if words == 8 else said == ["inputs has 11 tokens; at most 10 are allowed"] * 2
 
 
+def test_a_pair_of_texts_is_counted_together(folder: Path) -> None:
+    one = spec("text-classification", folder, max_tokens=10)
+    token_count.check(one, [{"text": "cat cat cat", "text_pair": "cat cat cat cat"}], NO_CACHE)
+    with pytest.raises(InvalidInput, match=r"^inputs has 11 tokens"):
+        token_count.check(one, [{"text": "cat cat cat cat", "text_pair": "cat cat cat cat"}], NO_CACHE)
+
+
 def test_every_text_of_a_chat_is_counted(folder: Path) -> None:
     one = spec("text-generation", folder, max_tokens=10)
     chat = [{"role": "user", "content": "cat"}, {"role": "assistant", "content": " ".join(["cat"] * 11)}]
