@@ -23,6 +23,6 @@ tokenizer.train_from_iterator(texts, trainer)
 pieces = sorted(tokenizer.get_vocab().items())
 print(len(pieces), hashlib.sha256(repr(pieces).encode()).hexdigest()[:12])
 PY
-for number in 1 2 3 4 5; do "$folder/env/bin/python" probe.py; done | tee seen
+for _ in 1 2 3 4 5; do "$folder/env/bin/python" probe.py; done | tee seen
 [ "$(cut -d' ' -f1 seen | sort -u | wc -l)" = 1 ]
 [ "$(sort -u seen | wc -l)" -gt 1 ]

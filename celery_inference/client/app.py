@@ -19,8 +19,7 @@ from celery_inference.client.async_results.error_facts import telling
 from celery_inference.client.async_results.provenance import keeping
 from celery_inference.client.send_options import refuse_unused
 from celery_inference.client.signatures import ours_is_sent
-from celery_inference.client.tracing.publish import sending
-from celery_inference.client.tracing.store_result import traced
+from celery_inference.client.tracing.spans import sending, traced
 
 
 class OwnSettings(CelerySettings):

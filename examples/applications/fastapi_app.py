@@ -1,7 +1,6 @@
 """FastAPI: answer at once with an id, or wait without blocking the event loop.
 
-Serve it with `uvicorn fastapi_app:api`; as a script it asks itself.
-"""
+Serve it with `uvicorn fastapi_app:api`; as a script it asks itself."""
 
 import asyncio
 import time
@@ -31,16 +30,14 @@ def start(text: str) -> str:  # a plain function, which FastAPI runs in a thread
 def read(request_id: str) -> list[float] | None:
     """The vector, or nothing as long as there is none."""
     result = feature_extraction.AsyncResult(request_id)
-    vector: list[float] | None = result.get() if result.ready() else None
-    return vector
+    return result.get() if result.ready() else None
 
 
 @api.get("/embedding")
 async def embed(text: str) -> list[float]:
     """The vector, in one call."""
     result = await asyncio.to_thread(feature_extraction.delay, text)
-    vector: list[float] = await asyncio.to_thread(result.get, 60)
-    return vector
+    return await asyncio.to_thread(result.get, 60)
 
 
 if __name__ == "__main__":

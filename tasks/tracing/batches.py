@@ -9,7 +9,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, StatusCode, Tracer
 
 from celery_inference.client.tracing import semantic_names as v
-from celery_inference.client.tracing.tracer import tracer
+from celery_inference.client.tracing.spans import tracer
 from models.scheduling.batch_report import BatchReport
 from tasks.tracing.process import context_of, nanoseconds
 

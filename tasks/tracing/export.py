@@ -6,7 +6,7 @@ from typing import Any
 
 from celery.utils.log import get_logger
 
-from celery_inference.client.tracing.tracer import NAME, tracer
+from celery_inference.client.tracing.spans import NAME, tracer
 from models.scheduling.batch_report import BatchReport
 
 logger = get_logger(__name__)

@@ -20,7 +20,7 @@ from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from celery_inference.client.tracing import semantic_names as v
-from celery_inference.client.tracing.tracer import tracer
+from celery_inference.client.tracing.spans import tracer
 
 NANOSECONDS = 1_000_000_000
 

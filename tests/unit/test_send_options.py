@@ -26,7 +26,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 @pytest.fixture
 def app(sent: list[dict[str, Any]]) -> Application:
     made = Application("shop", task_cls="celery_inference.client.task:LaneTask")
-    made.task(add, name="add")
+    made.task(add, name="add", shared=False)
     return made
 
 
@@ -86,7 +86,7 @@ def test_what_celery_knows_and_we_cannot_do_is_refused(
 
 
 def test_a_serializer_of_the_task_or_of_the_settings_is_refused_too(app: Application, sent: list[Any]) -> None:
-    of_task = app.task(add, name="of.task", serializer="pickle")
+    of_task = app.task(add, name="of.task", serializer="pickle", shared=False)
     with pytest.raises(InvalidInput, match='serializer is "pickle"'):
         of_task.delay()
     app.conf.task_serializer = "yaml"

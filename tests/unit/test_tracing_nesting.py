@@ -85,7 +85,7 @@ provider = TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(exporter))
 trace.set_tracer_provider(provider)
 
-from celery_inference.client.tracing.publish import sending
+from celery_inference.client.tracing.spans import sending
 
 with sending("any.task", "id-1", {}):
     with trace.get_tracer("another").start_as_current_span("of an instrumentation"):

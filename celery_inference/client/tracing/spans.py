@@ -1,17 +1,41 @@
-"""The span of a request's sending; its context travels in the message's headers, as W3C's `traceparent`."""
+"""Spans of this process: the sending of a request, and the storing of an outcome, where somebody traces.
 
+The context of a sending travels in the message's headers, as W3C's `traceparent`. OpenTelemetry is imported by who
+configures it, never by us to find out.
+"""
+
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from celery.signals import before_task_publish
 
 from celery_inference.client.tracing import semantic_names as v
-from celery_inference.client.tracing.tracer import tracer
 
+if TYPE_CHECKING:
+    from celery.backends.base import Backend
+    from opentelemetry.trace import Tracer
+
+NAME = "celery-inference"  # OpenTelemetry's instrumentation scope
+# OpenTelemetry's names, by the schemes of Celery's backends.
+_SYSTEMS = {"sqlite": "sqlite", "dynamodb": "aws.dynamodb", "redis": "redis", "rediss": "redis", "mongodb": "mongodb"}
 # The task's id and the span of the request that this context sends.
 _SENDING: ContextVar[tuple[str, Any] | None] = ContextVar("sending", default=None)
+
+
+def tracer() -> "Tracer | None":
+    """The tracer of this process; None where no SDK is configured, which costs a look into a dictionary."""
+    api = sys.modules.get("opentelemetry.trace")
+    if api is None:
+        return None
+    provider = api.get_tracer_provider()
+    if isinstance(provider, api.ProxyTracerProvider | api.NoOpTracerProvider):
+        return None
+    found: Tracer = provider.get_tracer(NAME)
+    return found
 
 
 @contextmanager
@@ -56,3 +80,20 @@ def _name_destination(routing_key: str = "", headers: Any = None, **_: Any) -> N
     if span is not None and (headers or {}).get("id") == task_id:
         span.update_name(f"{v.SEND} {routing_key}")
         span.set_attribute(v.DESTINATION, routing_key)
+
+
+def traced(backend: "Backend") -> "Backend":
+    """The backend, made to tell of each outcome that it stores for a delivery."""
+    store = backend.store_result
+
+    def store_result(task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
+        # Only imported, by who follows deliveries, in a process that traces.
+        deliveries = sys.modules.get("tasks.tracing.process")
+        if deliveries is None:
+            return store(task_id, result, state, *args, **kwargs)
+        scheme = urlsplit(str(backend.app.conf.result_backend or "")).scheme.partition("+")[0]
+        with deliveries.storing(_SYSTEMS.get(scheme, scheme), state):
+            return store(task_id, result, state, *args, **kwargs)
+
+    backend.store_result = store_result
+    return backend
