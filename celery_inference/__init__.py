@@ -39,6 +39,7 @@ _HOME = {
     "configure": "celery_inference.settings",
     "delete_upload": "celery_inference.client.uploads",
     "provenance": "celery_inference.client.async_results.provenance",
+    "results_and_errors": "celery_inference.client.async_results.row_errors",
     "upload": "celery_inference.client.uploads",
 }
 

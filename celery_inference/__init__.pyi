@@ -3,7 +3,7 @@
 # pyright: reportOverlappingOverload=false
 # A text is a sequence of texts, and the first overload that fits counts.
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, Required, TypedDict, Unpack, overload
+from typing import Any, Literal, Required, TypedDict, TypeVar, Unpack, overload
 
 from celery_inference import errors as errors
 from celery_inference.client.app import Application
@@ -28,6 +28,7 @@ from celery_inference.types import (
     Media,
     Outcome,
     Result,
+    Row,
     SendOptions,
     Signature,
     Sound,
@@ -58,6 +59,7 @@ __all__ = [
     "keypoint_matching",
     "object_detection",
     "provenance",
+    "results_and_errors",
     "table_question_answering",
     "text_classification",
     "text_generation",
@@ -72,10 +74,12 @@ __all__ = [
 ]
 
 app: Application
+_T = TypeVar("_T")
 
 def upload(data: bytes | bytearray | memoryview) -> Upload: ...
 def delete_upload(kept: Upload) -> None: ...
 def provenance(result: Outcome) -> dict[str, Any] | None: ...
+def results_and_errors(answer: Sequence[Row[_T]]) -> tuple[list[_T | None], dict[int, errors.InferenceError]]: ...
 
 class _Task:
     name: str
@@ -90,22 +94,29 @@ class _Task:
     def apply_async_on_commit(self, args: Any = None, kwargs: Any = None, **sending: Unpack[SendOptions]) -> None: ...
 
 class _Infer(_Task):
-    def __call__(self, model: str, inputs: Any, **options: Any) -> Any: ...
-    def delay(self, model: str, inputs: Any, **options: Any) -> Result[Any]: ...
+    def __call__(self, model: str, inputs: Any, *, return_errors: bool = False, **options: Any) -> Any: ...
+    def delay(self, model: str, inputs: Any, *, return_errors: bool = False, **options: Any) -> Result[Any]: ...
     def apply_async(
         self,
         args: Sequence[Any] | None = None,
         kwargs: dict[str, Any] | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[Any]: ...
-    def s(self, model: str = ..., inputs: Any = ..., **options: Any) -> Signature[Any]: ...
-    def si(self, model: str, inputs: Any, **options: Any) -> Signature[Any]: ...
-    def delay_on_commit(self, model: str, inputs: Any, **options: Any) -> None: ...
+    def s(
+        self, model: str = ..., inputs: Any = ..., *, return_errors: bool = False, **options: Any
+    ) -> Signature[Any]: ...
+    def si(self, model: str, inputs: Any, *, return_errors: bool = False, **options: Any) -> Signature[Any]: ...
+    def delay_on_commit(self, model: str, inputs: Any, *, return_errors: bool = False, **options: Any) -> None: ...
 
 infer: _Infer
 
 class _FeatureExtractionOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+
+class _FeatureExtractionEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
 
 class _FeatureExtractionCall(_FeatureExtractionOptions):
     inputs: Required[str]
@@ -113,13 +124,24 @@ class _FeatureExtractionCall(_FeatureExtractionOptions):
 class _FeatureExtractionCalls(_FeatureExtractionOptions):
     inputs: Required[Sequence[str]]
 
+class _FeatureExtractionEachCalls(_FeatureExtractionEach):
+    inputs: Required[Sequence[str]]
+
 class _FeatureExtraction(_Task):
     """Embeddings: a list of floats for each text, pooled and normalized as the model's spec says."""
-    def __call__(self, inputs: str | Sequence[str], model: str | None = None) -> Any: ...
+    def __call__(
+        self, inputs: str | Sequence[str], model: str | None = None, *, return_errors: bool = False
+    ) -> Any: ...
     @overload
     def delay(self, inputs: str, model: str | None = None) -> Result[list[float]]: ...
     @overload
-    def delay(self, inputs: Sequence[str], model: str | None = None) -> Result[list[list[float]]]: ...
+    def delay(
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[False] = False
+    ) -> Result[list[list[float]]]: ...
+    @overload
+    def delay(
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True]
+    ) -> Result[list[Row[list[float]]]]: ...
     @overload
     def apply_async(
         self,
@@ -134,6 +156,13 @@ class _FeatureExtraction(_Task):
         kwargs: _FeatureExtractionOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[list[float]]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[str]] | tuple[Sequence[str], str | None] | list[Sequence[str]],
+        kwargs: _FeatureExtractionEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[float]]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _FeatureExtractionCall, **sending: Unpack[SendOptions]
@@ -151,21 +180,49 @@ class _FeatureExtraction(_Task):
         self, args: tuple[()] | None, kwargs: _FeatureExtractionCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[float]]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _FeatureExtractionEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[float]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _FeatureExtractionEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[float]]]]: ...
+    @overload
     def s(self, inputs: str, model: str | None = None) -> Signature[list[float]]: ...
     @overload
-    def s(self, inputs: Sequence[str], model: str | None = None) -> Signature[list[list[float]]]: ...
+    def s(
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[False] = False
+    ) -> Signature[list[list[float]]]: ...
     @overload
-    def s(self, *, model: str | None = None) -> Signature[Any]: ...
+    def s(
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True]
+    ) -> Signature[list[Row[list[float]]]]: ...
+    @overload
+    def s(self, *, model: str | None = None, return_errors: bool = False) -> Signature[Any]: ...
     @overload
     def si(self, inputs: str, model: str | None = None) -> Signature[list[float]]: ...
     @overload
-    def si(self, inputs: Sequence[str], model: str | None = None) -> Signature[list[list[float]]]: ...
-    def delay_on_commit(self, inputs: str | Sequence[str], model: str | None = None) -> None: ...
+    def si(
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[False] = False
+    ) -> Signature[list[list[float]]]: ...
+    @overload
+    def si(
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True]
+    ) -> Signature[list[Row[list[float]]]]: ...
+    def delay_on_commit(
+        self, inputs: str | Sequence[str], model: str | None = None, *, return_errors: bool = False
+    ) -> None: ...
 
 feature_extraction: _FeatureExtraction
 
 class _TextClassificationOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    top_k: int
+
+class _TextClassificationEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     top_k: int
 
 class _TextClassificationCall(_TextClassificationOptions):
@@ -174,10 +231,18 @@ class _TextClassificationCall(_TextClassificationOptions):
 class _TextClassificationCalls(_TextClassificationOptions):
     inputs: Required[Sequence[str | TextPair]]
 
+class _TextClassificationEachCalls(_TextClassificationEach):
+    inputs: Required[Sequence[str | TextPair]]
+
 class _TextClassification(_Task):
     """Labels with scores for each text."""
     def __call__(
-        self, inputs: str | TextPair | Sequence[str | TextPair], model: str | None = None, *, top_k: int = 1
+        self,
+        inputs: str | TextPair | Sequence[str | TextPair],
+        model: str | None = None,
+        *,
+        return_errors: bool = False,
+        top_k: int = 1,
     ) -> Any: ...
     @overload
     def delay(
@@ -185,8 +250,22 @@ class _TextClassification(_Task):
     ) -> Result[list[LabelScore]]: ...
     @overload
     def delay(
-        self, inputs: Sequence[str | TextPair], model: str | None = None, *, top_k: int = 1
+        self,
+        inputs: Sequence[str | TextPair],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        top_k: int = 1,
     ) -> Result[list[list[LabelScore]]]: ...
+    @overload
+    def delay(
+        self,
+        inputs: Sequence[str | TextPair],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        top_k: int = 1,
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
     @overload
     def apply_async(
         self,
@@ -205,6 +284,15 @@ class _TextClassification(_Task):
     ) -> Result[list[list[LabelScore]]]: ...
     @overload
     def apply_async(
+        self,
+        args: tuple[Sequence[str | TextPair]]
+        | tuple[Sequence[str | TextPair], str | None]
+        | list[Sequence[str | TextPair]],
+        kwargs: _TextClassificationEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
+    @overload
+    def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _TextClassificationCall, **sending: Unpack[SendOptions]
     ) -> Result[list[LabelScore]]: ...
     @overload
@@ -220,35 +308,85 @@ class _TextClassification(_Task):
         self, args: tuple[()] | None, kwargs: _TextClassificationCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[LabelScore]]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _TextClassificationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _TextClassificationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
+    @overload
     def s(self, inputs: str | TextPair, model: str | None = None, *, top_k: int = 1) -> Signature[list[LabelScore]]: ...
     @overload
     def s(
-        self, inputs: Sequence[str | TextPair], model: str | None = None, *, top_k: int = 1
+        self,
+        inputs: Sequence[str | TextPair],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        top_k: int = 1,
     ) -> Signature[list[list[LabelScore]]]: ...
     @overload
-    def s(self, *, model: str | None = None, top_k: int = 1) -> Signature[Any]: ...
+    def s(
+        self,
+        inputs: Sequence[str | TextPair],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        top_k: int = 1,
+    ) -> Signature[list[Row[list[LabelScore]]]]: ...
+    @overload
+    def s(self, *, model: str | None = None, return_errors: bool = False, top_k: int = 1) -> Signature[Any]: ...
     @overload
     def si(
         self, inputs: str | TextPair, model: str | None = None, *, top_k: int = 1
     ) -> Signature[list[LabelScore]]: ...
     @overload
     def si(
-        self, inputs: Sequence[str | TextPair], model: str | None = None, *, top_k: int = 1
+        self,
+        inputs: Sequence[str | TextPair],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        top_k: int = 1,
     ) -> Signature[list[list[LabelScore]]]: ...
+    @overload
+    def si(
+        self,
+        inputs: Sequence[str | TextPair],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        top_k: int = 1,
+    ) -> Signature[list[Row[list[LabelScore]]]]: ...
     def delay_on_commit(
-        self, inputs: str | TextPair | Sequence[str | TextPair], model: str | None = None, *, top_k: int = 1
+        self,
+        inputs: str | TextPair | Sequence[str | TextPair],
+        model: str | None = None,
+        *,
+        return_errors: bool = False,
+        top_k: int = 1,
     ) -> None: ...
 
 text_classification: _TextClassification
 
 class _TokenClassificationOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    aggregation_strategy: Literal["none", "simple", "first", "average", "max"]
+
+class _TokenClassificationEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     aggregation_strategy: Literal["none", "simple", "first", "average", "max"]
 
 class _TokenClassificationCall(_TokenClassificationOptions):
     inputs: Required[str]
 
 class _TokenClassificationCalls(_TokenClassificationOptions):
+    inputs: Required[Sequence[str]]
+
+class _TokenClassificationEachCalls(_TokenClassificationEach):
     inputs: Required[Sequence[str]]
 
 class _TokenClassification(_Task):
@@ -258,6 +396,7 @@ class _TokenClassification(_Task):
         inputs: str | Sequence[str],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
     ) -> Any: ...
     @overload
@@ -274,8 +413,18 @@ class _TokenClassification(_Task):
         inputs: Sequence[str],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
     ) -> Result[list[list[Entity]]]: ...
+    @overload
+    def delay(
+        self,
+        inputs: Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
+    ) -> Result[list[Row[list[Entity]]]]: ...
     @overload
     def apply_async(
         self,
@@ -290,6 +439,13 @@ class _TokenClassification(_Task):
         kwargs: _TokenClassificationOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[list[Entity]]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[str]] | tuple[Sequence[str], str | None] | list[Sequence[str]],
+        kwargs: _TokenClassificationEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[Entity]]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _TokenClassificationCall, **sending: Unpack[SendOptions]
@@ -307,6 +463,14 @@ class _TokenClassification(_Task):
         self, args: tuple[()] | None, kwargs: _TokenClassificationCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[Entity]]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _TokenClassificationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[Entity]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _TokenClassificationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[Entity]]]]: ...
+    @overload
     def s(
         self,
         inputs: str,
@@ -320,13 +484,24 @@ class _TokenClassification(_Task):
         inputs: Sequence[str],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
     ) -> Signature[list[list[Entity]]]: ...
     @overload
     def s(
         self,
+        inputs: Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
+    ) -> Signature[list[Row[list[Entity]]]]: ...
+    @overload
+    def s(
+        self,
         *,
         model: str | None = None,
+        return_errors: bool = False,
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
     ) -> Signature[Any]: ...
     @overload
@@ -343,13 +518,24 @@ class _TokenClassification(_Task):
         inputs: Sequence[str],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
     ) -> Signature[list[list[Entity]]]: ...
+    @overload
+    def si(
+        self,
+        inputs: Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
+    ) -> Signature[list[Row[list[Entity]]]]: ...
     def delay_on_commit(
         self,
         inputs: str | Sequence[str],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
     ) -> None: ...
 
@@ -357,6 +543,14 @@ token_classification: _TokenClassification
 
 class _ZeroShotClassificationOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    candidate_labels: Required[list[str] | tuple[str, ...]]
+    hypothesis_template: str
+    multi_label: bool
+
+class _ZeroShotClassificationEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     candidate_labels: Required[list[str] | tuple[str, ...]]
     hypothesis_template: str
     multi_label: bool
@@ -367,6 +561,9 @@ class _ZeroShotClassificationCall(_ZeroShotClassificationOptions):
 class _ZeroShotClassificationCalls(_ZeroShotClassificationOptions):
     inputs: Required[Sequence[str]]
 
+class _ZeroShotClassificationEachCalls(_ZeroShotClassificationEach):
+    inputs: Required[Sequence[str]]
+
 class _ZeroShotClassification(_Task):
     """How well each of `candidate_labels` fits each text."""
     def __call__(
@@ -374,6 +571,7 @@ class _ZeroShotClassification(_Task):
         inputs: str | Sequence[str],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
@@ -394,10 +592,22 @@ class _ZeroShotClassification(_Task):
         inputs: Sequence[str],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
     ) -> Result[list[LabelScores]]: ...
+    @overload
+    def delay(
+        self,
+        inputs: Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        candidate_labels: list[str] | tuple[str, ...],
+        hypothesis_template: str = "This example is {}.",
+        multi_label: bool = False,
+    ) -> Result[list[Row[LabelScores]]]: ...
     @overload
     def apply_async(
         self,
@@ -412,6 +622,13 @@ class _ZeroShotClassification(_Task):
         kwargs: _ZeroShotClassificationOptions,
         **sending: Unpack[SendOptions],
     ) -> Result[list[LabelScores]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[str]] | tuple[Sequence[str], str | None] | list[Sequence[str]],
+        kwargs: _ZeroShotClassificationEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[LabelScores]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _ZeroShotClassificationCall, **sending: Unpack[SendOptions]
@@ -429,6 +646,14 @@ class _ZeroShotClassification(_Task):
         self, args: tuple[()] | None, kwargs: _ZeroShotClassificationCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[LabelScores]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _ZeroShotClassificationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[LabelScores]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _ZeroShotClassificationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[LabelScores]]]: ...
+    @overload
     def s(
         self,
         inputs: str,
@@ -444,6 +669,7 @@ class _ZeroShotClassification(_Task):
         inputs: Sequence[str],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
@@ -451,8 +677,20 @@ class _ZeroShotClassification(_Task):
     @overload
     def s(
         self,
+        inputs: Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        candidate_labels: list[str] | tuple[str, ...],
+        hypothesis_template: str = "This example is {}.",
+        multi_label: bool = False,
+    ) -> Signature[list[Row[LabelScores]]]: ...
+    @overload
+    def s(
+        self,
         *,
         model: str | None = None,
+        return_errors: bool = False,
         candidate_labels: list[str] | tuple[str, ...] = ...,
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
@@ -473,15 +711,28 @@ class _ZeroShotClassification(_Task):
         inputs: Sequence[str],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
     ) -> Signature[list[LabelScores]]: ...
+    @overload
+    def si(
+        self,
+        inputs: Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        candidate_labels: list[str] | tuple[str, ...],
+        hypothesis_template: str = "This example is {}.",
+        multi_label: bool = False,
+    ) -> Signature[list[Row[LabelScores]]]: ...
     def delay_on_commit(
         self,
         inputs: str | Sequence[str],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
@@ -491,6 +742,12 @@ zero_shot_classification: _ZeroShotClassification
 
 class _FillMaskOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    top_k: int
+
+class _FillMaskEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     top_k: int
 
 class _FillMaskCall(_FillMaskOptions):
@@ -499,15 +756,24 @@ class _FillMaskCall(_FillMaskOptions):
 class _FillMaskCalls(_FillMaskOptions):
     inputs: Required[Sequence[str]]
 
+class _FillMaskEachCalls(_FillMaskEach):
+    inputs: Required[Sequence[str]]
+
 class _FillMask(_Task):
     """The likeliest tokens for the mask of each text."""
-    def __call__(self, inputs: str | Sequence[str], model: str | None = None, *, top_k: int = 5) -> Any: ...
+    def __call__(
+        self, inputs: str | Sequence[str], model: str | None = None, *, return_errors: bool = False, top_k: int = 5
+    ) -> Any: ...
     @overload
     def delay(self, inputs: str, model: str | None = None, *, top_k: int = 5) -> Result[list[Filling]]: ...
     @overload
     def delay(
-        self, inputs: Sequence[str], model: str | None = None, *, top_k: int = 5
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[False] = False, top_k: int = 5
     ) -> Result[list[list[Filling]]]: ...
+    @overload
+    def delay(
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True], top_k: int = 5
+    ) -> Result[list[Row[list[Filling]]]]: ...
     @overload
     def apply_async(
         self,
@@ -522,6 +788,13 @@ class _FillMask(_Task):
         kwargs: _FillMaskOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[list[Filling]]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[str]] | tuple[Sequence[str], str | None] | list[Sequence[str]],
+        kwargs: _FillMaskEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[Filling]]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _FillMaskCall, **sending: Unpack[SendOptions]
@@ -539,25 +812,56 @@ class _FillMask(_Task):
         self, args: tuple[()] | None, kwargs: _FillMaskCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[Filling]]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _FillMaskEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[Filling]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _FillMaskEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[Filling]]]]: ...
+    @overload
     def s(self, inputs: str, model: str | None = None, *, top_k: int = 5) -> Signature[list[Filling]]: ...
     @overload
     def s(
-        self, inputs: Sequence[str], model: str | None = None, *, top_k: int = 5
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[False] = False, top_k: int = 5
     ) -> Signature[list[list[Filling]]]: ...
     @overload
-    def s(self, *, model: str | None = None, top_k: int = 5) -> Signature[Any]: ...
+    def s(
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True], top_k: int = 5
+    ) -> Signature[list[Row[list[Filling]]]]: ...
+    @overload
+    def s(self, *, model: str | None = None, return_errors: bool = False, top_k: int = 5) -> Signature[Any]: ...
     @overload
     def si(self, inputs: str, model: str | None = None, *, top_k: int = 5) -> Signature[list[Filling]]: ...
     @overload
     def si(
-        self, inputs: Sequence[str], model: str | None = None, *, top_k: int = 5
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[False] = False, top_k: int = 5
     ) -> Signature[list[list[Filling]]]: ...
-    def delay_on_commit(self, inputs: str | Sequence[str], model: str | None = None, *, top_k: int = 5) -> None: ...
+    @overload
+    def si(
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True], top_k: int = 5
+    ) -> Signature[list[Row[list[Filling]]]]: ...
+    def delay_on_commit(
+        self, inputs: str | Sequence[str], model: str | None = None, *, return_errors: bool = False, top_k: int = 5
+    ) -> None: ...
 
 fill_mask: _FillMask
 
 class _TextGenerationOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    max_new_tokens: int
+    do_sample: bool
+    temperature: float
+    top_p: float
+    top_k: int
+    num_beams: int
+    repetition_penalty: float
+    seed: int
+
+class _TextGenerationEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     max_new_tokens: int
     do_sample: bool
     temperature: float
@@ -573,6 +877,9 @@ class _TextGenerationCall(_TextGenerationOptions):
 class _TextGenerationCalls(_TextGenerationOptions):
     inputs: Required[Sequence[str | Chat]]
 
+class _TextGenerationEachCalls(_TextGenerationEach):
+    inputs: Required[Sequence[str | Chat]]
+
 class _TextGeneration(_Task):
     """Generated text for each prompt or chat."""
     def __call__(
@@ -580,6 +887,7 @@ class _TextGeneration(_Task):
         inputs: str | Chat | Sequence[str | Chat],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         max_new_tokens: int = 64,
         do_sample: bool = False,
         temperature: float = ...,
@@ -610,6 +918,7 @@ class _TextGeneration(_Task):
         inputs: Sequence[str | Chat],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         max_new_tokens: int = 64,
         do_sample: bool = False,
         temperature: float = ...,
@@ -619,6 +928,22 @@ class _TextGeneration(_Task):
         repetition_penalty: float = ...,
         seed: int = ...,
     ) -> Result[list[list[GeneratedText]]]: ...
+    @overload
+    def delay(
+        self,
+        inputs: Sequence[str | Chat],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        max_new_tokens: int = 64,
+        do_sample: bool = False,
+        temperature: float = ...,
+        top_p: float = ...,
+        top_k: int = ...,
+        num_beams: int = ...,
+        repetition_penalty: float = ...,
+        seed: int = ...,
+    ) -> Result[list[Row[list[GeneratedText]]]]: ...
     @overload
     def apply_async(
         self,
@@ -635,6 +960,13 @@ class _TextGeneration(_Task):
     ) -> Result[list[list[GeneratedText]]]: ...
     @overload
     def apply_async(
+        self,
+        args: tuple[Sequence[str | Chat]] | tuple[Sequence[str | Chat], str | None] | list[Sequence[str | Chat]],
+        kwargs: _TextGenerationEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[GeneratedText]]]]: ...
+    @overload
+    def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _TextGenerationCall, **sending: Unpack[SendOptions]
     ) -> Result[list[GeneratedText]]: ...
     @overload
@@ -649,6 +981,14 @@ class _TextGeneration(_Task):
     def apply_async(
         self, args: tuple[()] | None, kwargs: _TextGenerationCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[GeneratedText]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _TextGenerationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[GeneratedText]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _TextGenerationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[GeneratedText]]]]: ...
     @overload
     def s(
         self,
@@ -670,6 +1010,7 @@ class _TextGeneration(_Task):
         inputs: Sequence[str | Chat],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         max_new_tokens: int = 64,
         do_sample: bool = False,
         temperature: float = ...,
@@ -682,8 +1023,25 @@ class _TextGeneration(_Task):
     @overload
     def s(
         self,
+        inputs: Sequence[str | Chat],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        max_new_tokens: int = 64,
+        do_sample: bool = False,
+        temperature: float = ...,
+        top_p: float = ...,
+        top_k: int = ...,
+        num_beams: int = ...,
+        repetition_penalty: float = ...,
+        seed: int = ...,
+    ) -> Signature[list[Row[list[GeneratedText]]]]: ...
+    @overload
+    def s(
+        self,
         *,
         model: str | None = None,
+        return_errors: bool = False,
         max_new_tokens: int = 64,
         do_sample: bool = False,
         temperature: float = ...,
@@ -714,6 +1072,7 @@ class _TextGeneration(_Task):
         inputs: Sequence[str | Chat],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         max_new_tokens: int = 64,
         do_sample: bool = False,
         temperature: float = ...,
@@ -723,11 +1082,28 @@ class _TextGeneration(_Task):
         repetition_penalty: float = ...,
         seed: int = ...,
     ) -> Signature[list[list[GeneratedText]]]: ...
+    @overload
+    def si(
+        self,
+        inputs: Sequence[str | Chat],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        max_new_tokens: int = 64,
+        do_sample: bool = False,
+        temperature: float = ...,
+        top_p: float = ...,
+        top_k: int = ...,
+        num_beams: int = ...,
+        repetition_penalty: float = ...,
+        seed: int = ...,
+    ) -> Signature[list[Row[list[GeneratedText]]]]: ...
     def delay_on_commit(
         self,
         inputs: str | Chat | Sequence[str | Chat],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         max_new_tokens: int = 64,
         do_sample: bool = False,
         temperature: float = ...,
@@ -742,6 +1118,12 @@ text_generation: _TextGeneration
 
 class _TextToAudioOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    seed: int
+
+class _TextToAudioEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     seed: int
 
 class _TextToAudioCall(_TextToAudioOptions):
@@ -750,13 +1132,24 @@ class _TextToAudioCall(_TextToAudioOptions):
 class _TextToAudioCalls(_TextToAudioOptions):
     inputs: Required[Sequence[str]]
 
+class _TextToAudioEachCalls(_TextToAudioEach):
+    inputs: Required[Sequence[str]]
+
 class _TextToAudio(_Task):
     """Each text as sound: `{"wav": base64, "sampling_rate", "seconds"}`."""
-    def __call__(self, inputs: str | Sequence[str], model: str | None = None, *, seed: int = ...) -> Any: ...
+    def __call__(
+        self, inputs: str | Sequence[str], model: str | None = None, *, return_errors: bool = False, seed: int = ...
+    ) -> Any: ...
     @overload
     def delay(self, inputs: str, model: str | None = None, *, seed: int = ...) -> Result[Sound]: ...
     @overload
-    def delay(self, inputs: Sequence[str], model: str | None = None, *, seed: int = ...) -> Result[list[Sound]]: ...
+    def delay(
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[False] = False, seed: int = ...
+    ) -> Result[list[Sound]]: ...
+    @overload
+    def delay(
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True], seed: int = ...
+    ) -> Result[list[Row[Sound]]]: ...
     @overload
     def apply_async(
         self,
@@ -771,6 +1164,13 @@ class _TextToAudio(_Task):
         kwargs: _TextToAudioOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[Sound]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[str]] | tuple[Sequence[str], str | None] | list[Sequence[str]],
+        kwargs: _TextToAudioEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[Sound]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _TextToAudioCall, **sending: Unpack[SendOptions]
@@ -788,21 +1188,48 @@ class _TextToAudio(_Task):
         self, args: tuple[()] | None, kwargs: _TextToAudioCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[Sound]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _TextToAudioEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[Sound]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _TextToAudioEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[Sound]]]: ...
+    @overload
     def s(self, inputs: str, model: str | None = None, *, seed: int = ...) -> Signature[Sound]: ...
     @overload
-    def s(self, inputs: Sequence[str], model: str | None = None, *, seed: int = ...) -> Signature[list[Sound]]: ...
+    def s(
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[False] = False, seed: int = ...
+    ) -> Signature[list[Sound]]: ...
     @overload
-    def s(self, *, model: str | None = None, seed: int = ...) -> Signature[Any]: ...
+    def s(
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True], seed: int = ...
+    ) -> Signature[list[Row[Sound]]]: ...
+    @overload
+    def s(self, *, model: str | None = None, return_errors: bool = False, seed: int = ...) -> Signature[Any]: ...
     @overload
     def si(self, inputs: str, model: str | None = None, *, seed: int = ...) -> Signature[Sound]: ...
     @overload
-    def si(self, inputs: Sequence[str], model: str | None = None, *, seed: int = ...) -> Signature[list[Sound]]: ...
-    def delay_on_commit(self, inputs: str | Sequence[str], model: str | None = None, *, seed: int = ...) -> None: ...
+    def si(
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[False] = False, seed: int = ...
+    ) -> Signature[list[Sound]]: ...
+    @overload
+    def si(
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True], seed: int = ...
+    ) -> Signature[list[Row[Sound]]]: ...
+    def delay_on_commit(
+        self, inputs: str | Sequence[str], model: str | None = None, *, return_errors: bool = False, seed: int = ...
+    ) -> None: ...
 
 text_to_audio: _TextToAudio
 
 class _TableQuestionAnsweringOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+
+class _TableQuestionAnsweringEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
 
 class _TableQuestionAnsweringCall(_TableQuestionAnsweringOptions):
     inputs: Required[Table]
@@ -810,13 +1237,24 @@ class _TableQuestionAnsweringCall(_TableQuestionAnsweringOptions):
 class _TableQuestionAnsweringCalls(_TableQuestionAnsweringOptions):
     inputs: Required[Sequence[Table]]
 
+class _TableQuestionAnsweringEachCalls(_TableQuestionAnsweringEach):
+    inputs: Required[Sequence[Table]]
+
 class _TableQuestionAnswering(_Task):
     """The answer in each `{"table": {"column": ["cell", …]}, "query": …}`."""
-    def __call__(self, inputs: Table | Sequence[Table], model: str | None = None) -> Any: ...
+    def __call__(
+        self, inputs: Table | Sequence[Table], model: str | None = None, *, return_errors: bool = False
+    ) -> Any: ...
     @overload
     def delay(self, inputs: Table, model: str | None = None) -> Result[TableAnswer]: ...
     @overload
-    def delay(self, inputs: Sequence[Table], model: str | None = None) -> Result[list[TableAnswer]]: ...
+    def delay(
+        self, inputs: Sequence[Table], model: str | None = None, *, return_errors: Literal[False] = False
+    ) -> Result[list[TableAnswer]]: ...
+    @overload
+    def delay(
+        self, inputs: Sequence[Table], model: str | None = None, *, return_errors: Literal[True]
+    ) -> Result[list[Row[TableAnswer]]]: ...
     @overload
     def apply_async(
         self,
@@ -831,6 +1269,13 @@ class _TableQuestionAnswering(_Task):
         kwargs: _TableQuestionAnsweringOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[TableAnswer]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[Table]] | tuple[Sequence[Table], str | None] | list[Sequence[Table]],
+        kwargs: _TableQuestionAnsweringEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[TableAnswer]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _TableQuestionAnsweringCall, **sending: Unpack[SendOptions]
@@ -848,21 +1293,48 @@ class _TableQuestionAnswering(_Task):
         self, args: tuple[()] | None, kwargs: _TableQuestionAnsweringCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[TableAnswer]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _TableQuestionAnsweringEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[TableAnswer]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _TableQuestionAnsweringEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[TableAnswer]]]: ...
+    @overload
     def s(self, inputs: Table, model: str | None = None) -> Signature[TableAnswer]: ...
     @overload
-    def s(self, inputs: Sequence[Table], model: str | None = None) -> Signature[list[TableAnswer]]: ...
+    def s(
+        self, inputs: Sequence[Table], model: str | None = None, *, return_errors: Literal[False] = False
+    ) -> Signature[list[TableAnswer]]: ...
     @overload
-    def s(self, *, model: str | None = None) -> Signature[Any]: ...
+    def s(
+        self, inputs: Sequence[Table], model: str | None = None, *, return_errors: Literal[True]
+    ) -> Signature[list[Row[TableAnswer]]]: ...
+    @overload
+    def s(self, *, model: str | None = None, return_errors: bool = False) -> Signature[Any]: ...
     @overload
     def si(self, inputs: Table, model: str | None = None) -> Signature[TableAnswer]: ...
     @overload
-    def si(self, inputs: Sequence[Table], model: str | None = None) -> Signature[list[TableAnswer]]: ...
-    def delay_on_commit(self, inputs: Table | Sequence[Table], model: str | None = None) -> None: ...
+    def si(
+        self, inputs: Sequence[Table], model: str | None = None, *, return_errors: Literal[False] = False
+    ) -> Signature[list[TableAnswer]]: ...
+    @overload
+    def si(
+        self, inputs: Sequence[Table], model: str | None = None, *, return_errors: Literal[True]
+    ) -> Signature[list[Row[TableAnswer]]]: ...
+    def delay_on_commit(
+        self, inputs: Table | Sequence[Table], model: str | None = None, *, return_errors: bool = False
+    ) -> None: ...
 
 table_question_answering: _TableQuestionAnswering
 
 class _DecisionOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+
+class _DecisionEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
 
 class _DecisionCall(_DecisionOptions):
     inputs: Required[DecisionInput]
@@ -870,15 +1342,26 @@ class _DecisionCall(_DecisionOptions):
 class _DecisionCalls(_DecisionOptions):
     inputs: Required[Sequence[DecisionInput]]
 
+class _DecisionEachCalls(_DecisionEach):
+    inputs: Required[Sequence[DecisionInput]]
+
 class _Decision(_Task):
     """Answers, with probabilities, to the typed questions of each `{"state": …, "questions": {name:
     question}}`.
     """
-    def __call__(self, inputs: DecisionInput | Sequence[DecisionInput], model: str | None = None) -> Any: ...
+    def __call__(
+        self, inputs: DecisionInput | Sequence[DecisionInput], model: str | None = None, *, return_errors: bool = False
+    ) -> Any: ...
     @overload
     def delay(self, inputs: DecisionInput, model: str | None = None) -> Result[dict[str, Any]]: ...
     @overload
-    def delay(self, inputs: Sequence[DecisionInput], model: str | None = None) -> Result[list[dict[str, Any]]]: ...
+    def delay(
+        self, inputs: Sequence[DecisionInput], model: str | None = None, *, return_errors: Literal[False] = False
+    ) -> Result[list[dict[str, Any]]]: ...
+    @overload
+    def delay(
+        self, inputs: Sequence[DecisionInput], model: str | None = None, *, return_errors: Literal[True]
+    ) -> Result[list[Row[dict[str, Any]]]]: ...
     @overload
     def apply_async(
         self,
@@ -897,6 +1380,15 @@ class _Decision(_Task):
     ) -> Result[list[dict[str, Any]]]: ...
     @overload
     def apply_async(
+        self,
+        args: tuple[Sequence[DecisionInput]]
+        | tuple[Sequence[DecisionInput], str | None]
+        | list[Sequence[DecisionInput]],
+        kwargs: _DecisionEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[dict[str, Any]]]]: ...
+    @overload
+    def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _DecisionCall, **sending: Unpack[SendOptions]
     ) -> Result[dict[str, Any]]: ...
     @overload
@@ -912,21 +1404,49 @@ class _Decision(_Task):
         self, args: tuple[()] | None, kwargs: _DecisionCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[dict[str, Any]]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _DecisionEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[dict[str, Any]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _DecisionEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[dict[str, Any]]]]: ...
+    @overload
     def s(self, inputs: DecisionInput, model: str | None = None) -> Signature[dict[str, Any]]: ...
     @overload
-    def s(self, inputs: Sequence[DecisionInput], model: str | None = None) -> Signature[list[dict[str, Any]]]: ...
+    def s(
+        self, inputs: Sequence[DecisionInput], model: str | None = None, *, return_errors: Literal[False] = False
+    ) -> Signature[list[dict[str, Any]]]: ...
     @overload
-    def s(self, *, model: str | None = None) -> Signature[Any]: ...
+    def s(
+        self, inputs: Sequence[DecisionInput], model: str | None = None, *, return_errors: Literal[True]
+    ) -> Signature[list[Row[dict[str, Any]]]]: ...
+    @overload
+    def s(self, *, model: str | None = None, return_errors: bool = False) -> Signature[Any]: ...
     @overload
     def si(self, inputs: DecisionInput, model: str | None = None) -> Signature[dict[str, Any]]: ...
     @overload
-    def si(self, inputs: Sequence[DecisionInput], model: str | None = None) -> Signature[list[dict[str, Any]]]: ...
-    def delay_on_commit(self, inputs: DecisionInput | Sequence[DecisionInput], model: str | None = None) -> None: ...
+    def si(
+        self, inputs: Sequence[DecisionInput], model: str | None = None, *, return_errors: Literal[False] = False
+    ) -> Signature[list[dict[str, Any]]]: ...
+    @overload
+    def si(
+        self, inputs: Sequence[DecisionInput], model: str | None = None, *, return_errors: Literal[True]
+    ) -> Signature[list[Row[dict[str, Any]]]]: ...
+    def delay_on_commit(
+        self, inputs: DecisionInput | Sequence[DecisionInput], model: str | None = None, *, return_errors: bool = False
+    ) -> None: ...
 
 decision: _Decision
 
 class _ImageClassificationOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    top_k: int
+
+class _ImageClassificationEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     top_k: int
 
 class _ImageClassificationCall(_ImageClassificationOptions):
@@ -935,15 +1455,29 @@ class _ImageClassificationCall(_ImageClassificationOptions):
 class _ImageClassificationCalls(_ImageClassificationOptions):
     inputs: Required[Sequence[Media]]
 
+class _ImageClassificationEachCalls(_ImageClassificationEach):
+    inputs: Required[Sequence[Media]]
+
 class _ImageClassification(_Task):
     """Labels with scores for each image."""
-    def __call__(self, inputs: Media | Sequence[Media], model: str | None = None, *, top_k: int = 5) -> Any: ...
+    def __call__(
+        self, inputs: Media | Sequence[Media], model: str | None = None, *, return_errors: bool = False, top_k: int = 5
+    ) -> Any: ...
     @overload
     def delay(self, inputs: Media, model: str | None = None, *, top_k: int = 5) -> Result[list[LabelScore]]: ...
     @overload
     def delay(
-        self, inputs: Sequence[Media], model: str | None = None, *, top_k: int = 5
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        top_k: int = 5,
     ) -> Result[list[list[LabelScore]]]: ...
+    @overload
+    def delay(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[True], top_k: int = 5
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
     @overload
     def apply_async(
         self,
@@ -958,6 +1492,13 @@ class _ImageClassification(_Task):
         kwargs: _ImageClassificationOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[list[LabelScore]]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[Media]] | tuple[Sequence[Media], str | None] | list[Sequence[Media]],
+        kwargs: _ImageClassificationEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _ImageClassificationCall, **sending: Unpack[SendOptions]
@@ -975,25 +1516,58 @@ class _ImageClassification(_Task):
         self, args: tuple[()] | None, kwargs: _ImageClassificationCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[LabelScore]]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _ImageClassificationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _ImageClassificationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
+    @overload
     def s(self, inputs: Media, model: str | None = None, *, top_k: int = 5) -> Signature[list[LabelScore]]: ...
     @overload
     def s(
-        self, inputs: Sequence[Media], model: str | None = None, *, top_k: int = 5
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        top_k: int = 5,
     ) -> Signature[list[list[LabelScore]]]: ...
     @overload
-    def s(self, *, model: str | None = None, top_k: int = 5) -> Signature[Any]: ...
+    def s(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[True], top_k: int = 5
+    ) -> Signature[list[Row[list[LabelScore]]]]: ...
+    @overload
+    def s(self, *, model: str | None = None, return_errors: bool = False, top_k: int = 5) -> Signature[Any]: ...
     @overload
     def si(self, inputs: Media, model: str | None = None, *, top_k: int = 5) -> Signature[list[LabelScore]]: ...
     @overload
     def si(
-        self, inputs: Sequence[Media], model: str | None = None, *, top_k: int = 5
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        top_k: int = 5,
     ) -> Signature[list[list[LabelScore]]]: ...
-    def delay_on_commit(self, inputs: Media | Sequence[Media], model: str | None = None, *, top_k: int = 5) -> None: ...
+    @overload
+    def si(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[True], top_k: int = 5
+    ) -> Signature[list[Row[list[LabelScore]]]]: ...
+    def delay_on_commit(
+        self, inputs: Media | Sequence[Media], model: str | None = None, *, return_errors: bool = False, top_k: int = 5
+    ) -> None: ...
 
 image_classification: _ImageClassification
 
 class _ImageFeatureExtractionOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+
+class _ImageFeatureExtractionEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
 
 class _ImageFeatureExtractionCall(_ImageFeatureExtractionOptions):
     inputs: Required[Media]
@@ -1001,13 +1575,24 @@ class _ImageFeatureExtractionCall(_ImageFeatureExtractionOptions):
 class _ImageFeatureExtractionCalls(_ImageFeatureExtractionOptions):
     inputs: Required[Sequence[Media]]
 
+class _ImageFeatureExtractionEachCalls(_ImageFeatureExtractionEach):
+    inputs: Required[Sequence[Media]]
+
 class _ImageFeatureExtraction(_Task):
     """Embeddings: a list of floats for each image, pooled as the model's spec says."""
-    def __call__(self, inputs: Media | Sequence[Media], model: str | None = None) -> Any: ...
+    def __call__(
+        self, inputs: Media | Sequence[Media], model: str | None = None, *, return_errors: bool = False
+    ) -> Any: ...
     @overload
     def delay(self, inputs: Media, model: str | None = None) -> Result[list[float]]: ...
     @overload
-    def delay(self, inputs: Sequence[Media], model: str | None = None) -> Result[list[list[float]]]: ...
+    def delay(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[False] = False
+    ) -> Result[list[list[float]]]: ...
+    @overload
+    def delay(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[True]
+    ) -> Result[list[Row[list[float]]]]: ...
     @overload
     def apply_async(
         self,
@@ -1022,6 +1607,13 @@ class _ImageFeatureExtraction(_Task):
         kwargs: _ImageFeatureExtractionOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[list[float]]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[Media]] | tuple[Sequence[Media], str | None] | list[Sequence[Media]],
+        kwargs: _ImageFeatureExtractionEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[float]]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _ImageFeatureExtractionCall, **sending: Unpack[SendOptions]
@@ -1039,21 +1631,52 @@ class _ImageFeatureExtraction(_Task):
         self, args: tuple[()] | None, kwargs: _ImageFeatureExtractionCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[float]]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _ImageFeatureExtractionEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[float]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _ImageFeatureExtractionEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[float]]]]: ...
+    @overload
     def s(self, inputs: Media, model: str | None = None) -> Signature[list[float]]: ...
     @overload
-    def s(self, inputs: Sequence[Media], model: str | None = None) -> Signature[list[list[float]]]: ...
+    def s(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[False] = False
+    ) -> Signature[list[list[float]]]: ...
     @overload
-    def s(self, *, model: str | None = None) -> Signature[Any]: ...
+    def s(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[True]
+    ) -> Signature[list[Row[list[float]]]]: ...
+    @overload
+    def s(self, *, model: str | None = None, return_errors: bool = False) -> Signature[Any]: ...
     @overload
     def si(self, inputs: Media, model: str | None = None) -> Signature[list[float]]: ...
     @overload
-    def si(self, inputs: Sequence[Media], model: str | None = None) -> Signature[list[list[float]]]: ...
-    def delay_on_commit(self, inputs: Media | Sequence[Media], model: str | None = None) -> None: ...
+    def si(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[False] = False
+    ) -> Signature[list[list[float]]]: ...
+    @overload
+    def si(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[True]
+    ) -> Signature[list[Row[list[float]]]]: ...
+    def delay_on_commit(
+        self, inputs: Media | Sequence[Media], model: str | None = None, *, return_errors: bool = False
+    ) -> None: ...
 
 image_feature_extraction: _ImageFeatureExtraction
 
 class _ImageSegmentationOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    subtask: Literal["panoptic", "instance", "semantic"]
+    threshold: float
+    mask_threshold: float
+    overlap_mask_area_threshold: float
+
+class _ImageSegmentationEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     subtask: Literal["panoptic", "instance", "semantic"]
     threshold: float
     mask_threshold: float
@@ -1065,6 +1688,9 @@ class _ImageSegmentationCall(_ImageSegmentationOptions):
 class _ImageSegmentationCalls(_ImageSegmentationOptions):
     inputs: Required[Sequence[Media]]
 
+class _ImageSegmentationEachCalls(_ImageSegmentationEach):
+    inputs: Required[Sequence[Media]]
+
 class _ImageSegmentation(_Task):
     """The parts of each image: label, score and mask."""
     def __call__(
@@ -1072,6 +1698,7 @@ class _ImageSegmentation(_Task):
         inputs: Media | Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         subtask: Literal["panoptic", "instance", "semantic"] = ...,
         threshold: float = 0.9,
         mask_threshold: float = 0.5,
@@ -1094,11 +1721,24 @@ class _ImageSegmentation(_Task):
         inputs: Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         subtask: Literal["panoptic", "instance", "semantic"] = ...,
         threshold: float = 0.9,
         mask_threshold: float = 0.5,
         overlap_mask_area_threshold: float = 0.5,
     ) -> Result[list[list[ImageSegment]]]: ...
+    @overload
+    def delay(
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        subtask: Literal["panoptic", "instance", "semantic"] = ...,
+        threshold: float = 0.9,
+        mask_threshold: float = 0.5,
+        overlap_mask_area_threshold: float = 0.5,
+    ) -> Result[list[Row[list[ImageSegment]]]]: ...
     @overload
     def apply_async(
         self,
@@ -1113,6 +1753,13 @@ class _ImageSegmentation(_Task):
         kwargs: _ImageSegmentationOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[list[ImageSegment]]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[Media]] | tuple[Sequence[Media], str | None] | list[Sequence[Media]],
+        kwargs: _ImageSegmentationEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[ImageSegment]]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _ImageSegmentationCall, **sending: Unpack[SendOptions]
@@ -1130,6 +1777,14 @@ class _ImageSegmentation(_Task):
         self, args: tuple[()] | None, kwargs: _ImageSegmentationCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[ImageSegment]]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _ImageSegmentationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[ImageSegment]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _ImageSegmentationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[ImageSegment]]]]: ...
+    @overload
     def s(
         self,
         inputs: Media,
@@ -1146,6 +1801,7 @@ class _ImageSegmentation(_Task):
         inputs: Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         subtask: Literal["panoptic", "instance", "semantic"] = ...,
         threshold: float = 0.9,
         mask_threshold: float = 0.5,
@@ -1154,8 +1810,21 @@ class _ImageSegmentation(_Task):
     @overload
     def s(
         self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        subtask: Literal["panoptic", "instance", "semantic"] = ...,
+        threshold: float = 0.9,
+        mask_threshold: float = 0.5,
+        overlap_mask_area_threshold: float = 0.5,
+    ) -> Signature[list[Row[list[ImageSegment]]]]: ...
+    @overload
+    def s(
+        self,
         *,
         model: str | None = None,
+        return_errors: bool = False,
         subtask: Literal["panoptic", "instance", "semantic"] = ...,
         threshold: float = 0.9,
         mask_threshold: float = 0.5,
@@ -1178,16 +1847,30 @@ class _ImageSegmentation(_Task):
         inputs: Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         subtask: Literal["panoptic", "instance", "semantic"] = ...,
         threshold: float = 0.9,
         mask_threshold: float = 0.5,
         overlap_mask_area_threshold: float = 0.5,
     ) -> Signature[list[list[ImageSegment]]]: ...
+    @overload
+    def si(
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        subtask: Literal["panoptic", "instance", "semantic"] = ...,
+        threshold: float = 0.9,
+        mask_threshold: float = 0.5,
+        overlap_mask_area_threshold: float = 0.5,
+    ) -> Signature[list[Row[list[ImageSegment]]]]: ...
     def delay_on_commit(
         self,
         inputs: Media | Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         subtask: Literal["panoptic", "instance", "semantic"] = ...,
         threshold: float = 0.9,
         mask_threshold: float = 0.5,
@@ -1198,6 +1881,12 @@ image_segmentation: _ImageSegmentation
 
 class _ObjectDetectionOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    threshold: float
+
+class _ObjectDetectionEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     threshold: float
 
 class _ObjectDetectionCall(_ObjectDetectionOptions):
@@ -1206,15 +1895,34 @@ class _ObjectDetectionCall(_ObjectDetectionOptions):
 class _ObjectDetectionCalls(_ObjectDetectionOptions):
     inputs: Required[Sequence[Media]]
 
+class _ObjectDetectionEachCalls(_ObjectDetectionEach):
+    inputs: Required[Sequence[Media]]
+
 class _ObjectDetection(_Task):
     """The objects in each image: label, score and box in pixels."""
-    def __call__(self, inputs: Media | Sequence[Media], model: str | None = None, *, threshold: float = 0.5) -> Any: ...
+    def __call__(
+        self,
+        inputs: Media | Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: bool = False,
+        threshold: float = 0.5,
+    ) -> Any: ...
     @overload
     def delay(self, inputs: Media, model: str | None = None, *, threshold: float = 0.5) -> Result[list[Detection]]: ...
     @overload
     def delay(
-        self, inputs: Sequence[Media], model: str | None = None, *, threshold: float = 0.5
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        threshold: float = 0.5,
     ) -> Result[list[list[Detection]]]: ...
+    @overload
+    def delay(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[True], threshold: float = 0.5
+    ) -> Result[list[Row[list[Detection]]]]: ...
     @overload
     def apply_async(
         self,
@@ -1229,6 +1937,13 @@ class _ObjectDetection(_Task):
         kwargs: _ObjectDetectionOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[list[Detection]]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[Media]] | tuple[Sequence[Media], str | None] | list[Sequence[Media]],
+        kwargs: _ObjectDetectionEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[Detection]]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _ObjectDetectionCall, **sending: Unpack[SendOptions]
@@ -1246,27 +1961,63 @@ class _ObjectDetection(_Task):
         self, args: tuple[()] | None, kwargs: _ObjectDetectionCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[Detection]]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _ObjectDetectionEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[Detection]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _ObjectDetectionEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[Detection]]]]: ...
+    @overload
     def s(self, inputs: Media, model: str | None = None, *, threshold: float = 0.5) -> Signature[list[Detection]]: ...
     @overload
     def s(
-        self, inputs: Sequence[Media], model: str | None = None, *, threshold: float = 0.5
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        threshold: float = 0.5,
     ) -> Signature[list[list[Detection]]]: ...
     @overload
-    def s(self, *, model: str | None = None, threshold: float = 0.5) -> Signature[Any]: ...
+    def s(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[True], threshold: float = 0.5
+    ) -> Signature[list[Row[list[Detection]]]]: ...
+    @overload
+    def s(self, *, model: str | None = None, return_errors: bool = False, threshold: float = 0.5) -> Signature[Any]: ...
     @overload
     def si(self, inputs: Media, model: str | None = None, *, threshold: float = 0.5) -> Signature[list[Detection]]: ...
     @overload
     def si(
-        self, inputs: Sequence[Media], model: str | None = None, *, threshold: float = 0.5
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        threshold: float = 0.5,
     ) -> Signature[list[list[Detection]]]: ...
+    @overload
+    def si(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[True], threshold: float = 0.5
+    ) -> Signature[list[Row[list[Detection]]]]: ...
     def delay_on_commit(
-        self, inputs: Media | Sequence[Media], model: str | None = None, *, threshold: float = 0.5
+        self,
+        inputs: Media | Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: bool = False,
+        threshold: float = 0.5,
     ) -> None: ...
 
 object_detection: _ObjectDetection
 
 class _DepthEstimationOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+
+class _DepthEstimationEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
 
 class _DepthEstimationCall(_DepthEstimationOptions):
     inputs: Required[Media]
@@ -1274,13 +2025,24 @@ class _DepthEstimationCall(_DepthEstimationOptions):
 class _DepthEstimationCalls(_DepthEstimationOptions):
     inputs: Required[Sequence[Media]]
 
+class _DepthEstimationEachCalls(_DepthEstimationEach):
+    inputs: Required[Sequence[Media]]
+
 class _DepthEstimation(_Task):
     """How far everything in each image is, as an image, with least and most."""
-    def __call__(self, inputs: Media | Sequence[Media], model: str | None = None) -> Any: ...
+    def __call__(
+        self, inputs: Media | Sequence[Media], model: str | None = None, *, return_errors: bool = False
+    ) -> Any: ...
     @overload
     def delay(self, inputs: Media, model: str | None = None) -> Result[DepthMap]: ...
     @overload
-    def delay(self, inputs: Sequence[Media], model: str | None = None) -> Result[list[DepthMap]]: ...
+    def delay(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[False] = False
+    ) -> Result[list[DepthMap]]: ...
+    @overload
+    def delay(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[True]
+    ) -> Result[list[Row[DepthMap]]]: ...
     @overload
     def apply_async(
         self,
@@ -1295,6 +2057,13 @@ class _DepthEstimation(_Task):
         kwargs: _DepthEstimationOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[DepthMap]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[Media]] | tuple[Sequence[Media], str | None] | list[Sequence[Media]],
+        kwargs: _DepthEstimationEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[DepthMap]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _DepthEstimationCall, **sending: Unpack[SendOptions]
@@ -1312,21 +2081,50 @@ class _DepthEstimation(_Task):
         self, args: tuple[()] | None, kwargs: _DepthEstimationCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[DepthMap]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _DepthEstimationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[DepthMap]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _DepthEstimationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[DepthMap]]]: ...
+    @overload
     def s(self, inputs: Media, model: str | None = None) -> Signature[DepthMap]: ...
     @overload
-    def s(self, inputs: Sequence[Media], model: str | None = None) -> Signature[list[DepthMap]]: ...
+    def s(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[False] = False
+    ) -> Signature[list[DepthMap]]: ...
     @overload
-    def s(self, *, model: str | None = None) -> Signature[Any]: ...
+    def s(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[True]
+    ) -> Signature[list[Row[DepthMap]]]: ...
+    @overload
+    def s(self, *, model: str | None = None, return_errors: bool = False) -> Signature[Any]: ...
     @overload
     def si(self, inputs: Media, model: str | None = None) -> Signature[DepthMap]: ...
     @overload
-    def si(self, inputs: Sequence[Media], model: str | None = None) -> Signature[list[DepthMap]]: ...
-    def delay_on_commit(self, inputs: Media | Sequence[Media], model: str | None = None) -> None: ...
+    def si(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[False] = False
+    ) -> Signature[list[DepthMap]]: ...
+    @overload
+    def si(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[True]
+    ) -> Signature[list[Row[DepthMap]]]: ...
+    def delay_on_commit(
+        self, inputs: Media | Sequence[Media], model: str | None = None, *, return_errors: bool = False
+    ) -> None: ...
 
 depth_estimation: _DepthEstimation
 
 class _ZeroShotImageClassificationOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    candidate_labels: Required[list[str] | tuple[str, ...]]
+    hypothesis_template: str
+
+class _ZeroShotImageClassificationEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     candidate_labels: Required[list[str] | tuple[str, ...]]
     hypothesis_template: str
 
@@ -1336,6 +2134,9 @@ class _ZeroShotImageClassificationCall(_ZeroShotImageClassificationOptions):
 class _ZeroShotImageClassificationCalls(_ZeroShotImageClassificationOptions):
     inputs: Required[Sequence[Media]]
 
+class _ZeroShotImageClassificationEachCalls(_ZeroShotImageClassificationEach):
+    inputs: Required[Sequence[Media]]
+
 class _ZeroShotImageClassification(_Task):
     """How well each of `candidate_labels` fits each image."""
     def __call__(
@@ -1343,6 +2144,7 @@ class _ZeroShotImageClassification(_Task):
         inputs: Media | Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This is a photo of {}.",
     ) -> Any: ...
@@ -1361,9 +2163,20 @@ class _ZeroShotImageClassification(_Task):
         inputs: Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This is a photo of {}.",
     ) -> Result[list[list[LabelScore]]]: ...
+    @overload
+    def delay(
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        candidate_labels: list[str] | tuple[str, ...],
+        hypothesis_template: str = "This is a photo of {}.",
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
     @overload
     def apply_async(
         self,
@@ -1378,6 +2191,13 @@ class _ZeroShotImageClassification(_Task):
         kwargs: _ZeroShotImageClassificationOptions,
         **sending: Unpack[SendOptions],
     ) -> Result[list[list[LabelScore]]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[Media]] | tuple[Sequence[Media], str | None] | list[Sequence[Media]],
+        kwargs: _ZeroShotImageClassificationEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _ZeroShotImageClassificationCall, **sending: Unpack[SendOptions]
@@ -1399,6 +2219,18 @@ class _ZeroShotImageClassification(_Task):
         self, args: tuple[()] | None, kwargs: _ZeroShotImageClassificationCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[LabelScore]]]: ...
     @overload
+    def apply_async(
+        self,
+        args: tuple[()] | None = None,
+        *,
+        kwargs: _ZeroShotImageClassificationEachCalls,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _ZeroShotImageClassificationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
+    @overload
     def s(
         self,
         inputs: Media,
@@ -1413,14 +2245,26 @@ class _ZeroShotImageClassification(_Task):
         inputs: Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This is a photo of {}.",
     ) -> Signature[list[list[LabelScore]]]: ...
     @overload
     def s(
         self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        candidate_labels: list[str] | tuple[str, ...],
+        hypothesis_template: str = "This is a photo of {}.",
+    ) -> Signature[list[Row[list[LabelScore]]]]: ...
+    @overload
+    def s(
+        self,
         *,
         model: str | None = None,
+        return_errors: bool = False,
         candidate_labels: list[str] | tuple[str, ...] = ...,
         hypothesis_template: str = "This is a photo of {}.",
     ) -> Signature[Any]: ...
@@ -1439,14 +2283,26 @@ class _ZeroShotImageClassification(_Task):
         inputs: Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This is a photo of {}.",
     ) -> Signature[list[list[LabelScore]]]: ...
+    @overload
+    def si(
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        candidate_labels: list[str] | tuple[str, ...],
+        hypothesis_template: str = "This is a photo of {}.",
+    ) -> Signature[list[Row[list[LabelScore]]]]: ...
     def delay_on_commit(
         self,
         inputs: Media | Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This is a photo of {}.",
     ) -> None: ...
@@ -1455,6 +2311,14 @@ zero_shot_image_classification: _ZeroShotImageClassification
 
 class _ZeroShotObjectDetectionOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    candidate_labels: Required[list[str] | tuple[str, ...]]
+    threshold: float
+    top_k: int
+
+class _ZeroShotObjectDetectionEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     candidate_labels: Required[list[str] | tuple[str, ...]]
     threshold: float
     top_k: int
@@ -1465,6 +2329,9 @@ class _ZeroShotObjectDetectionCall(_ZeroShotObjectDetectionOptions):
 class _ZeroShotObjectDetectionCalls(_ZeroShotObjectDetectionOptions):
     inputs: Required[Sequence[Media]]
 
+class _ZeroShotObjectDetectionEachCalls(_ZeroShotObjectDetectionEach):
+    inputs: Required[Sequence[Media]]
+
 class _ZeroShotObjectDetection(_Task):
     """Where in each image the `candidate_labels` are: label, score and box in pixels."""
     def __call__(
@@ -1472,6 +2339,7 @@ class _ZeroShotObjectDetection(_Task):
         inputs: Media | Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         candidate_labels: list[str] | tuple[str, ...],
         threshold: float = 0.1,
         top_k: int = 100,
@@ -1492,10 +2360,22 @@ class _ZeroShotObjectDetection(_Task):
         inputs: Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         candidate_labels: list[str] | tuple[str, ...],
         threshold: float = 0.1,
         top_k: int = 100,
     ) -> Result[list[list[Detection]]]: ...
+    @overload
+    def delay(
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        candidate_labels: list[str] | tuple[str, ...],
+        threshold: float = 0.1,
+        top_k: int = 100,
+    ) -> Result[list[Row[list[Detection]]]]: ...
     @overload
     def apply_async(
         self,
@@ -1510,6 +2390,13 @@ class _ZeroShotObjectDetection(_Task):
         kwargs: _ZeroShotObjectDetectionOptions,
         **sending: Unpack[SendOptions],
     ) -> Result[list[list[Detection]]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[Media]] | tuple[Sequence[Media], str | None] | list[Sequence[Media]],
+        kwargs: _ZeroShotObjectDetectionEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[Detection]]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _ZeroShotObjectDetectionCall, **sending: Unpack[SendOptions]
@@ -1527,6 +2414,18 @@ class _ZeroShotObjectDetection(_Task):
         self, args: tuple[()] | None, kwargs: _ZeroShotObjectDetectionCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[Detection]]]: ...
     @overload
+    def apply_async(
+        self,
+        args: tuple[()] | None = None,
+        *,
+        kwargs: _ZeroShotObjectDetectionEachCalls,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[Detection]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _ZeroShotObjectDetectionEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[Detection]]]]: ...
+    @overload
     def s(
         self,
         inputs: Media,
@@ -1542,6 +2441,7 @@ class _ZeroShotObjectDetection(_Task):
         inputs: Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         candidate_labels: list[str] | tuple[str, ...],
         threshold: float = 0.1,
         top_k: int = 100,
@@ -1549,8 +2449,20 @@ class _ZeroShotObjectDetection(_Task):
     @overload
     def s(
         self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        candidate_labels: list[str] | tuple[str, ...],
+        threshold: float = 0.1,
+        top_k: int = 100,
+    ) -> Signature[list[Row[list[Detection]]]]: ...
+    @overload
+    def s(
+        self,
         *,
         model: str | None = None,
+        return_errors: bool = False,
         candidate_labels: list[str] | tuple[str, ...] = ...,
         threshold: float = 0.1,
         top_k: int = 100,
@@ -1571,15 +2483,28 @@ class _ZeroShotObjectDetection(_Task):
         inputs: Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         candidate_labels: list[str] | tuple[str, ...],
         threshold: float = 0.1,
         top_k: int = 100,
     ) -> Signature[list[list[Detection]]]: ...
+    @overload
+    def si(
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        candidate_labels: list[str] | tuple[str, ...],
+        threshold: float = 0.1,
+        top_k: int = 100,
+    ) -> Signature[list[Row[list[Detection]]]]: ...
     def delay_on_commit(
         self,
         inputs: Media | Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         candidate_labels: list[str] | tuple[str, ...],
         threshold: float = 0.1,
         top_k: int = 100,
@@ -1589,6 +2514,12 @@ zero_shot_object_detection: _ZeroShotObjectDetection
 
 class _KeypointMatchingOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    threshold: float
+
+class _KeypointMatchingEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     threshold: float
 
 class _KeypointMatchingCall(_KeypointMatchingOptions):
@@ -1597,10 +2528,18 @@ class _KeypointMatchingCall(_KeypointMatchingOptions):
 class _KeypointMatchingCalls(_KeypointMatchingOptions):
     inputs: Required[Sequence[ImagePair]]
 
+class _KeypointMatchingEachCalls(_KeypointMatchingEach):
+    inputs: Required[Sequence[ImagePair]]
+
 class _KeypointMatching(_Task):
     """Points that match in each `{"image": …, "other_image": …}`."""
     def __call__(
-        self, inputs: ImagePair | Sequence[ImagePair], model: str | None = None, *, threshold: float = 0.0
+        self,
+        inputs: ImagePair | Sequence[ImagePair],
+        model: str | None = None,
+        *,
+        return_errors: bool = False,
+        threshold: float = 0.0,
     ) -> Any: ...
     @overload
     def delay(
@@ -1608,8 +2547,22 @@ class _KeypointMatching(_Task):
     ) -> Result[list[KeypointMatch]]: ...
     @overload
     def delay(
-        self, inputs: Sequence[ImagePair], model: str | None = None, *, threshold: float = 0.0
+        self,
+        inputs: Sequence[ImagePair],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        threshold: float = 0.0,
     ) -> Result[list[list[KeypointMatch]]]: ...
+    @overload
+    def delay(
+        self,
+        inputs: Sequence[ImagePair],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        threshold: float = 0.0,
+    ) -> Result[list[Row[list[KeypointMatch]]]]: ...
     @overload
     def apply_async(
         self,
@@ -1624,6 +2577,13 @@ class _KeypointMatching(_Task):
         kwargs: _KeypointMatchingOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[list[KeypointMatch]]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[ImagePair]] | tuple[Sequence[ImagePair], str | None] | list[Sequence[ImagePair]],
+        kwargs: _KeypointMatchingEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[KeypointMatch]]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _KeypointMatchingCall, **sending: Unpack[SendOptions]
@@ -1641,31 +2601,80 @@ class _KeypointMatching(_Task):
         self, args: tuple[()] | None, kwargs: _KeypointMatchingCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[KeypointMatch]]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _KeypointMatchingEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[KeypointMatch]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _KeypointMatchingEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[KeypointMatch]]]]: ...
+    @overload
     def s(
         self, inputs: ImagePair, model: str | None = None, *, threshold: float = 0.0
     ) -> Signature[list[KeypointMatch]]: ...
     @overload
     def s(
-        self, inputs: Sequence[ImagePair], model: str | None = None, *, threshold: float = 0.0
+        self,
+        inputs: Sequence[ImagePair],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        threshold: float = 0.0,
     ) -> Signature[list[list[KeypointMatch]]]: ...
     @overload
-    def s(self, *, model: str | None = None, threshold: float = 0.0) -> Signature[Any]: ...
+    def s(
+        self,
+        inputs: Sequence[ImagePair],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        threshold: float = 0.0,
+    ) -> Signature[list[Row[list[KeypointMatch]]]]: ...
+    @overload
+    def s(self, *, model: str | None = None, return_errors: bool = False, threshold: float = 0.0) -> Signature[Any]: ...
     @overload
     def si(
         self, inputs: ImagePair, model: str | None = None, *, threshold: float = 0.0
     ) -> Signature[list[KeypointMatch]]: ...
     @overload
     def si(
-        self, inputs: Sequence[ImagePair], model: str | None = None, *, threshold: float = 0.0
+        self,
+        inputs: Sequence[ImagePair],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        threshold: float = 0.0,
     ) -> Signature[list[list[KeypointMatch]]]: ...
+    @overload
+    def si(
+        self,
+        inputs: Sequence[ImagePair],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        threshold: float = 0.0,
+    ) -> Signature[list[Row[list[KeypointMatch]]]]: ...
     def delay_on_commit(
-        self, inputs: ImagePair | Sequence[ImagePair], model: str | None = None, *, threshold: float = 0.0
+        self,
+        inputs: ImagePair | Sequence[ImagePair],
+        model: str | None = None,
+        *,
+        return_errors: bool = False,
+        threshold: float = 0.0,
     ) -> None: ...
 
 keypoint_matching: _KeypointMatching
 
 class _DocumentQuestionAnsweringOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    top_k: int
+    max_answer_len: int
+    handle_impossible_answer: bool
+
+class _DocumentQuestionAnsweringEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     top_k: int
     max_answer_len: int
     handle_impossible_answer: bool
@@ -1674,6 +2683,9 @@ class _DocumentQuestionAnsweringCall(_DocumentQuestionAnsweringOptions):
     inputs: Required[Document]
 
 class _DocumentQuestionAnsweringCalls(_DocumentQuestionAnsweringOptions):
+    inputs: Required[Sequence[Document]]
+
+class _DocumentQuestionAnsweringEachCalls(_DocumentQuestionAnsweringEach):
     inputs: Required[Sequence[Document]]
 
 class _DocumentQuestionAnswering(_Task):
@@ -1685,6 +2697,7 @@ class _DocumentQuestionAnswering(_Task):
         inputs: Document | Sequence[Document],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         top_k: int = 1,
         max_answer_len: int = 15,
         handle_impossible_answer: bool = False,
@@ -1705,10 +2718,22 @@ class _DocumentQuestionAnswering(_Task):
         inputs: Sequence[Document],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         top_k: int = 1,
         max_answer_len: int = 15,
         handle_impossible_answer: bool = False,
     ) -> Result[list[list[Answer]]]: ...
+    @overload
+    def delay(
+        self,
+        inputs: Sequence[Document],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        top_k: int = 1,
+        max_answer_len: int = 15,
+        handle_impossible_answer: bool = False,
+    ) -> Result[list[Row[list[Answer]]]]: ...
     @overload
     def apply_async(
         self,
@@ -1723,6 +2748,13 @@ class _DocumentQuestionAnswering(_Task):
         kwargs: _DocumentQuestionAnsweringOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[list[Answer]]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[Document]] | tuple[Sequence[Document], str | None] | list[Sequence[Document]],
+        kwargs: _DocumentQuestionAnsweringEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[Answer]]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _DocumentQuestionAnsweringCall, **sending: Unpack[SendOptions]
@@ -1740,6 +2772,18 @@ class _DocumentQuestionAnswering(_Task):
         self, args: tuple[()] | None, kwargs: _DocumentQuestionAnsweringCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[Answer]]]: ...
     @overload
+    def apply_async(
+        self,
+        args: tuple[()] | None = None,
+        *,
+        kwargs: _DocumentQuestionAnsweringEachCalls,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[Answer]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _DocumentQuestionAnsweringEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[Answer]]]]: ...
+    @overload
     def s(
         self,
         inputs: Document,
@@ -1755,6 +2799,7 @@ class _DocumentQuestionAnswering(_Task):
         inputs: Sequence[Document],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         top_k: int = 1,
         max_answer_len: int = 15,
         handle_impossible_answer: bool = False,
@@ -1762,8 +2807,20 @@ class _DocumentQuestionAnswering(_Task):
     @overload
     def s(
         self,
+        inputs: Sequence[Document],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        top_k: int = 1,
+        max_answer_len: int = 15,
+        handle_impossible_answer: bool = False,
+    ) -> Signature[list[Row[list[Answer]]]]: ...
+    @overload
+    def s(
+        self,
         *,
         model: str | None = None,
+        return_errors: bool = False,
         top_k: int = 1,
         max_answer_len: int = 15,
         handle_impossible_answer: bool = False,
@@ -1784,15 +2841,28 @@ class _DocumentQuestionAnswering(_Task):
         inputs: Sequence[Document],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         top_k: int = 1,
         max_answer_len: int = 15,
         handle_impossible_answer: bool = False,
     ) -> Signature[list[list[Answer]]]: ...
+    @overload
+    def si(
+        self,
+        inputs: Sequence[Document],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        top_k: int = 1,
+        max_answer_len: int = 15,
+        handle_impossible_answer: bool = False,
+    ) -> Signature[list[Row[list[Answer]]]]: ...
     def delay_on_commit(
         self,
         inputs: Document | Sequence[Document],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         top_k: int = 1,
         max_answer_len: int = 15,
         handle_impossible_answer: bool = False,
@@ -1802,12 +2872,21 @@ document_question_answering: _DocumentQuestionAnswering
 
 class _ImageTextToTextOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    max_new_tokens: int
+
+class _ImageTextToTextEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     max_new_tokens: int
 
 class _ImageTextToTextCall(_ImageTextToTextOptions):
     inputs: Required[ImageText | ImageChat]
 
 class _ImageTextToTextCalls(_ImageTextToTextOptions):
+    inputs: Required[Sequence[ImageText | ImageChat]]
+
+class _ImageTextToTextEachCalls(_ImageTextToTextEach):
     inputs: Required[Sequence[ImageText | ImageChat]]
 
 class _ImageTextToText(_Task):
@@ -1817,6 +2896,7 @@ class _ImageTextToText(_Task):
         inputs: ImageText | ImageChat | Sequence[ImageText | ImageChat],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         max_new_tokens: int = 64,
     ) -> Any: ...
     @overload
@@ -1825,8 +2905,22 @@ class _ImageTextToText(_Task):
     ) -> Result[list[GeneratedText]]: ...
     @overload
     def delay(
-        self, inputs: Sequence[ImageText | ImageChat], model: str | None = None, *, max_new_tokens: int = 64
+        self,
+        inputs: Sequence[ImageText | ImageChat],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        max_new_tokens: int = 64,
     ) -> Result[list[list[GeneratedText]]]: ...
+    @overload
+    def delay(
+        self,
+        inputs: Sequence[ImageText | ImageChat],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        max_new_tokens: int = 64,
+    ) -> Result[list[Row[list[GeneratedText]]]]: ...
     @overload
     def apply_async(
         self,
@@ -1845,6 +2939,15 @@ class _ImageTextToText(_Task):
     ) -> Result[list[list[GeneratedText]]]: ...
     @overload
     def apply_async(
+        self,
+        args: tuple[Sequence[ImageText | ImageChat]]
+        | tuple[Sequence[ImageText | ImageChat], str | None]
+        | list[Sequence[ImageText | ImageChat]],
+        kwargs: _ImageTextToTextEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[GeneratedText]]]]: ...
+    @overload
+    def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _ImageTextToTextCall, **sending: Unpack[SendOptions]
     ) -> Result[list[GeneratedText]]: ...
     @overload
@@ -1860,28 +2963,67 @@ class _ImageTextToText(_Task):
         self, args: tuple[()] | None, kwargs: _ImageTextToTextCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[GeneratedText]]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _ImageTextToTextEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[GeneratedText]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _ImageTextToTextEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[GeneratedText]]]]: ...
+    @overload
     def s(
         self, inputs: ImageText | ImageChat, model: str | None = None, *, max_new_tokens: int = 64
     ) -> Signature[list[GeneratedText]]: ...
     @overload
     def s(
-        self, inputs: Sequence[ImageText | ImageChat], model: str | None = None, *, max_new_tokens: int = 64
+        self,
+        inputs: Sequence[ImageText | ImageChat],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        max_new_tokens: int = 64,
     ) -> Signature[list[list[GeneratedText]]]: ...
     @overload
-    def s(self, *, model: str | None = None, max_new_tokens: int = 64) -> Signature[Any]: ...
+    def s(
+        self,
+        inputs: Sequence[ImageText | ImageChat],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        max_new_tokens: int = 64,
+    ) -> Signature[list[Row[list[GeneratedText]]]]: ...
+    @overload
+    def s(
+        self, *, model: str | None = None, return_errors: bool = False, max_new_tokens: int = 64
+    ) -> Signature[Any]: ...
     @overload
     def si(
         self, inputs: ImageText | ImageChat, model: str | None = None, *, max_new_tokens: int = 64
     ) -> Signature[list[GeneratedText]]: ...
     @overload
     def si(
-        self, inputs: Sequence[ImageText | ImageChat], model: str | None = None, *, max_new_tokens: int = 64
+        self,
+        inputs: Sequence[ImageText | ImageChat],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        max_new_tokens: int = 64,
     ) -> Signature[list[list[GeneratedText]]]: ...
+    @overload
+    def si(
+        self,
+        inputs: Sequence[ImageText | ImageChat],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        max_new_tokens: int = 64,
+    ) -> Signature[list[Row[list[GeneratedText]]]]: ...
     def delay_on_commit(
         self,
         inputs: ImageText | ImageChat | Sequence[ImageText | ImageChat],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         max_new_tokens: int = 64,
     ) -> None: ...
 
@@ -1889,6 +3031,15 @@ image_text_to_text: _ImageTextToText
 
 class _AutomaticSpeechRecognitionOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    return_timestamps: Literal["char", "word", "segment"]
+    language: str
+    task: Literal["transcribe", "translate"]
+    max_new_tokens: int
+
+class _AutomaticSpeechRecognitionEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     return_timestamps: Literal["char", "word", "segment"]
     language: str
     task: Literal["transcribe", "translate"]
@@ -1900,6 +3051,9 @@ class _AutomaticSpeechRecognitionCall(_AutomaticSpeechRecognitionOptions):
 class _AutomaticSpeechRecognitionCalls(_AutomaticSpeechRecognitionOptions):
     inputs: Required[Sequence[Media]]
 
+class _AutomaticSpeechRecognitionEachCalls(_AutomaticSpeechRecognitionEach):
+    inputs: Required[Sequence[Media]]
+
 class _AutomaticSpeechRecognition(_Task):
     """What is said in each recording: `{"text"}`; with `return_timestamps` also when, by "word", "char" or
     "segment".
@@ -1909,6 +3063,7 @@ class _AutomaticSpeechRecognition(_Task):
         inputs: Media | Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         return_timestamps: Literal["char", "word", "segment"] = ...,
         language: str = ...,
         task: Literal["transcribe", "translate"] = ...,
@@ -1931,11 +3086,24 @@ class _AutomaticSpeechRecognition(_Task):
         inputs: Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         return_timestamps: Literal["char", "word", "segment"] = ...,
         language: str = ...,
         task: Literal["transcribe", "translate"] = ...,
         max_new_tokens: int = ...,
     ) -> Result[list[Transcript]]: ...
+    @overload
+    def delay(
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        return_timestamps: Literal["char", "word", "segment"] = ...,
+        language: str = ...,
+        task: Literal["transcribe", "translate"] = ...,
+        max_new_tokens: int = ...,
+    ) -> Result[list[Row[Transcript]]]: ...
     @overload
     def apply_async(
         self,
@@ -1950,6 +3118,13 @@ class _AutomaticSpeechRecognition(_Task):
         kwargs: _AutomaticSpeechRecognitionOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[Transcript]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[Media]] | tuple[Sequence[Media], str | None] | list[Sequence[Media]],
+        kwargs: _AutomaticSpeechRecognitionEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[Transcript]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _AutomaticSpeechRecognitionCall, **sending: Unpack[SendOptions]
@@ -1967,6 +3142,18 @@ class _AutomaticSpeechRecognition(_Task):
         self, args: tuple[()] | None, kwargs: _AutomaticSpeechRecognitionCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[Transcript]]: ...
     @overload
+    def apply_async(
+        self,
+        args: tuple[()] | None = None,
+        *,
+        kwargs: _AutomaticSpeechRecognitionEachCalls,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[Transcript]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _AutomaticSpeechRecognitionEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[Transcript]]]: ...
+    @overload
     def s(
         self,
         inputs: Media,
@@ -1983,6 +3170,7 @@ class _AutomaticSpeechRecognition(_Task):
         inputs: Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         return_timestamps: Literal["char", "word", "segment"] = ...,
         language: str = ...,
         task: Literal["transcribe", "translate"] = ...,
@@ -1991,8 +3179,21 @@ class _AutomaticSpeechRecognition(_Task):
     @overload
     def s(
         self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        return_timestamps: Literal["char", "word", "segment"] = ...,
+        language: str = ...,
+        task: Literal["transcribe", "translate"] = ...,
+        max_new_tokens: int = ...,
+    ) -> Signature[list[Row[Transcript]]]: ...
+    @overload
+    def s(
+        self,
         *,
         model: str | None = None,
+        return_errors: bool = False,
         return_timestamps: Literal["char", "word", "segment"] = ...,
         language: str = ...,
         task: Literal["transcribe", "translate"] = ...,
@@ -2015,16 +3216,30 @@ class _AutomaticSpeechRecognition(_Task):
         inputs: Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         return_timestamps: Literal["char", "word", "segment"] = ...,
         language: str = ...,
         task: Literal["transcribe", "translate"] = ...,
         max_new_tokens: int = ...,
     ) -> Signature[list[Transcript]]: ...
+    @overload
+    def si(
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        return_timestamps: Literal["char", "word", "segment"] = ...,
+        language: str = ...,
+        task: Literal["transcribe", "translate"] = ...,
+        max_new_tokens: int = ...,
+    ) -> Signature[list[Row[Transcript]]]: ...
     def delay_on_commit(
         self,
         inputs: Media | Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         return_timestamps: Literal["char", "word", "segment"] = ...,
         language: str = ...,
         task: Literal["transcribe", "translate"] = ...,
@@ -2035,6 +3250,12 @@ automatic_speech_recognition: _AutomaticSpeechRecognition
 
 class _AudioClassificationOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    top_k: int
+
+class _AudioClassificationEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     top_k: int
 
 class _AudioClassificationCall(_AudioClassificationOptions):
@@ -2043,15 +3264,29 @@ class _AudioClassificationCall(_AudioClassificationOptions):
 class _AudioClassificationCalls(_AudioClassificationOptions):
     inputs: Required[Sequence[Media]]
 
+class _AudioClassificationEachCalls(_AudioClassificationEach):
+    inputs: Required[Sequence[Media]]
+
 class _AudioClassification(_Task):
     """Labels with scores for each recording."""
-    def __call__(self, inputs: Media | Sequence[Media], model: str | None = None, *, top_k: int = 5) -> Any: ...
+    def __call__(
+        self, inputs: Media | Sequence[Media], model: str | None = None, *, return_errors: bool = False, top_k: int = 5
+    ) -> Any: ...
     @overload
     def delay(self, inputs: Media, model: str | None = None, *, top_k: int = 5) -> Result[list[LabelScore]]: ...
     @overload
     def delay(
-        self, inputs: Sequence[Media], model: str | None = None, *, top_k: int = 5
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        top_k: int = 5,
     ) -> Result[list[list[LabelScore]]]: ...
+    @overload
+    def delay(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[True], top_k: int = 5
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
     @overload
     def apply_async(
         self,
@@ -2066,6 +3301,13 @@ class _AudioClassification(_Task):
         kwargs: _AudioClassificationOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[list[LabelScore]]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[Media]] | tuple[Sequence[Media], str | None] | list[Sequence[Media]],
+        kwargs: _AudioClassificationEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _AudioClassificationCall, **sending: Unpack[SendOptions]
@@ -2083,25 +3325,60 @@ class _AudioClassification(_Task):
         self, args: tuple[()] | None, kwargs: _AudioClassificationCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[LabelScore]]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _AudioClassificationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _AudioClassificationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
+    @overload
     def s(self, inputs: Media, model: str | None = None, *, top_k: int = 5) -> Signature[list[LabelScore]]: ...
     @overload
     def s(
-        self, inputs: Sequence[Media], model: str | None = None, *, top_k: int = 5
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        top_k: int = 5,
     ) -> Signature[list[list[LabelScore]]]: ...
     @overload
-    def s(self, *, model: str | None = None, top_k: int = 5) -> Signature[Any]: ...
+    def s(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[True], top_k: int = 5
+    ) -> Signature[list[Row[list[LabelScore]]]]: ...
+    @overload
+    def s(self, *, model: str | None = None, return_errors: bool = False, top_k: int = 5) -> Signature[Any]: ...
     @overload
     def si(self, inputs: Media, model: str | None = None, *, top_k: int = 5) -> Signature[list[LabelScore]]: ...
     @overload
     def si(
-        self, inputs: Sequence[Media], model: str | None = None, *, top_k: int = 5
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        top_k: int = 5,
     ) -> Signature[list[list[LabelScore]]]: ...
-    def delay_on_commit(self, inputs: Media | Sequence[Media], model: str | None = None, *, top_k: int = 5) -> None: ...
+    @overload
+    def si(
+        self, inputs: Sequence[Media], model: str | None = None, *, return_errors: Literal[True], top_k: int = 5
+    ) -> Signature[list[Row[list[LabelScore]]]]: ...
+    def delay_on_commit(
+        self, inputs: Media | Sequence[Media], model: str | None = None, *, return_errors: bool = False, top_k: int = 5
+    ) -> None: ...
 
 audio_classification: _AudioClassification
 
 class _ZeroShotAudioClassificationOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    candidate_labels: Required[list[str] | tuple[str, ...]]
+    hypothesis_template: str
+
+class _ZeroShotAudioClassificationEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     candidate_labels: Required[list[str] | tuple[str, ...]]
     hypothesis_template: str
 
@@ -2111,6 +3388,9 @@ class _ZeroShotAudioClassificationCall(_ZeroShotAudioClassificationOptions):
 class _ZeroShotAudioClassificationCalls(_ZeroShotAudioClassificationOptions):
     inputs: Required[Sequence[Media]]
 
+class _ZeroShotAudioClassificationEachCalls(_ZeroShotAudioClassificationEach):
+    inputs: Required[Sequence[Media]]
+
 class _ZeroShotAudioClassification(_Task):
     """How well each of `candidate_labels` fits each recording."""
     def __call__(
@@ -2118,6 +3398,7 @@ class _ZeroShotAudioClassification(_Task):
         inputs: Media | Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This is a sound of {}.",
     ) -> Any: ...
@@ -2136,9 +3417,20 @@ class _ZeroShotAudioClassification(_Task):
         inputs: Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This is a sound of {}.",
     ) -> Result[list[list[LabelScore]]]: ...
+    @overload
+    def delay(
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        candidate_labels: list[str] | tuple[str, ...],
+        hypothesis_template: str = "This is a sound of {}.",
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
     @overload
     def apply_async(
         self,
@@ -2153,6 +3445,13 @@ class _ZeroShotAudioClassification(_Task):
         kwargs: _ZeroShotAudioClassificationOptions,
         **sending: Unpack[SendOptions],
     ) -> Result[list[list[LabelScore]]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[Media]] | tuple[Sequence[Media], str | None] | list[Sequence[Media]],
+        kwargs: _ZeroShotAudioClassificationEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _ZeroShotAudioClassificationCall, **sending: Unpack[SendOptions]
@@ -2174,6 +3473,18 @@ class _ZeroShotAudioClassification(_Task):
         self, args: tuple[()] | None, kwargs: _ZeroShotAudioClassificationCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[LabelScore]]]: ...
     @overload
+    def apply_async(
+        self,
+        args: tuple[()] | None = None,
+        *,
+        kwargs: _ZeroShotAudioClassificationEachCalls,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _ZeroShotAudioClassificationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
+    @overload
     def s(
         self,
         inputs: Media,
@@ -2188,14 +3499,26 @@ class _ZeroShotAudioClassification(_Task):
         inputs: Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This is a sound of {}.",
     ) -> Signature[list[list[LabelScore]]]: ...
     @overload
     def s(
         self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        candidate_labels: list[str] | tuple[str, ...],
+        hypothesis_template: str = "This is a sound of {}.",
+    ) -> Signature[list[Row[list[LabelScore]]]]: ...
+    @overload
+    def s(
+        self,
         *,
         model: str | None = None,
+        return_errors: bool = False,
         candidate_labels: list[str] | tuple[str, ...] = ...,
         hypothesis_template: str = "This is a sound of {}.",
     ) -> Signature[Any]: ...
@@ -2214,14 +3537,26 @@ class _ZeroShotAudioClassification(_Task):
         inputs: Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: Literal[False] = False,
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This is a sound of {}.",
     ) -> Signature[list[list[LabelScore]]]: ...
+    @overload
+    def si(
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        candidate_labels: list[str] | tuple[str, ...],
+        hypothesis_template: str = "This is a sound of {}.",
+    ) -> Signature[list[Row[list[LabelScore]]]]: ...
     def delay_on_commit(
         self,
         inputs: Media | Sequence[Media],
         model: str | None = None,
         *,
+        return_errors: bool = False,
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This is a sound of {}.",
     ) -> None: ...
@@ -2230,6 +3565,13 @@ zero_shot_audio_classification: _ZeroShotAudioClassification
 
 class _VideoClassificationOptions(TypedDict, total=False):
     model: str | None
+    return_errors: Literal[False]
+    top_k: int
+    frame_sampling_rate: int
+
+class _VideoClassificationEach(TypedDict, total=False):
+    model: str | None
+    return_errors: Required[Literal[True]]
     top_k: int
     frame_sampling_rate: int
 
@@ -2239,10 +3581,19 @@ class _VideoClassificationCall(_VideoClassificationOptions):
 class _VideoClassificationCalls(_VideoClassificationOptions):
     inputs: Required[Sequence[Media]]
 
+class _VideoClassificationEachCalls(_VideoClassificationEach):
+    inputs: Required[Sequence[Media]]
+
 class _VideoClassification(_Task):
     """Labels with scores for each video, an MP4 or WebM file."""
     def __call__(
-        self, inputs: Media | Sequence[Media], model: str | None = None, *, top_k: int = 5, frame_sampling_rate: int = 1
+        self,
+        inputs: Media | Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: bool = False,
+        top_k: int = 5,
+        frame_sampling_rate: int = 1,
     ) -> Any: ...
     @overload
     def delay(
@@ -2250,8 +3601,24 @@ class _VideoClassification(_Task):
     ) -> Result[list[LabelScore]]: ...
     @overload
     def delay(
-        self, inputs: Sequence[Media], model: str | None = None, *, top_k: int = 5, frame_sampling_rate: int = 1
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        top_k: int = 5,
+        frame_sampling_rate: int = 1,
     ) -> Result[list[list[LabelScore]]]: ...
+    @overload
+    def delay(
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        top_k: int = 5,
+        frame_sampling_rate: int = 1,
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
     @overload
     def apply_async(
         self,
@@ -2266,6 +3633,13 @@ class _VideoClassification(_Task):
         kwargs: _VideoClassificationOptions | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[list[list[LabelScore]]]: ...
+    @overload
+    def apply_async(
+        self,
+        args: tuple[Sequence[Media]] | tuple[Sequence[Media], str | None] | list[Sequence[Media]],
+        kwargs: _VideoClassificationEach,
+        **sending: Unpack[SendOptions],
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
     @overload
     def apply_async(
         self, args: tuple[()] | None = None, *, kwargs: _VideoClassificationCall, **sending: Unpack[SendOptions]
@@ -2283,25 +3657,73 @@ class _VideoClassification(_Task):
         self, args: tuple[()] | None, kwargs: _VideoClassificationCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[list[LabelScore]]]: ...
     @overload
+    def apply_async(
+        self, args: tuple[()] | None = None, *, kwargs: _VideoClassificationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
+    @overload
+    def apply_async(
+        self, args: tuple[()] | None, kwargs: _VideoClassificationEachCalls, **sending: Unpack[SendOptions]
+    ) -> Result[list[Row[list[LabelScore]]]]: ...
+    @overload
     def s(
         self, inputs: Media, model: str | None = None, *, top_k: int = 5, frame_sampling_rate: int = 1
     ) -> Signature[list[LabelScore]]: ...
     @overload
     def s(
-        self, inputs: Sequence[Media], model: str | None = None, *, top_k: int = 5, frame_sampling_rate: int = 1
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        top_k: int = 5,
+        frame_sampling_rate: int = 1,
     ) -> Signature[list[list[LabelScore]]]: ...
     @overload
-    def s(self, *, model: str | None = None, top_k: int = 5, frame_sampling_rate: int = 1) -> Signature[Any]: ...
+    def s(
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        top_k: int = 5,
+        frame_sampling_rate: int = 1,
+    ) -> Signature[list[Row[list[LabelScore]]]]: ...
+    @overload
+    def s(
+        self, *, model: str | None = None, return_errors: bool = False, top_k: int = 5, frame_sampling_rate: int = 1
+    ) -> Signature[Any]: ...
     @overload
     def si(
         self, inputs: Media, model: str | None = None, *, top_k: int = 5, frame_sampling_rate: int = 1
     ) -> Signature[list[LabelScore]]: ...
     @overload
     def si(
-        self, inputs: Sequence[Media], model: str | None = None, *, top_k: int = 5, frame_sampling_rate: int = 1
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        top_k: int = 5,
+        frame_sampling_rate: int = 1,
     ) -> Signature[list[list[LabelScore]]]: ...
+    @overload
+    def si(
+        self,
+        inputs: Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        top_k: int = 5,
+        frame_sampling_rate: int = 1,
+    ) -> Signature[list[Row[list[LabelScore]]]]: ...
     def delay_on_commit(
-        self, inputs: Media | Sequence[Media], model: str | None = None, *, top_k: int = 5, frame_sampling_rate: int = 1
+        self,
+        inputs: Media | Sequence[Media],
+        model: str | None = None,
+        *,
+        return_errors: bool = False,
+        top_k: int = 5,
+        frame_sampling_rate: int = 1,
     ) -> None: ...
 
 video_classification: _VideoClassification

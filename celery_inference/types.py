@@ -11,7 +11,7 @@ At run time inputs and answers are plain dicts and lists, as JSON is; `Result` a
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, NotRequired, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NotRequired, Protocol, TypeAlias, TypedDict, TypeVar, final
 
 __all__ = [
     "Answer",
@@ -40,6 +40,10 @@ __all__ = [
     "Outcome",
     "Picture",
     "Result",
+    "Row",
+    "RowError",
+    "RowFault",
+    "RowResult",
     "SendOptions",
     "Signature",
     "Sound",
@@ -291,6 +295,45 @@ class Transcript(TypedDict):
 
     text: str
     chunks: NotRequired[list[Chunk]]
+
+
+# What a list is answered with where `return_errors` is given: an item for each input.
+
+_R = TypeVar("_R")
+
+
+class RowFault(TypedDict):
+    """What is wrong with one input: `type` is a class of `celery_inference.errors`, the rest its attributes.
+
+    `results_and_errors` makes that error of it.
+    """
+
+    type: str
+    message: str
+    fault: Literal["caller", "model"]
+    index: int
+    field: NotRequired[str]
+    limit: NotRequired[int | float | str]
+    allowed: NotRequired[list[str]]
+    nearest: NotRequired[str]
+    model_traceback: NotRequired[str]
+
+
+@final
+class RowResult(TypedDict, Generic[_R]):
+    """An input that was answered."""
+
+    result: _R
+
+
+@final
+class RowError(TypedDict):
+    """An input that failed alone."""
+
+    error: RowFault
+
+
+Row: TypeAlias = RowResult[_R] | RowError
 
 
 # How requests are sent and waited for.

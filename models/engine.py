@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from celery_inference.specs.errors import (
     DeviceCrash,
     DeviceLost,
     EngineStopped,
+    InferenceError,
     ModelLoadError,
     ModelOut,
     UnknownModel,
@@ -34,6 +35,7 @@ from models.poison_inputs import KEEP_SECONDS, LocalPoisonInputs, PoisonInputs, 
 from models.scheduling.batch_report import BatchReport
 from models.scheduling.batching import Row
 from models.scheduling.memory_limits import MemoryLimits
+from models.scheduling.requests import place_in_request
 from models.scheduling.scheduler import Scheduler
 from models.supervision.outlier_detection import OutlierDetection
 from models.supervision.process import PROGRAM
@@ -153,9 +155,12 @@ class Engine:
         *,
         deadline: float | None = None,
         request_id: str = "",
+        errors: Mapping[int, InferenceError] | None = None,
     ) -> Future[list[Any]]:
         """Hand over a request as `check_inputs` returned it; the future gives one result an input.
 
+        `errors` are those of inputs that have failed already, by index. Where it is not None an input fails alone: its
+        error (InvalidInput, InputFailed or DeviceCrash) stands in its result's place.
         `deadline` is Unix time. Blocks while the engine holds too many bytes. The future may be cancelled until its
         first batch is sealed. Raises EngineStopped after `stop`, DeviceLost when no device is left, ModelOut when
         none has the model, and DeviceCrash for an input that is known; the future raises InvalidInput, InputFailed,
@@ -163,9 +168,12 @@ class Engine:
         """
         if model not in self._specs:
             raise UnknownModel.unknown("model", model, self._specs)
-        self._refuse_poison(self._specs[model], inputs, options or {})
+        known = self._known_poison(self._specs[model], inputs, options or {})
+        if errors is None and known:
+            raise next(iter(known.values()))
+        failed = None if errors is None else {**known, **errors}
         local = None if deadline is None else deadline - time.time() + time.monotonic()
-        return self._scheduler.submit(model, inputs, options or {}, local, request_id)
+        return self._scheduler.submit(model, inputs, options or {}, local, request_id, errors=failed)
 
     def serves(self, model: str) -> bool:
         """Whether it is one of this engine's models."""
@@ -249,18 +257,20 @@ class Engine:
         self._scheduler.close(EngineStopped, because, all_of_them=True)
         self._memory_limits.save()
 
-    def _refuse_poison(self, spec: ModelSpec, inputs: list[Any], options: dict[str, Any]) -> None:
-        digests = {digest_of(spec, value, options): index for index, value in enumerate(inputs)}
+    def _known_poison(self, spec: ModelSpec, inputs: list[Any], options: dict[str, Any]) -> dict[int, InferenceError]:
+        """The errors of inputs that are known to end device processes, by index."""
+        digests = [digest_of(spec, value, options) for value in inputs]
         try:
-            known = self._poison_inputs.poison_inputs(digests.keys())
+            known = self._poison_inputs.poison_inputs(set(digests))
         except Exception:
             _log.exception("whether the inputs are known to end device processes cannot be asked")
-            return
-        for digest, sentence in known.items():
-            index = digests[digest]
-            error = DeviceCrash(f"inputs[{index}] is known: {sentence}")
-            error.field, error.index = f"inputs[{index}]", index
-            raise error
+            return {}
+        errors: dict[int, InferenceError] = {}
+        for index, digest in enumerate(digests):
+            if digest in known:
+                errors[index] = DeviceCrash(f"inputs is known: {known[digest]}")
+                place_in_request(errors[index], index, len(inputs))
+        return errors
 
     def _blame(self, row: Row, sentence: str) -> None:
         digest = digest_of(self._specs[row.model], row.value, row.owner.options)

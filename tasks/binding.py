@@ -9,7 +9,7 @@ from celery.exceptions import MaxRetriesExceededError
 from celery_inference.client.async_results.provenance import record_provenance
 from celery_inference.client.expiry import instant
 from celery_inference.client.task import InferenceTask, LaneTask
-from celery_inference.inputs.check import check_inputs, is_many, numbering
+from celery_inference.inputs.check import check_request
 from celery_inference.specs.model_spec import ModelSpec
 from tasks.context import WorkerContext
 from tasks.execution.execution import Execution
@@ -40,26 +40,25 @@ class EngineSide:
                 f"{task.name}[{task.request.id}] has had {attempt.count} attempts; there are {budget}"
             )
 
-    def answer(self, task: InferenceTask, spec: ModelSpec, inputs: Any, options: dict[str, Any]) -> Any:
+    def answer(
+        self, task: InferenceTask, spec: ModelSpec, inputs: Any, options: dict[str, Any], return_errors: object
+    ) -> Any:
         """Run the inputs on this process's engine; raises as `EngineClient.run` and `ClaimedInputs.redeemed` do."""
-        rows, checked = check_inputs(spec, inputs, options)
+        rows, checked = check_request(spec, inputs, options, return_errors)
         request = task.request
         context: WorkerContext = task.app.worker_context
         record_provenance(request, context.engine.describe(spec.name))
         deadline = instant(request.expires)
-        with (
-            numbering(len(rows) > 1),
-            context.claimed_inputs.redeemed(task.app.conf, request, spec, rows, checked, deadline=deadline) as whole,
-        ):
+        with context.claimed_inputs.redeemed(task.app.conf, request, spec, rows, deadline=deadline):
             results = context.engine.run(
                 spec.name,
-                whole,
+                rows,
                 checked,
                 request_id=request.id,
                 deadline=deadline,
                 delivery_tag=str((request.properties or {}).get("delivery_tag") or ""),
             )
-        return results if is_many(inputs) else results[0]
+        return rows.answer(results)
 
 
 def bind(app: Any) -> WorkerContext:

@@ -14,6 +14,7 @@ class Arguments(NamedTuple):
     inputs: Any
     model: str | None
     options: dict[str, Any]
+    return_errors: Any = False
 
 
 def take_apart(run: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments:
@@ -34,7 +35,8 @@ def take_apart(run: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str
             if misspelt.nearest is not None:
                 raise misspelt from None
         raise
-    return Arguments(given["inputs"], given.get("model"), dict(given.get("options", {})))
+    options = dict(given.get("options", {}))
+    return Arguments(given["inputs"], given.get("model"), options, given.get("return_errors", False))
 
 
 def check_arguments(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

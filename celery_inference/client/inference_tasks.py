@@ -1,7 +1,8 @@
 """The tasks that applications call, one for each kind of model, named after transformers' pipeline tasks.
 
 Each takes one input or a list of inputs, `model=` a name of the catalogue (else the pipeline task's default) and the
-model's options, and answers as the pipeline of that name does: one result for one input, a list for a list.
+model's options, and answers as the pipeline of that name does: one result for one input, a list for a list. With
+`return_errors=True` an input of a list fails alone: see `celery_inference.inputs.rows`.
 Media are the bytes of a file, their base64, or what `celery_inference.upload` returned for them; in results they are
 base64 with
 their sizes.
@@ -19,8 +20,10 @@ from celery_inference.client.task import InferenceTask
 def _task(pipeline_task: str, answers: str) -> InferenceTask:
     """The task of a pipeline task: `celery_inference.text_classification` for "text-classification"."""
 
-    def ask(self: InferenceTask, inputs: Any, model: str | None = None, **options: Any) -> Any:
-        return self.answer(model, inputs, options)
+    def ask(
+        self: InferenceTask, inputs: Any, model: str | None = None, *, return_errors: bool = False, **options: Any
+    ) -> Any:
+        return self.answer(model, inputs, options, return_errors)
 
     name = pipeline_task.replace("-", "_")
     ask.__name__ = ask.__qualname__ = name
@@ -86,6 +89,6 @@ zero_shot_object_detection = _task(
 
 
 @app.task(bind=True, base=InferenceTask, name="celery_inference.infer", shared=False)
-def infer(self: InferenceTask, model: str, inputs: Any, **options: Any) -> Any:
+def infer(self: InferenceTask, model: str, inputs: Any, *, return_errors: bool = False, **options: Any) -> Any:
     """Any model of the catalogue by its name, whatever its kind."""
-    return self.answer(model, inputs, options)
+    return self.answer(model, inputs, options, return_errors)

@@ -38,8 +38,10 @@ class WorkerSide(Protocol):
     def refuse_retry(self, task: LaneTask, options: Mapping[str, Any]) -> None:
         """Raise when there have been as many attempts as are allowed."""
 
-    def answer(self, task: InferenceTask, spec: ModelSpec, inputs: Any, options: dict[str, Any]) -> Any:
-        """Run checked inputs on the engine, and wait."""
+    def answer(
+        self, task: InferenceTask, spec: ModelSpec, inputs: Any, options: dict[str, Any], return_errors: object
+    ) -> Any:
+        """Check the inputs, run them on the engine, and wait."""
 
 
 class LaneTask(Task):
@@ -165,29 +167,35 @@ class InferenceTask(LaneTask):
     def apply_async(
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Any:
-        """Check the request as the worker will, then send it.
+        """Check the request as the worker will, then send it; with `return_errors` also an input that is refused.
 
         Raises:
             InvalidInput: with the field, the limit and the nearest valid name; nothing was sent.
             TypeError: the arguments do not fit the task's signature.
         """
         from celery_inference.inputs import token_count
-        from celery_inference.inputs.check import check_inputs, is_many, numbering
+        from celery_inference.inputs.check import check_request
 
         given = take_apart(self.run, args or (), kwargs or {})
         spec = self.spec(given.model)
-        rows, checked = check_inputs(spec, given.inputs, given.options)
+        rows, checked = check_request(spec, given.inputs, given.options, given.return_errors)
         conf = self._get_app().conf
-        with numbering(is_many(given.inputs)):
-            token_count.check(spec, rows, Path(conf.inference_hub_cache))
-        sent = rows if is_many(given.inputs) else rows[0]
+        hub_cache = Path(conf.inference_hub_cache)
+
+        def counted(row: Any) -> Any:
+            token_count.check(spec, row, hub_cache)
+            return row
+
+        rows.each(counted)
+        if rows.errors is not None:
+            checked["return_errors"] = True
         if not conf.inference_keep_inputs:
-            options.setdefault("argsrepr", f"({len(rows)} inputs)")
+            options.setdefault("argsrepr", f"({len(rows.values)} inputs)")
             options.setdefault("kwargsrepr", repr({"model": spec.name}))
         if options.get("expires") is None and self.expires is None:
             after = seconds_until_due(options.get("countdown"), options.get("eta"))
             options["expires"] = deadline_seconds(lane_of_model(conf, spec), spec.deadline_seconds, after)
-        return super().apply_async((), {"inputs": sent, "model": spec.name, **checked}, **options)
+        return super().apply_async((), {"inputs": rows.sent(), "model": spec.name, **checked}, **options)
 
     def call_directly(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task here and now; needs an engine in this process. Raises InvalidInput for wrong arguments."""
@@ -223,8 +231,10 @@ class InferenceTask(LaneTask):
             raise UnknownModel.because("model", problem, allowed=serving)
         return spec
 
-    def answer(self, model: str | None, inputs: Any, options: dict[str, Any]) -> Any:
+    def answer(self, model: str | None, inputs: Any, options: dict[str, Any], return_errors: object = False) -> Any:
         """Run the request on the engine and wait for it; a list of inputs is answered by a list.
+
+        With `return_errors` that list holds items, as `celery_inference.inputs.rows` says.
 
         Raises:
             InvalidInput: what `apply_async` would have refused; messages come from others, too.
@@ -233,7 +243,7 @@ class InferenceTask(LaneTask):
         """
         if self.worker_side is None:
             raise EngineStopped("no engine runs in this process: send the request with .delay() to a worker")
-        return self.worker_side.answer(self, self.spec(model), inputs, options)
+        return self.worker_side.answer(self, self.spec(model), inputs, options, return_errors)
 
     @property
     def _catalogue(self) -> Catalogue:

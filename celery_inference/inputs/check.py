@@ -8,37 +8,20 @@ returned gives the same again.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from celery_inference.inputs import chats, claims, fields
-from celery_inference.specs.errors import InvalidInput, UnknownOption
+from celery_inference.inputs.rows import Rows, refused
+from celery_inference.specs.errors import InferenceError, InvalidInput, UnknownOption
 from celery_inference.specs.model_spec import ModelSpec
 
-_NUMBERED = re.compile(r"inputs\[(\d+)\]")
-_ARGUMENTS = ("inputs", "model")  # that callers misspell, and Celery then takes for options
+_ARGUMENTS = ("inputs", "model", "return_errors")  # that callers misspell, and Celery then takes for options
 
 
 def is_many(inputs: object) -> bool:
     """Whether the caller gave a list of inputs, and so gets a list of results. One chat is one input."""
     return isinstance(inputs, (list, tuple)) and not chats.is_chat(inputs)
-
-
-@contextmanager
-def numbering(many: bool) -> Iterator[None]:
-    """What is raised within says in `index` which of several inputs it is about.
-
-    `many`: whether `inputs[1]` names the second of several. Of a single chat it is a message.
-    """
-    try:
-        yield
-    except InvalidInput as error:
-        place = _NUMBERED.match(error.field or "") if many and error.index is None else None
-        if place is not None:
-            error.index = int(place[1])
-        raise
 
 
 def check_inputs(
@@ -49,19 +32,47 @@ def check_inputs(
     Raises InvalidInput for a wrong type, emptiness and everything over the spec's limits; UnknownOption with the
     nearest name. Defaults are not filled in: the device process does that by its own spec.
     """
-    rows = list(inputs) if isinstance(inputs, (list, tuple)) and is_many(inputs) else [inputs]
-    if not rows:
+    rows, given = check_request(spec, inputs, options)
+    return rows.values, given
+
+
+def check_request(
+    spec: ModelSpec, inputs: object, options: Mapping[str, object] | None = None, return_errors: object = False
+) -> tuple[Rows, dict[str, Any]]:
+    """As `check_inputs`. With `return_errors` what is wrong with one of several inputs is kept, and not raised."""
+    many = is_many(inputs)
+    rows = Rows(list(inputs) if isinstance(inputs, (list, tuple)) and many else [inputs], many)
+    if not isinstance(return_errors, bool):
+        raise InvalidInput.because("return_errors", f"must be true or false, not {type(return_errors).__name__}")
+    if return_errors and not many:
+        raise InvalidInput.because("return_errors", "is for a list of inputs; of one input get() raises the error")
+    if not rows.values:
         raise InvalidInput.because("inputs", "is an empty list")
-    if len(rows) > spec.max_inputs:
-        raise InvalidInput.too_large("inputs", len(rows), spec.max_inputs, "inputs")
-    names = [f"inputs[{i}]" for i in range(len(rows))] if is_many(inputs) else ["inputs"]
-    checks = {"text": _text_or_pair, "chat": _chat_or_text, "fields": _fields}
-    one = checks.get(spec.pipeline_task.media, _media)
+    if len(rows.values) > spec.max_inputs:
+        raise InvalidInput.too_large("inputs", len(rows.values), spec.max_inputs, "inputs")
     given = _options(spec, options or {})
-    _check_work(spec, len(rows), given)
-    with numbering(is_many(inputs)):
-        checked = [one(spec, name, row) for name, row in zip(names, rows, strict=True)]
-    return _as_sent(spec, checked, given)
+    _check_work(spec, len(rows.values), given)
+    if return_errors:
+        rows.errors = {}
+        _keep_refused(rows.values, rows.errors)
+    rows.each(lambda row: check_input(spec, row))
+    rows.values, given = _as_sent(spec, rows.values, given)
+    return rows, given
+
+
+def check_input(spec: ModelSpec, value: object) -> Any:
+    """One input as JSON values. Raises InvalidInput, whose field is "inputs" or begins so."""
+    checks = {"text": _text_or_pair, "chat": _chat_or_text, "fields": _fields}
+    return checks.get(spec.pipeline_task.media, _media)(spec, "inputs", value)
+
+
+def _keep_refused(values: list[Any], errors: dict[int, InferenceError]) -> None:
+    """The errors of inputs that their sender has refused."""
+    for index, value in enumerate(values):
+        error = refused(value)
+        if error is not None:
+            error.index = index
+            values[index], errors[index] = None, error
 
 
 def _check_work(spec: ModelSpec, count: int, options: Mapping[str, Any]) -> None:

@@ -73,13 +73,19 @@ def identity(claim: Claimed) -> Identity:
     return claim["key"], claim["size_bytes"], claim["sha256"]
 
 
-def with_bytes(spec: ModelSpec, rows: list[Any], kept: Mapping[Identity, bytes]) -> list[Any]:
-    """The inputs with the bytes of each claim in its place. They are to be checked again: nobody has seen them yet."""
+def with_bytes(spec: ModelSpec, row: Any, kept: Mapping[Identity, bytes | str]) -> Any:
+    """The input with the bytes of each claim in its place. It is to be checked again: nobody has seen them yet.
 
-    def swap(_: str, value: Any) -> Any:
-        return kept[identity(value[WORD])] if isinstance(value, dict) else value
+    Raises InvalidInput for a claim that has a sentence's end in place of its bytes.
+    """
 
-    return [_each_medium(spec, "", row, swap) for row in rows]
+    def swap(field: str, value: Any) -> Any:
+        found = kept[identity(value[WORD])] if isinstance(value, dict) else value
+        if isinstance(value, dict) and isinstance(found, str):
+            raise InvalidInput.because(field, found)
+        return found
+
+    return _each_medium(spec, "inputs", row, swap)
 
 
 def apart(spec: ModelSpec, rows: list[Any]) -> tuple[list[Any], list[str]]:
@@ -111,6 +117,8 @@ def base64_bytes(claims: list[tuple[str, Claimed]]) -> int:
 def _each_medium(spec: ModelSpec, field: str, row: Any, change: Callable[[str, Any], Any]) -> Any:
     """A checked input with `change` made to each place where it has a medium; its texts and other parts stay."""
     pipeline_task = spec.pipeline_task
+    if row is None:  # it has failed by itself
+        return None
     if pipeline_task.media in ("image", "audio", "video"):
         return change(field, row)
     if pipeline_task.media != "fields":

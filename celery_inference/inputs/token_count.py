@@ -20,26 +20,23 @@ _FILE = "tokenizer.json"
 _MOST_SPECIAL_TOKENS = 8  # around a text; those known put at most four there
 
 
-def check(spec: ModelSpec, rows: list[Any], hub_cache: Path) -> None:
-    """Raises InvalidInput for a text with more than `max_tokens` tokens. `rows` are as
-    `celery_inference.inputs.check.check_inputs` gave them,
-    `hub_cache` is the folder where huggingface_hub keeps snapshots.
+def check(spec: ModelSpec, row: Any, hub_cache: Path) -> None:
+    """Raises InvalidInput for a text with more than `max_tokens` tokens. `row` is a checked input, `hub_cache` the
+    folder where huggingface_hub keeps snapshots.
 
     The first long text of a model reads the file, which takes a few hundred milliseconds; later ones take about a
     millisecond a thousand words.
     """
-    for number, row in enumerate(rows):
-        field = f"inputs[{number}]" if len(rows) > 1 else "inputs"
-        for texts in _texts(spec, row):
-            # A token stands for a byte or more, so that short texts need no counting.
-            if sum(len(text.encode()) for text in texts) + _MOST_SPECIAL_TOKENS <= spec.max_tokens:
-                continue
-            tokenizer = _tokenizer(spec, hub_cache)
-            if tokenizer is None:
-                return
-            count = len(tokenizer.encode(*texts, add_special_tokens=spec.pipeline_task.media == "text").ids)
-            if count > spec.max_tokens:
-                raise InvalidInput.too_large(field, count, spec.max_tokens, "tokens")
+    for texts in _texts(spec, row):
+        # A token stands for a byte or more, so that short texts need no counting.
+        if sum(len(text.encode()) for text in texts) + _MOST_SPECIAL_TOKENS <= spec.max_tokens:
+            continue
+        tokenizer = _tokenizer(spec, hub_cache)
+        if tokenizer is None:
+            return
+        count = len(tokenizer.encode(*texts, add_special_tokens=spec.pipeline_task.media == "text").ids)
+        if count > spec.max_tokens:
+            raise InvalidInput.too_large("inputs", count, spec.max_tokens, "tokens")
 
 
 def file_of(spec: ModelSpec, hub_cache: Path) -> Path | None:

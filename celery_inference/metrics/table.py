@@ -140,6 +140,10 @@ MODEL_TOTALS = {
     "padded_tokens": _of_model("padded_tokens", "The same, with the padding that batches add."),
     "forward_seconds": _of_model("forward_seconds", "Time of forward passes."),
     "out_of_memory": _of_model("out_of_memory", "Passes that did not fit into the device's memory."),
+    "invalid_inputs": _of_model("invalid_inputs", "Inputs that were refused alone, in requests with return_errors."),
+    "failed_inputs": _of_model(
+        "failed_inputs", "Inputs on which the model failed alone, in requests with return_errors."
+    ),
     "waits": _of_model("queue_waits", "Requests whose wait in the queue was measured."),
     "wait_seconds": _of_model("queue_wait_seconds", "Time from a request's sending to a worker's thread taking it."),
 }

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from celery_inference.inputs.check import size_bytes
-from celery_inference.specs.errors import InferenceError, InvalidInput, ModelFailed
+from celery_inference.inputs.rows import is_about_input, place
+from celery_inference.specs.errors import InferenceError
 from celery_inference.specs.model_spec import ModelSpec
 from models.scheduling.batching import Row
 from models.scheduling.memory_limits import MemoryLimit
@@ -23,6 +24,7 @@ CHARACTERS_PER_STEP = 853  # base64 of 16 kHz, 16 bits, in the 20 ms that a spee
 class PendingRequest:
     """A request that is not resolved. `missing` counts its rows without an answer.
 
+    `returns_errors`: a row that fails has its error as its result; else it ends the request.
     `begun`: a batch has taken one of them. `beginning_reported`: and who wanted to know of its beginning was told.
     """
 
@@ -33,6 +35,7 @@ class PendingRequest:
     results: list[Any]
     missing: int
     size_bytes: int
+    returns_errors: bool = False
     result_bytes: int = 0
     rows: list[Row] = field(default_factory=list)
     begun: bool = False
@@ -40,13 +43,14 @@ class PendingRequest:
 
 
 def rows_of(spec: ModelSpec, request: PendingRequest, values: list[Any], arrived: float, deadline: float) -> list[Row]:
-    """One row a value."""
+    """One row a value, of those that have no result yet."""
     group, may_join = _group(spec, request)
     written = request.options.get("max_new_tokens") or _default(spec, "max_new_tokens")
     beams = request.options.get("num_beams") or 1
     return [
         Row(group, value, beams * (_length(spec, value) + written), arrived, deadline, may_join, owner=request, index=i)
         for i, value in enumerate(values)
+        if request.results[i] is None
     ]
 
 
@@ -143,17 +147,9 @@ class Batch:
         }
 
 
-def placed(row: Row, error: InferenceError) -> InferenceError:
-    """The error of one input, which from here on says which of its request's it is about."""
-    if isinstance(error, InvalidInput | ModelFailed) and (error.field or "inputs") == "inputs":
-        many = len(row.owner.results) > 1
-        error.field = f"inputs[{row.index}]" if many else "inputs"
-        error.index = row.index if many else None
-    return error
-
-
-def named(row: Row, sentence: str) -> str:
-    """The sentence with the input's place in its request, when the request has several."""
-    if len(row.owner.results) > 1 and sentence.startswith("inputs "):
-        return f"inputs[{row.index}]{sentence.removeprefix('inputs')}"
-    return sentence
+def place_in_request(error: InferenceError, index: int, count: int) -> None:
+    """Say which of a request's inputs the error is about, when it has several."""
+    if count > 1:
+        place(error, index)
+    elif is_about_input(error):
+        error.field = error.field or "inputs"

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from celery_inference.inputs.check import size_bytes
+from celery_inference.inputs.rows import is_about_input
 from celery_inference.specs.errors import DeviceCrash, DeviceLost, Expired, InferenceError, InvalidInput, rebuild
 from celery_inference.specs.model_spec import ModelSpec
 from models.devices import Device
@@ -22,7 +23,7 @@ from models.ipc.answers import exact_bytes
 from models.scheduling.batching import Joinable, Limits, Row, WaitingRows
 from models.scheduling.idle_devices import IdleDevices
 from models.scheduling.memory_limits import MemoryLimits
-from models.scheduling.requests import Batch, PendingRequest, named, placed, rows_of
+from models.scheduling.requests import Batch, PendingRequest, place_in_request, rows_of
 
 TOO_LATE = "the deadline passed before a device could take the request"
 KILLS = 2  # deaths of a device process under one row alone, after which the row is to blame
@@ -60,9 +61,19 @@ class Scheduler:
         self._out: dict[str, tuple[type[InferenceError], str]] = {}
 
     def submit(
-        self, model: str, values: list[Any], options: Mapping[str, Any], deadline: float | None, request_id: str
+        self,
+        model: str,
+        values: list[Any],
+        options: Mapping[str, Any],
+        deadline: float | None,
+        request_id: str,
+        *,
+        errors: Mapping[int, InferenceError] | None = None,
     ) -> Future[list[Any]]:
         """Take a request in; its future gives one result per value. `deadline` in the scheduler's clock.
+
+        `errors` are those of values that have failed by index, and their results; so is that of each row that fails
+        here. None: the first row that fails ends the request.
 
         Raises EngineStopped or DeviceLost once closed, what `shut` said while the model is out, and Expired when
         there was no room before the deadline.
@@ -72,10 +83,14 @@ class Scheduler:
             model=model,
             options=options,
             future=Future(),
-            results=[None] * len(values),
-            missing=len(values),
+            results=[(errors or {}).get(i) for i in range(len(values))],
+            missing=len(values) - len(errors or {}),
             size_bytes=sum(size_bytes(value) for value in values),
+            returns_errors=errors is not None,
         )
+        if not request.missing:
+            request.future.set_result(request.results)
+            return request.future
         due = math.inf if deadline is None else deadline
         with self._lock:
             self._wait_for_room(request.size_bytes, due)
@@ -86,7 +101,7 @@ class Scheduler:
             self._open[id(request)] = request
             self._bytes += request.size_bytes
             self._waiting.add(request.rows)
-            self._feed(len(values))
+            self._feed(len(request.rows))
         return request.future
 
     def cancel(self, request_id: str, error: InferenceError) -> bool:
@@ -160,10 +175,9 @@ class Scheduler:
         """
         for row, answer in zip(batch.rows, answers, strict=True):
             if "ok" in answer:
-                self._succeed(row, answer["ok"], answer.get("bytes", 0))
+                self._settle(row, answer["ok"], answer.get("bytes", 0))
             else:
-                error = rebuild(answer["error"], named(row, answer["sentence"]), answer.get("facts"))
-                self._fail(row.owner, placed(row, error))
+                self._fail_row(row, rebuild(answer["error"], answer["sentence"], answer.get("facts")))
 
     def give_back(self, batches: Iterable[Batch], but: Sequence[Row] = ()) -> None:
         """Put the rows of batches that had not started back, as they were."""
@@ -203,9 +217,9 @@ class Scheduler:
             sentence = f"inputs ended the device process {KILLS} times when run alone: {reason}"
             if self._on_blame is not None:
                 self._on_blame(row, sentence)
-            error = DeviceCrash(named(row, sentence))
+            error = DeviceCrash(sentence)
             error.take_facts({"model_traceback": traceback} if traceback else {})
-            self._fail(row.owner, placed(row, error))
+            self._fail_row(row, error)
         self.give_back(batches, but=blamed)
         return explained
 
@@ -287,7 +301,7 @@ class Scheduler:
         self._room.notify_all()
         return True
 
-    def _succeed(self, row: Row, result: Any, size_bytes: int) -> None:
+    def _settle(self, row: Row, result: Any, size_bytes: int) -> None:
         request: PendingRequest = row.owner
         limit = self._specs[request.model].max_result_bytes
         with self._lock:
@@ -299,11 +313,21 @@ class Scheduler:
             if request.missing:
                 return
             self._forget(request)
-        size = exact_bytes(request.results) if request.result_bytes > limit else 0
+        results = [result for result in request.results if not isinstance(result, InferenceError)]
+        size = exact_bytes(results) if request.result_bytes > limit else 0
         if size > limit:
             request.future.set_exception(InvalidInput.too_large("the result", size, limit, "bytes"))
         else:
             request.future.set_result(request.results)
+
+    def _fail_row(self, row: Row, error: InferenceError) -> None:
+        """What one row's failure makes of its request."""
+        request: PendingRequest = row.owner
+        place_in_request(error, row.index, len(request.results))
+        if request.returns_errors and is_about_input(error):
+            self._settle(row, error, 0)
+        else:
+            self._fail(request, error)
 
     def _fail_waiting(self, which: Callable[[Row], bool], error: Callable[[], InferenceError]) -> bool:
         """End the requests of which such a row still waits; whether there was one."""

@@ -7,7 +7,7 @@ import click
 
 from celery_inference.client.task import InferenceTask
 from celery_inference.commands.dlq.selection import as_json_option, lane_option, queue_of, the_letter, troubles
-from celery_inference.inputs.check import check_inputs, is_many
+from celery_inference.inputs.check import check_request
 from celery_inference.redaction import told, traceback_of
 from celery_inference.specs.errors import InferenceError
 from celery_inference.sqs.claim_check.stores import redeemed
@@ -16,7 +16,7 @@ from celery_inference.sqs.errors import ClaimStoreError, UndecodableError
 from celery_inference.sqs.messages import envelope
 from celery_inference.sqs.messages.validation import check_payload
 from models.engine import Engine
-from tasks.execution.claimed_inputs import redeemed_now
+from tasks.execution.claimed_inputs import redeem_now
 from tasks.execution.engine_factory import devices
 
 LOAD_SECONDS = 1_800.0  # a cold host fetches weights first
@@ -85,14 +85,13 @@ def _infer(app: Any, task: InferenceTask, args: list[Any], kwargs: dict[str, Any
     import inspect
 
     bound = inspect.signature(task.run).bind(*args, **kwargs).arguments
-    inputs, options = bound["inputs"], bound.get("options") or {}
     spec = task.spec(bound.get("model"))
-    rows, checked = check_inputs(spec, inputs, options)
-    rows = redeemed_now(app.conf, spec, rows, checked)
+    rows, checked = check_request(spec, bound["inputs"], bound.get("options") or {}, bound.get("return_errors", False))
+    redeem_now(app.conf, spec, rows)
     engine = Engine([spec], devices(app.conf)[:1], keep_inputs=app.conf.inference_keep_inputs)
     try:
         engine.start(LOAD_SECONDS)
-        results = engine.submit(spec.name, rows, checked).result(timeout=LOAD_SECONDS)
+        results = engine.submit(spec.name, rows.values, checked, errors=rows.errors).result(LOAD_SECONDS)
     finally:
         engine.stop(STOP_SECONDS)
-    return results if is_many(inputs) else results[0]
+    return rows.answer(results)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from celery_inference.inputs.claims import Claimed, Identity, identity
-from celery_inference.specs.errors import ClaimStoreAway, InvalidInput, NotServedHere
+from celery_inference.specs.errors import ClaimStoreAway, NotServedHere
 from celery_inference.sqs.claim_check.stores import claims_at
 from celery_inference.sqs.errors import ClaimGoneError, ClaimStoreError, UndecodableError
 from celery_inference.sqs.messages.claim import Claim
@@ -25,8 +25,11 @@ LOOK_SECONDS = 0.2  # how late a request notices that it is wanted back, cancell
 THREADS = 16  # the store's client has as many connections
 
 
-def fetch(conf: Any, field: str, claim: Claimed) -> bytes:
-    """What is claimed, from the store that the settings name. Blocks. Raises as `redeemed` does."""
+def fetch(conf: Any, field: str, claim: Claimed) -> bytes | str:
+    """What is claimed, from the store that the settings name; or what is wrong with the claim, as a sentence's end.
+
+    Blocks. Raises NotServedHere and ClaimStoreAway as `ClaimedInputs.redeemed` does.
+    """
     url = conf.broker_transport_options.get("claim_check")
     if url is None:
         remedy = "set CELERY_INFERENCE_CLAIM_CHECK as who sent it has it"
@@ -34,11 +37,9 @@ def fetch(conf: Any, field: str, claim: Claimed) -> bytes:
     try:
         return claims_at(url).get(Claim.read(claim))
     except ClaimGoneError:
-        raise InvalidInput.because(
-            field, f"claims {claim['key']}, which is not in this worker's store (any more)"
-        ) from None
+        return f"claims {claim['key']}, which is not in this worker's store (any more)"
     except UndecodableError as error:
-        raise InvalidInput.because(field, f"has a claim that cannot be redeemed: {error}") from None
+        return f"has a claim that cannot be redeemed: {error}"
     except ClaimStoreError as error:
         raise ClaimStoreAway(str(error)) from error
 
@@ -50,20 +51,22 @@ class ClaimFetcher:
         self._clock = clock
         self._threads = BackgroundExecutor("claimed", THREADS)
         self._lock = threading.Lock()
-        self._running: dict[Future[bytes], float] = {}
+        self._running: dict[Future[bytes | str], float] = {}
         self._heard_at = -math.inf
 
-    def all_of(self, conf: Any, found: list[tuple[str, Claimed]], go_on: Callable[[], object]) -> dict[Identity, bytes]:
+    def all_of(
+        self, conf: Any, found: list[tuple[str, Claimed]], go_on: Callable[[], object]
+    ) -> dict[Identity, bytes | str]:
         """What these fields claim. Blocks; `go_on`, called again and again, may raise to end that.
 
         Raises as `fetch` does, and ClaimStoreAway when it takes too long, or the store has answered nobody of late.
         """
         if self.silent():  # a slot of the worker is worth more
             raise ClaimStoreAway(f"the claim-check store has answered nobody for {SILENT_SECONDS:g} s")
-        coming: dict[Identity, Future[bytes]] = {}
+        coming: dict[Identity, Future[bytes | str]] = {}
         for field, claim in found:
             if identity(claim) not in coming:
-                future = coming[identity(claim)] = Future[bytes]()
+                future = coming[identity(claim)] = Future[bytes | str]()
                 self._threads.run(partial(self._run, future, conf, field, claim), otherwise=future.cancel)
         until = self._clock() + REDEEM_SECONDS
         try:
@@ -83,18 +86,17 @@ class ClaimFetcher:
             oldest = min(self._running.values(), default=math.inf)
             return max(oldest, self._heard_at) < self._clock() - SILENT_SECONDS
 
-    def _run(self, future: Future[bytes], conf: Any, field: str, claim: Claimed) -> None:
+    def _run(self, future: Future[bytes | str], conf: Any, field: str, claim: Claimed) -> None:
         if not future.set_running_or_notify_cancel():
             return
         with self._lock:
             self._running[future] = self._clock()
-        answered = True
+        answered = False
         try:
-            future.set_result(fetch(conf, field, claim))
-        except InvalidInput as error:
-            future.set_exception(error)
+            fetched = fetch(conf, field, claim)
+            answered = True
+            future.set_result(fetched)
         except BaseException as error:
-            answered = False
             future.set_exception(error)
         finally:
             with self._lock:

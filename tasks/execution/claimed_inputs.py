@@ -6,7 +6,7 @@ attempt has begun.
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -14,8 +14,9 @@ from celery.worker import state
 
 from celery_inference.errors import RequestCancelled, RequestExpired
 from celery_inference.inputs import claims
-from celery_inference.inputs.check import check_inputs
-from celery_inference.inputs.claims import identity
+from celery_inference.inputs.check import check_input
+from celery_inference.inputs.claims import Identity, identity
+from celery_inference.inputs.rows import Rows
 from celery_inference.specs.errors import EngineStopped
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.sqs.claim_check.memory_budget import MemoryBudget
@@ -78,12 +79,11 @@ class ClaimedInputs:
         conf: Any,
         request: Any,
         spec: ModelSpec,
-        rows: list[Any],
-        options: dict[str, Any],
+        rows: Rows,
         *,
         deadline: float | None,
-    ) -> Iterator[list[Any]]:
-        """Checked inputs with what they claim in its place, checked again; the bytes count as held until the end.
+    ) -> Iterator[None]:
+        """Put in checked inputs what they claim in its place, checked again; the bytes count as held until the end.
 
         Raises:
             InvalidInput: what is claimed is gone or is another, or its bytes are not what the model takes.
@@ -91,9 +91,9 @@ class ClaimedInputs:
             EngineStopped, RequestExpired, RequestCancelled, celery.exceptions.Reject: there was no sense in waiting
                 longer.
         """
-        found = claims.found(spec, rows)
+        found = claims.found(spec, rows.values)
         if not found:
-            yield rows
+            yield
             return
         waiting, size_bytes = WaitingForMedia(request, deadline, self._engine), claims.base64_bytes(found)
         if not self._memory.take(size_bytes, given_up=waiting.over, look_seconds=LOOK_SECONDS):
@@ -101,9 +101,9 @@ class ClaimedInputs:
         try:
             with _traced():
                 kept = self._fetcher.all_of(conf, found, waiting.go_on)
-            whole = _checked(spec, claims.with_bytes(spec, rows, kept), options)
+                _redeem_each(spec, rows, kept)
             del kept  # the engine holds them as base64
-            yield whole
+            yield
         finally:
             self._memory.leave(size_bytes)
 
@@ -114,12 +114,11 @@ def _traced() -> AbstractContextManager[None]:
     return nullcontext() if deliveries is None else deliveries.redeeming()
 
 
-def redeemed_now(conf: Any, spec: ModelSpec, rows: list[Any], options: dict[str, Any]) -> list[Any]:
+def redeem_now(conf: Any, spec: ModelSpec, rows: Rows) -> None:
     """As `ClaimedInputs.redeemed`, in this thread and without a request; for who looks at one request alone."""
-    kept = {identity(claim): fetch(conf, field, claim) for field, claim in claims.found(spec, rows)}
-    return _checked(spec, claims.with_bytes(spec, rows, kept), options) if kept else rows
+    kept = {identity(claim): fetch(conf, field, claim) for field, claim in claims.found(spec, rows.values)}
+    _redeem_each(spec, rows, kept)
 
 
-def _checked(spec: ModelSpec, rows: list[Any], options: dict[str, Any]) -> list[Any]:
-    """As `check_inputs` checks what was sent as bytes, with the names of fields that the sender knows."""
-    return check_inputs(spec, rows if len(rows) > 1 else rows[0], options)[0]
+def _redeem_each(spec: ModelSpec, rows: Rows, kept: Mapping[Identity, bytes | str]) -> None:
+    rows.each(lambda row: check_input(spec, claims.with_bytes(spec, row, kept)))

@@ -10,7 +10,17 @@ from celery.exceptions import Reject
 from celery.utils.log import get_logger
 
 from celery_inference.errors import RequestCancelled
-from celery_inference.specs.errors import Cancelled, EngineStopped, ModelOut, NotServedHere, UnknownModel
+from celery_inference.inputs.rows import Rows, place
+from celery_inference.specs.errors import (
+    Cancelled,
+    EngineStopped,
+    InferenceError,
+    InvalidInput,
+    ModelFailed,
+    ModelOut,
+    NotServedHere,
+    UnknownModel,
+)
 from celery_inference.sqs.consumer.deliveries import call_when_lost, find
 from celery_inference.sqs.messages.delivery import Delivery
 from models.engine import Engine
@@ -35,6 +45,7 @@ class EngineClient:
         self._requests: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._waits: dict[str, tuple[int, float]] = {}
+        self._failed: dict[str, Counter[str]] = {}
 
     def describe(self, model: str) -> dict[str, Any]:
         """What results of the model are made with here; nothing when no engine of this process serves it."""
@@ -61,18 +72,21 @@ class EngineClient:
             count, sum_seconds = self._waits.get(model, (0, 0.0))
             self._waits[model] = count + 1, sum_seconds + max(0.0, seconds)
 
-    def waits(self) -> dict[str, dict[str, float]]:
-        """How long requests waited until then, by model: `waits` and `wait_seconds`."""
+    def totals(self) -> dict[str, dict[str, float]]:
+        """By model: `waits` and `wait_seconds` of its requests until then, and inputs that failed alone.
+
+        Those are `invalid_inputs` where it is the caller's fault, and `failed_inputs` where it is the model's.
+        """
         with self._lock:
-            return {
-                model: {"waits": count, "wait_seconds": round(seconds, 3)}
-                for model, (count, seconds) in self._waits.items()
-            }
+            totals: dict[str, dict[str, float]] = {model: dict(failed) for model, failed in self._failed.items()}
+            for model, (count, seconds) in self._waits.items():
+                totals.setdefault(model, {}).update(waits=count, wait_seconds=round(seconds, 3))
+            return totals
 
     def run(
         self,
         model: str,
-        inputs: list[Any],
+        rows: Rows,
         options: dict[str, Any],
         *,
         request_id: str | None,
@@ -80,6 +94,8 @@ class EngineClient:
         delivery_tag: str = "",
     ) -> list[Any]:
         """Answer the inputs with the engine; blocks the calling thread. `deadline` in seconds since the epoch.
+
+        Errors of inputs that have failed alone stand in their places, where `rows` keeps such.
 
         A request whose lease is lost is another worker's: what has begun goes on, and the first stored outcome counts.
 
@@ -92,12 +108,16 @@ class EngineClient:
             TimeoutError: it did not within MAX_WAIT_SECONDS.
         """
         engine = self.required()
-        self._count(model, 1, len(inputs))
+        self._count(model, 1, len(rows.values))
         future: Future[list[Any]] | None = None
         try:
-            future = engine.submit(model, inputs, options, deadline=deadline, request_id=request_id or "")
+            future = engine.submit(
+                model, rows.values, options, deadline=deadline, request_id=request_id or "", errors=rows.errors
+            )
             _drop_when_lost(delivery_tag, future)
-            return future.result(timeout=MAX_WAIT_SECONDS)
+            results = future.result(timeout=MAX_WAIT_SECONDS)
+            self._count_failed(model, results)
+            return results
         except CancelledError:
             if (delivery := find(delivery_tag)) is not None and delivery.wanted_back:
                 raise EngineStopped("no time is left here for it to begin") from None
@@ -108,10 +128,14 @@ class EngineClient:
             raise NotServedHere(str(error)) from error
         except Cancelled:
             raise RequestCancelled("the request was revoked") from None
+        except (InvalidInput, ModelFailed) as error:
+            if rows.many and len(rows.values) == 1:  # of several, the engine has said which
+                place(error, 0)
+            raise
         finally:
             if future is not None:
                 future.cancel()
-            self._count(model, -1, -len(inputs))
+            self._count(model, -1, -len(rows.values))
 
     def required(self) -> Engine:
         """The engine; raises EngineStopped when there is none."""
@@ -129,6 +153,14 @@ class EngineClient:
         """End those of which an input still waits here; returns their ids. What runs is not interrupted."""
         engine = self.engine
         return set() if engine is None else {request_id for request_id in request_ids if engine.cancel(request_id)}
+
+    def _count_failed(self, model: str, results: list[Any]) -> None:
+        errors = [result for result in results if isinstance(result, InferenceError)]
+        if not errors:
+            return
+        kinds = ("invalid_inputs" if isinstance(error, InvalidInput) else "failed_inputs" for error in errors)
+        with self._lock:
+            self._failed.setdefault(model, Counter()).update(kinds)
 
     def _count(self, model: str, requests: int, rows: int) -> None:
         with self._lock:

@@ -64,8 +64,8 @@ class HeartbeatStats:
     def _event(self, stats: dict[str, Any]) -> dict[str, Any]:
         """The event's fields, of an engine's stats."""
         models: dict[str, dict[str, float]] = {name: dict(totals) for name, totals in stats["models"].items()}
-        for model, waits in self._engine.waits().items():
-            models.setdefault(model, {}).update(waits)
+        for model, totals in self._engine.totals().items():
+            models.setdefault(model, {}).update(totals)
         breaker = self._consumer.app.worker_context.breaker
         try:
             sizes = {spec.name: spec.batch_size for spec in specs(self._consumer.app.conf)}

@@ -149,6 +149,11 @@ def test_a_known_killer_is_refused_by_other_engines_before_it_kills(tmp_path: Pa
     with running(spec(tmp_path), program=FAKE, poison_inputs=known) as engine:
         with pytest.raises(DeviceCrash, match=r"inputs\[1\] is known: .*2 times when run alone"):
             engine.submit("one", ["fine", "deadly"])
+        with pytest.raises(DeviceCrash, match=r"^inputs is known") as alone:
+            engine.submit("one", ["deadly"])
+        assert (alone.value.field, alone.value.index) == ("inputs", None)
+        first, fine, last = engine.submit("one", ["deadly", "fine", "deadly"], errors={}).result(SECONDS)
+        assert (fine, first.index, last.index, type(last)) == ("FINE", 0, 2, DeviceCrash)
         assert ask(engine, "fine") == "FINE"
         assert devices(engine)[0]["restarts"] == 0
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from celery_inference import app, infer
-from celery_inference.specs.errors import InputFailed, InvalidInput, NotServedHere
+from celery_inference import app, feature_extraction, infer, results_and_errors
+from celery_inference.specs.errors import DeviceCrash, InputFailed, InvalidInput, NotServedHere
 from celery_inference.sqs.api.client_factory import make_client
 from celery_inference.sqs.messages.reason import Cause, Reason
 from demo.stack import Stack
@@ -74,6 +74,45 @@ def test_a_letter_tells_the_revision_of_the_model_that_was_asked(stack: Stack) -
     assert pinned.result.model_traceback == "its own frames"
     assert "its own frames" in pinned.traceback, "which commands and pages show"
     assert "its own frames" in (stack.folder / "worker.log").read_text()
+
+
+def test_inputs_that_fail_alone_are_answered_by_their_errors_and_leave_no_letter(stack: Stack) -> None:
+    texts = ["fine", "", "faulty", "deadly", "good"]
+    sent = feature_extraction.delay(texts, return_errors=True)
+    # As who has Celery alone sends it: nothing is checked before.
+    by_name = app.send_task(
+        "celery_inference.feature_extraction", args=[["fine", 5, None, "x" * 20_001]], kwargs={"return_errors": True}
+    )
+    results, errors = results_and_errors(sent.get(timeout=SECONDS))
+    assert results == ["FINE", None, None, None, "GOOD"]
+    assert [(index, type(error)) for index, error in errors.items()] == [
+        (1, InvalidInput),
+        (2, InputFailed),
+        (3, DeviceCrash),
+    ]
+    assert [error.index for error in errors.values()] == [1, 2, 3]
+    assert errors[2].model_traceback == "its own frames"
+    assert "ended the device process 2 times when run alone" in str(errors[3])
+    results, errors = results_and_errors(by_name.get(timeout=SECONDS))
+    assert results == ["FINE", None, None, None]
+    assert [str(error) for error in errors.values()] == [
+        "inputs[1] must be a text, not int",
+        "inputs[2] must be a text, not NoneType",
+        "inputs[3] has 20,001 characters; at most 20,000 are allowed",
+    ]
+    assert (sent.state, by_name.state) == ("SUCCESS", "SUCCESS")
+    known = feature_extraction.delay(["deadly", "fine", "deadly"], return_errors=True)
+    results, errors = results_and_errors(known.get(timeout=SECONDS))
+    assert (results[1], list(errors)) == ("FINE", [0, 2])
+    assert "is known" in str(errors[2])
+    whole = app.send_task("celery_inference.feature_extraction", args=[["fine", 5]])
+    with pytest.raises(InvalidInput) as caught:
+        whole.get(timeout=SECONDS)
+    assert (caught.value.index, caught.value.field) == (1, "inputs[1]")
+    assert reason_of(stack, whole.id).cause is Cause.INVALID_INPUT
+    client = make_client(endpoint_url=stack.endpoint, region="us-east-1", access_key="local", secret_key="local")
+    letters = {letter.reason.task_id for letter in peek(client, INFERENCE, 100) if letter.reason is not None}
+    assert not letters & {sent.id, by_name.id, known.id}
 
 
 def test_what_no_worker_of_the_lane_serves_is_left_to_others_and_fails_after_the_window(stack: Stack) -> None:

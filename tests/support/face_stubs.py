@@ -74,7 +74,7 @@ HEAD = """\
 # pyright: reportOverlappingOverload=false
 # A text is a sequence of texts, and the first overload that fits counts.
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, Required, TypedDict, Unpack, overload
+from typing import Any, Literal, Required, TypedDict, TypeVar, Unpack, overload
 
 from celery_inference import errors as errors
 from celery_inference.client.app import Application
@@ -88,10 +88,12 @@ __all__ = [
 ]
 
 app: Application
+_T = TypeVar("_T")
 
 def upload(data: bytes | bytearray | memoryview) -> Upload: ...
 def delete_upload(kept: Upload) -> None: ...
 def provenance(result: Outcome) -> dict[str, Any] | None: ...
+def results_and_errors(answer: Sequence[Row[_T]]) -> tuple[list[_T | None], dict[int, errors.InferenceError]]: ...
 
 class _Task:
     name: str
@@ -106,21 +108,25 @@ class _Task:
     def apply_async_on_commit(self, args: Any = None, kwargs: Any = None, **sending: Unpack[SendOptions]) -> None: ...
 
 class _Infer(_Task):
-    def __call__(self, model: str, inputs: Any, **options: Any) -> Any: ...
-    def delay(self, model: str, inputs: Any, **options: Any) -> Result[Any]: ...
+    def __call__(self, model: str, inputs: Any, *, return_errors: bool = False, **options: Any) -> Any: ...
+    def delay(self, model: str, inputs: Any, *, return_errors: bool = False, **options: Any) -> Result[Any]: ...
     def apply_async(
         self,
         args: Sequence[Any] | None = None,
         kwargs: dict[str, Any] | None = None,
         **sending: Unpack[SendOptions],
     ) -> Result[Any]: ...
-    def s(self, model: str = ..., inputs: Any = ..., **options: Any) -> Signature[Any]: ...
-    def si(self, model: str, inputs: Any, **options: Any) -> Signature[Any]: ...
-    def delay_on_commit(self, model: str, inputs: Any, **options: Any) -> None: ...
+    def s(
+        self, model: str = ..., inputs: Any = ..., *, return_errors: bool = False, **options: Any
+    ) -> Signature[Any]: ...
+    def si(self, model: str, inputs: Any, *, return_errors: bool = False, **options: Any) -> Signature[Any]: ...
+    def delay_on_commit(self, model: str, inputs: Any, *, return_errors: bool = False, **options: Any) -> None: ...
 
 infer: _Infer
 """
-OTHERS = ("app", "configure", "delete_upload", "errors", "infer", "provenance", "upload")
+OTHERS = ("app", "configure", "delete_upload", "errors", "infer", "provenance", "results_and_errors", "upload")
+# What `return_errors` is: left out, or given; and, where the answer is nobody's to type, either.
+_WITHOUT, _WITH, _EITHER = "Literal[False] = False", "Literal[True]", "bool = False"
 
 
 def stub() -> str:
@@ -162,15 +168,15 @@ def _type(option: Option) -> str:
     return TYPES[option.type]
 
 
-def _parameters(kind: PipelineTask, *, all_optional: bool = False) -> str:
-    """`model` and the options, after the inputs."""
-    parameters = ["model: str | None = None"]
-    for number, (name, option) in enumerate(kind.options.items()):
+def _parameters(kind: PipelineTask, return_errors: str = "", *, all_optional: bool = False) -> str:
+    """`model` and the options, after the inputs; `return_errors` where it has a type."""
+    parameters = ["model: str | None = None", "*"]
+    parameters += [f"return_errors: {return_errors}"] * bool(return_errors)
+    for name, option in kind.options.items():
         needed = option.required and not all_optional
         default = "" if needed else f" = {option.default!r}" if option.default is not None else " = ..."
-        parameters += ["*"] * (number == 0)
         parameters.append(f"{name}: {_type(option)}{default}")
-    return ", ".join(parameters)
+    return ", ".join(parameters[:1] if parameters[-1] == "*" else parameters)
 
 
 def _class(kind: PipelineTask) -> Iterator[str]:
@@ -178,37 +184,49 @@ def _class(kind: PipelineTask) -> Iterator[str]:
     title = "_" + name.title().replace("_", "")
     needed = any(option.required for option in kind.options.values())
     sending = "**sending: Unpack[SendOptions]"
-    yield f"class {title}Options(TypedDict, total=False):"
-    yield "    model: str | None"
-    for option_name, option in kind.options.items():
-        yield f"    {option_name}: {f'Required[{_type(option)}]' if option.required else _type(option)}"
-    shapes = (("Call", given, answer), ("Calls", f"Sequence[{given}]", f"list[{answer}]"))
-    for suffix, inputs, _ in shapes:
-        yield f"class {title}{suffix}({title}Options):"
+    for suffix, errors in (("Options", "Literal[False]"), ("Each", "Required[Literal[True]]")):
+        yield f"class {title}{suffix}(TypedDict, total=False):"
+        yield "    model: str | None"
+        yield f"    return_errors: {errors}"
+        for option_name, option in kind.options.items():
+            yield f"    {option_name}: {f'Required[{_type(option)}]' if option.required else _type(option)}"
+    # Inputs, what `return_errors` is beside them, options as a mapping, and the answer.
+    many, rows = f"Sequence[{given}]", f"list[Row[{answer}]]"
+    shapes = (
+        ("Call", given, "", "Options", answer),
+        ("Calls", many, _WITHOUT, "Options", f"list[{answer}]"),
+        ("EachCalls", many, _WITH, "Each", rows),
+    )
+    for suffix, inputs, _, options, _ in shapes:
+        yield f"class {title}{suffix}({title}{options}):"
         yield f"    inputs: Required[{inputs}]"
     yield f"class {title}(_Task):"
     yield from _docstring(name)
-    parameters = _parameters(kind)
-    yield f"    def __call__(self, inputs: {given} | Sequence[{given}], {parameters}) -> Any: ..."
-    for _, inputs, result in shapes:
+    either = _parameters(kind, _EITHER)
+    yield f"    def __call__(self, inputs: {given} | Sequence[{given}], {either}) -> Any: ..."
+    for _, inputs, errors, _, result in shapes:
+        parameters = _parameters(kind, errors)
         yield f"    @overload\n    def delay(self, inputs: {inputs}, {parameters}) -> Result[{result}]: ..."
     # Celery's own way to say it: arguments as a sequence and as a mapping.
-    options = f"kwargs: {title}Options" if needed else f"kwargs: {title}Options | None = None"
-    for _, inputs, result in shapes:
+    for _, inputs, errors, options, result in shapes:
         args = f"tuple[{inputs}] | tuple[{inputs}, str | None] | list[{inputs}]"
-        yield f"    @overload\n    def apply_async(self, args: {args}, {options}, {sending}) -> Result[{result}]: ..."
-    for suffix, _, result in shapes:
+        optional = "" if needed or errors == _WITH else " | None = None"
+        kwargs = f"kwargs: {title}{options}{optional}"
+        yield f"    @overload\n    def apply_async(self, args: {args}, {kwargs}, {sending}) -> Result[{result}]: ..."
+    for suffix, _, _, _, result in shapes:
         for rest in ("args: tuple[()] | None = None, *, kwargs", "args: tuple[()] | None, kwargs"):
             yield "    @overload"
             yield f"    def apply_async(self, {rest}: {title}{suffix}, {sending}) -> Result[{result}]: ..."
-    for _, inputs, result in shapes:
+    for _, inputs, errors, _, result in shapes:
+        parameters = _parameters(kind, errors)
         yield f"    @overload\n    def s(self, inputs: {inputs}, {parameters}) -> Signature[{result}]: ..."
-    partial = _parameters(kind, all_optional=True)
+    partial = _parameters(kind, _EITHER, all_optional=True)
     partial = f"*, {partial.replace('*, ', '', 1)}"
     yield f"    @overload\n    def s(self, {partial}) -> Signature[Any]: ..."
-    for _, inputs, result in shapes:
+    for _, inputs, errors, _, result in shapes:
+        parameters = _parameters(kind, errors)
         yield f"    @overload\n    def si(self, inputs: {inputs}, {parameters}) -> Signature[{result}]: ..."
-    yield f"    def delay_on_commit(self, inputs: {given} | Sequence[{given}], {parameters}) -> None: ..."
+    yield f"    def delay_on_commit(self, inputs: {given} | Sequence[{given}], {either}) -> None: ..."
     yield f"{name}: {title}"
 
 

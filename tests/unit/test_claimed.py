@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from celery_inference.errors import RequestCancelled, RequestExpired
-from celery_inference.inputs.check import check_inputs
+from celery_inference.inputs.check import check_inputs, check_request
 from celery_inference.specs.errors import ClaimStoreAway, EngineStopped, InferenceError, InvalidInput, NotServedHere
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
@@ -75,10 +75,10 @@ class Rig:
         return ClaimedInputs(self.engine, self.fetcher, self.room)
 
     def redeem(self, value: Any, *, deadline: float | None = None) -> list[Any]:
-        rows, options = check_inputs(IMAGE, value)
+        rows, _ = check_request(IMAGE, value)
         request = SimpleNamespace(id="a-request", properties={"delivery_tag": self.delivery.tag}, expires=None)
-        with self.claimed.redeemed(self.conf, request, IMAGE, rows, options, deadline=deadline) as whole:
-            return whole
+        with self.claimed.redeemed(self.conf, request, IMAGE, rows, deadline=deadline):
+            return rows.values
 
 
 @pytest.fixture
@@ -166,6 +166,29 @@ def test_one_failing_claim_fails_the_request_and_holds_nothing(rig: Rig) -> None
     assert rig.room.take(100, given_up=lambda: True)
 
 
+def test_a_claim_that_fails_fails_its_inputs_alone_where_errors_are_asked_for(rig: Rig) -> None:
+    gone, kept, other = rig.kept(), rig.kept(), rig.kept(b"no picture at all")
+    (rig.folder / gone["claim"]["key"]).unlink()
+    rows, _ = check_request(IMAGE, [kept, gone, "", PNG, gone, other], return_errors=True)
+    request = SimpleNamespace(id="a-request", properties={}, expires=None)
+    with rig.claimed.redeemed(rig.conf, request, IMAGE, rows, deadline=None):
+        png = check_inputs(IMAGE, PNG)[0][0]
+        assert rows.values == [png, None, None, png, None, None]
+    sentences = {index: str(error) for index, error in sorted((rows.errors or {}).items())}
+    assert list(sentences) == [1, 2, 4, 5]
+    assert sentences[1].startswith("inputs[1] claims")
+    assert sentences[4].startswith("inputs[4] claims")
+    assert sentences[5] == "inputs[5] is none of PNG, JPEG and WebP"
+
+
+def test_the_one_claim_of_a_list_is_named_as_one_of_several_is(rig: Rig) -> None:
+    gone = rig.kept()
+    (rig.folder / gone["claim"]["key"]).unlink()
+    with pytest.raises(InvalidInput, match=r"^inputs\[0\] claims") as caught:
+        rig.redeem([gone])
+    assert (caught.value.field, caught.value.index) == ("inputs[0]", 0)
+
+
 def test_without_a_store_the_remedy_is_named(rig: Rig) -> None:
     kept = rig.kept()
     rig.conf.broker_transport_options["claim_check"] = None
@@ -182,9 +205,9 @@ def test_a_folder_that_is_not_mounted_has_lost_nothing(rig: Rig) -> None:
 
 
 def test_the_bytes_count_as_held_until_the_request_ends(rig: Rig) -> None:
-    rows, options = check_inputs(IMAGE, rig.kept())
+    rows, _ = check_request(IMAGE, rig.kept())
     request = SimpleNamespace(id="a-request", properties={}, expires=None)
-    with rig.claimed.redeemed(rig.conf, request, IMAGE, rows, options, deadline=None):
+    with rig.claimed.redeemed(rig.conf, request, IMAGE, rows, deadline=None):
         assert not rig.room.take(100, given_up=lambda: True)
     assert rig.room.take(100, given_up=lambda: True)
 

@@ -71,6 +71,10 @@ feature_extraction.delay_on_commit("a text", top_k=3)
 decision.delay({"state": 1, "question": {}})
 text_generation.delay([{"role": "robot", "content": "hello"}])
 infer.delay(b"", 5)
+image_classification.delay(b"", return_errors=True)
+feature_extraction.delay(["a text"], return_errors=True).get()[0][0]
+feature_extraction.delay(["a text"], return_errors=True).get()[0]["result"]
+feature_extraction.delay(["a text"], return_error=True)
 upload("a text")
 provenance("an id")
 """
@@ -88,13 +92,14 @@ from celery_inference import (
     image_classification,
     image_text_to_text,
     infer,
+    results_and_errors,
     text_classification,
     text_generation,
     upload,
     zero_shot_classification,
 )
 from celery_inference.types import Chat, ImagePart, LabelScore, LabelScores, Media, ChatMessage, Result, Signature
-from celery_inference.types import TextPart, Transcript, Upload
+from celery_inference.types import Row, TextPart, Transcript, Upload
 
 configure(broker="sqs://", keep_inputs=0, state=Path("state"))
 kept: Upload = upload(b"png")
@@ -133,6 +138,17 @@ feature_extraction.apply_async_on_commit(("a text",), dedup_key="a")
 infer.delay("minilm", "a text", top_k=1).get()
 feature_extraction.AsyncResult("an id").forget()
 waiting.revoke(terminate=True)
+texts = ["a", "b"]
+each: Result[list[Row[list[LabelScore]]]] = text_classification.delay(texts, top_k=1, return_errors=True)
+each = text_classification.apply_async((texts,), {"return_errors": True})
+each = text_classification.apply_async(kwargs={"inputs": texts, "return_errors": True})
+for row in each.get():
+    print(row["error"]["message"] if "error" in row else row["result"][0]["label"])
+scores, problems = results_and_errors(each.get())
+print([score[0]["label"] for score in scores if score is not None], problems[0].index)
+text_classification.delay(texts, return_errors=False).get()[0][0]["label"]
+feature_extraction.s(return_errors=True)
+infer.delay("minilm", texts, return_errors=True)
 (waiting.id, waiting.state, waiting.ready(), waiting.successful(), waiting.failed())
 """
 CANVAS = """\

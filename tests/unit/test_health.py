@@ -13,6 +13,7 @@ from celery.worker import state
 
 from celery_inference import app
 from celery_inference.metrics import table
+from celery_inference.specs.errors import InputFailed, InvalidInput
 from celery_inference.sqs.consumer.pause import Pauses
 from celery_inference.sqs.lanes import LANES
 from tasks.context import WorkerContext
@@ -92,9 +93,12 @@ def test_a_worker_is_live_before_it_is_ready_and_neither_when_it_stops(
 def test_metrics_have_the_names_of_the_table(url: str, context: WorkerContext) -> None:
     load(context)
     context.engine.note_wait('sm"all', 1.5)
+    context.engine._count_failed('sm"all', [InvalidInput("inputs is empty"), [1.0], InputFailed("inputs failed")])
     text = get(f"{url}/metrics")[1]
     assert 'celery_inference_inputs_total{model="sm\\"all"} 8.0\n' in text
     assert 'celery_inference_queue_waits_total{model="sm\\"all"} 1.0\n' in text
+    assert 'celery_inference_invalid_inputs_total{model="sm\\"all"} 1.0\n' in text
+    assert 'celery_inference_failed_inputs_total{model="sm\\"all"} 1.0\n' in text
     assert 'celery_inference_device_restarts_total{device="cpu"} 1.0\n' in text
     assert 'celery_inference_device_memory_bytes{device="cpu",kind="process"} 512.0\n' in text
     assert 'celery_inference_model_memory_bytes{device="cpu",kind="weights",model="sm\\"all"} 90.0\n' in text

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject
 
+from celery_inference.inputs.rows import Rows
 from celery_inference.sqs.consumer.deliveries import HELD
 from celery_inference.sqs.messages.delivery import Delivery, from_answer
 from tasks.execution.engine_client import EngineClient
@@ -53,7 +54,9 @@ def lose(delivery: Delivery) -> None:
 
 def in_a_thread(client: EngineClient, delivery: Delivery, then: Callable[[], None], engine: Waiting) -> list[Any]:
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(client.run, "m", ["x"], {}, request_id="r", deadline=None, delivery_tag=delivery.tag)
+        running = pool.submit(
+            client.run, "m", Rows(["x"], many=True), {}, request_id="r", deadline=None, delivery_tag=delivery.tag
+        )
         assert engine.asked.wait(10)
         while not delivery.on_lost:
             time.sleep(0.01)
@@ -83,4 +86,4 @@ def test_one_that_has_begun_goes_on_and_answers(client: EngineClient, engine: Wa
 def test_one_whose_lease_is_lost_already_is_dropped_at_once(client: EngineClient, delivery: Delivery) -> None:
     delivery.lost = True
     with pytest.raises(Reject):
-        client.run("m", ["x"], {}, request_id="r", deadline=None, delivery_tag=delivery.tag)
+        client.run("m", Rows(["x"], many=True), {}, request_id="r", deadline=None, delivery_tag=delivery.tag)

@@ -30,9 +30,9 @@ def samples_of(context: WorkerContext) -> Iterator[Sample]:
     engine = context.engine.engine
     if engine is None:
         return
-    stats, waits = engine.stats(), context.engine.waits()
+    stats, requests = engine.stats(), context.engine.totals()
     for model, figures in stats["models"].items():
-        totals = {**figures, **waits.get(model, {})}
+        totals = {**figures, **requests.get(model, {})}
         yield from ((metric, (model,), totals[name]) for name, metric in table.MODEL_TOTALS.items() if name in totals)
     for device, facts in stats["devices"].items():
         yield table.DEVICE_RESTARTS, (device,), facts["restarts"]

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from celery_inference.specs.errors import DeviceCrash, DeviceLost, EngineStopped, Expired, InputFailed, InvalidInput
+from celery_inference.specs.errors import (
+    DeviceCrash,
+    DeviceLost,
+    EngineStopped,
+    Expired,
+    InferenceError,
+    InputFailed,
+    InvalidInput,
+)
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
 from models.devices import Device
@@ -37,6 +45,15 @@ class Bench:
 
     def submit(self, *texts: str, model: str = "m", deadline: float | None = None, **options: Any) -> Any:
         return self.scheduler.submit(model, list(texts), options, deadline, "id")
+
+    def submit_each(self, *texts: str, errors: dict[int, InferenceError] | None = None) -> Any:
+        """With `return_errors`, where some may have failed already."""
+        return self.scheduler.submit("m", list(texts), {}, None, "id", errors=errors or {})
+
+    def fail(self, batch: Batch, bad: str, error: str, sentence: str, **facts: Any) -> None:
+        """Answer a batch of which one row fails."""
+        failed = {"error": error, "sentence": sentence, "facts": facts}
+        self.scheduler.answer(batch, [failed if row.value == bad else {"ok": row.value.upper()} for row in batch.rows])
 
     def ask(self, idle: threading.Event | None = None, **how: bool) -> Batch | None:
         return self.scheduler.seal(idle or self.idle, self.limits, CPU, **how)
@@ -102,6 +119,88 @@ def test_the_bad_one_of_a_list_is_named_and_the_rest_of_the_list_not_run() -> No
     with pytest.raises(InputFailed, match=r"^inputs\[1\] made the model raise$"):
         future.result(0)
     assert bench.ask() is None
+
+
+@pytest.mark.parametrize(
+    ("part", "field"), [("", "inputs[1]"), (" image", "inputs[1] image"), ("[0] role", "inputs[1][0] role")]
+)
+def test_a_part_of_one_of_several_inputs_is_named_with_its_place(part: str, field: str) -> None:
+    bench = Bench()
+    future = bench.submit("a", "bad")
+    bench.fail(bench.seal(), "bad", "InvalidInput", f"inputs{part} is no good", field=f"inputs{part}", limit=7)
+    with pytest.raises(InvalidInput) as caught:
+        future.result(0)
+    error = caught.value
+    assert (str(error), error.field, error.index, error.limit) == (f"{field} is no good", field, 1, 7)
+
+
+def test_a_row_that_fails_is_answered_by_its_error_and_the_others_by_their_results() -> None:
+    bench = Bench(spec(batch_size=2))
+    future = bench.submit_each("a", "b", "c", "d")
+    bench.fail(bench.seal(), "b", "InvalidInput", "inputs has 900 tokens", field="inputs", limit=8)
+    assert not future.done(), "the rest of the list runs"
+    bench.fail(bench.seal(), "c", "InputFailed", "inputs made the model raise", model_traceback="its own")
+    a, b, c, d = future.result(0)
+    assert (a, d) == ("A", "D")
+    assert (type(b), str(b), b.field, b.index, b.limit) == (InvalidInput, "inputs[1] has 900 tokens", "inputs[1]", 1, 8)
+    assert (type(c), str(c), c.index, c.model_traceback) == (
+        InputFailed,
+        "inputs[2] made the model raise",
+        2,
+        "its own",
+    )
+    assert bench.scheduler.sizes == {"requests": 0, "waiting_rows": 0, "bytes": 0}
+
+
+def test_a_row_that_kills_its_device_process_is_answered_by_that_beside_its_neighbours() -> None:
+    bench = Bench()
+    future = bench.submit_each("one", "boom", "two")
+    assert not bench.scheduler.suspect([bench.seal()], "killed by SIGKILL")
+    while batch := bench.ask():
+        if batch.rows[0].value == "boom":
+            bench.scheduler.suspect([batch], "killed by SIGKILL")
+        else:
+            bench.echo(batch)
+    one, boom, two = future.result(0)
+    assert (one, two) == ("ONE", "TWO")
+    assert (type(boom), boom.index) == (DeviceCrash, 1)
+
+
+def test_rows_that_have_failed_already_go_to_no_device() -> None:
+    bench = Bench()
+    known = InvalidInput("inputs[0] is empty")
+    future = bench.submit_each("", "b", errors={0: known})
+    batch = bench.seal()
+    assert [(row.value, row.index) for row in batch.rows] == [("b", 1)]
+    bench.echo(batch)
+    assert future.result(0) == [known, "B"]
+    assert bench.submit_each("", errors={0: known}).result(0) == [known], "no device is asked"
+    assert bench.ask() is None
+
+
+@pytest.mark.parametrize(
+    ("error", "facts"),
+    [("InvalidInput", {"field": "option top_k"}), ("UnknownOption", {"field": "option"}), ("DeviceLost", {})],
+)
+def test_what_is_no_row_s_own_fault_ends_the_request(error: str, facts: dict[str, Any]) -> None:
+    bench = Bench()
+    future = bench.submit_each("a", "b")
+    bench.fail(bench.seal(), "b", error, "said so", **facts)
+    caught = future.exception(0)
+    assert (type(caught).__name__, str(caught), caught.index) == (error, "said so", None)
+
+
+def test_results_that_are_too_large_together_end_the_request_also_beside_errors() -> None:
+    bench = Bench(spec(max_result_bytes=20))
+    fits, large = bench.submit_each("a", "bad"), bench.submit_each("c" * 9, "d" * 9, "bad")
+    while batch := bench.ask():
+        failed = {"error": "InvalidInput", "sentence": "inputs is bad"}
+        bench.scheduler.answer(
+            batch, [failed if row.value == "bad" else {"ok": row.value, "bytes": 25} for row in batch.rows]
+        )
+    assert fits.result(0)[0] == "a"
+    with pytest.raises(InvalidInput, match="the result has 26 bytes; at most 20 are allowed"):
+        large.result(0)
 
 
 def test_a_crash_makes_every_member_run_alone_and_only_the_guilty_fails() -> None:
