@@ -113,10 +113,12 @@ infer: _Infer
 class _FeatureExtractionOptions(TypedDict, total=False):
     model: str | None
     return_errors: Literal[False]
+    truncation: bool
 
 class _FeatureExtractionEach(TypedDict, total=False):
     model: str | None
     return_errors: Required[Literal[True]]
+    truncation: bool
 
 class _FeatureExtractionCall(_FeatureExtractionOptions):
     inputs: Required[str]
@@ -130,17 +132,27 @@ class _FeatureExtractionEachCalls(_FeatureExtractionEach):
 class _FeatureExtraction(_Task):
     """Embeddings: a list of floats for each text, pooled and normalized as the model's spec says."""
     def __call__(
-        self, inputs: str | Sequence[str], model: str | None = None, *, return_errors: bool = False
+        self,
+        inputs: str | Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: bool = False,
+        truncation: bool = False,
     ) -> Any: ...
     @overload
-    def delay(self, inputs: str, model: str | None = None) -> Result[list[float]]: ...
+    def delay(self, inputs: str, model: str | None = None, *, truncation: bool = False) -> Result[list[float]]: ...
     @overload
     def delay(
-        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[False] = False
+        self,
+        inputs: Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        truncation: bool = False,
     ) -> Result[list[list[float]]]: ...
     @overload
     def delay(
-        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True]
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True], truncation: bool = False
     ) -> Result[list[Row[list[float]]]]: ...
     @overload
     def apply_async(
@@ -188,29 +200,46 @@ class _FeatureExtraction(_Task):
         self, args: tuple[()] | None, kwargs: _FeatureExtractionEachCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[Row[list[float]]]]: ...
     @overload
-    def s(self, inputs: str, model: str | None = None) -> Signature[list[float]]: ...
+    def s(self, inputs: str, model: str | None = None, *, truncation: bool = False) -> Signature[list[float]]: ...
     @overload
     def s(
-        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[False] = False
+        self,
+        inputs: Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        truncation: bool = False,
     ) -> Signature[list[list[float]]]: ...
     @overload
     def s(
-        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True]
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True], truncation: bool = False
     ) -> Signature[list[Row[list[float]]]]: ...
     @overload
-    def s(self, *, model: str | None = None, return_errors: bool = False) -> Signature[Any]: ...
+    def s(
+        self, *, model: str | None = None, return_errors: bool = False, truncation: bool = False
+    ) -> Signature[Any]: ...
     @overload
-    def si(self, inputs: str, model: str | None = None) -> Signature[list[float]]: ...
+    def si(self, inputs: str, model: str | None = None, *, truncation: bool = False) -> Signature[list[float]]: ...
     @overload
     def si(
-        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[False] = False
+        self,
+        inputs: Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        truncation: bool = False,
     ) -> Signature[list[list[float]]]: ...
     @overload
     def si(
-        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True]
+        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True], truncation: bool = False
     ) -> Signature[list[Row[list[float]]]]: ...
     def delay_on_commit(
-        self, inputs: str | Sequence[str], model: str | None = None, *, return_errors: bool = False
+        self,
+        inputs: str | Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: bool = False,
+        truncation: bool = False,
     ) -> None: ...
 
 feature_extraction: _FeatureExtraction
@@ -219,11 +248,13 @@ class _TextClassificationOptions(TypedDict, total=False):
     model: str | None
     return_errors: Literal[False]
     top_k: int
+    truncation: bool
 
 class _TextClassificationEach(TypedDict, total=False):
     model: str | None
     return_errors: Required[Literal[True]]
     top_k: int
+    truncation: bool
 
 class _TextClassificationCall(_TextClassificationOptions):
     inputs: Required[str | TextPair]
@@ -243,10 +274,11 @@ class _TextClassification(_Task):
         *,
         return_errors: bool = False,
         top_k: int = 1,
+        truncation: bool = False,
     ) -> Any: ...
     @overload
     def delay(
-        self, inputs: str | TextPair, model: str | None = None, *, top_k: int = 1
+        self, inputs: str | TextPair, model: str | None = None, *, top_k: int = 1, truncation: bool = False
     ) -> Result[list[LabelScore]]: ...
     @overload
     def delay(
@@ -256,6 +288,7 @@ class _TextClassification(_Task):
         *,
         return_errors: Literal[False] = False,
         top_k: int = 1,
+        truncation: bool = False,
     ) -> Result[list[list[LabelScore]]]: ...
     @overload
     def delay(
@@ -265,6 +298,7 @@ class _TextClassification(_Task):
         *,
         return_errors: Literal[True],
         top_k: int = 1,
+        truncation: bool = False,
     ) -> Result[list[Row[list[LabelScore]]]]: ...
     @overload
     def apply_async(
@@ -316,7 +350,9 @@ class _TextClassification(_Task):
         self, args: tuple[()] | None, kwargs: _TextClassificationEachCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[Row[list[LabelScore]]]]: ...
     @overload
-    def s(self, inputs: str | TextPair, model: str | None = None, *, top_k: int = 1) -> Signature[list[LabelScore]]: ...
+    def s(
+        self, inputs: str | TextPair, model: str | None = None, *, top_k: int = 1, truncation: bool = False
+    ) -> Signature[list[LabelScore]]: ...
     @overload
     def s(
         self,
@@ -325,6 +361,7 @@ class _TextClassification(_Task):
         *,
         return_errors: Literal[False] = False,
         top_k: int = 1,
+        truncation: bool = False,
     ) -> Signature[list[list[LabelScore]]]: ...
     @overload
     def s(
@@ -334,12 +371,15 @@ class _TextClassification(_Task):
         *,
         return_errors: Literal[True],
         top_k: int = 1,
+        truncation: bool = False,
     ) -> Signature[list[Row[list[LabelScore]]]]: ...
     @overload
-    def s(self, *, model: str | None = None, return_errors: bool = False, top_k: int = 1) -> Signature[Any]: ...
+    def s(
+        self, *, model: str | None = None, return_errors: bool = False, top_k: int = 1, truncation: bool = False
+    ) -> Signature[Any]: ...
     @overload
     def si(
-        self, inputs: str | TextPair, model: str | None = None, *, top_k: int = 1
+        self, inputs: str | TextPair, model: str | None = None, *, top_k: int = 1, truncation: bool = False
     ) -> Signature[list[LabelScore]]: ...
     @overload
     def si(
@@ -349,6 +389,7 @@ class _TextClassification(_Task):
         *,
         return_errors: Literal[False] = False,
         top_k: int = 1,
+        truncation: bool = False,
     ) -> Signature[list[list[LabelScore]]]: ...
     @overload
     def si(
@@ -358,6 +399,7 @@ class _TextClassification(_Task):
         *,
         return_errors: Literal[True],
         top_k: int = 1,
+        truncation: bool = False,
     ) -> Signature[list[Row[list[LabelScore]]]]: ...
     def delay_on_commit(
         self,
@@ -366,6 +408,7 @@ class _TextClassification(_Task):
         *,
         return_errors: bool = False,
         top_k: int = 1,
+        truncation: bool = False,
     ) -> None: ...
 
 text_classification: _TextClassification
@@ -374,11 +417,13 @@ class _TokenClassificationOptions(TypedDict, total=False):
     model: str | None
     return_errors: Literal[False]
     aggregation_strategy: Literal["none", "simple", "first", "average", "max"]
+    truncation: bool
 
 class _TokenClassificationEach(TypedDict, total=False):
     model: str | None
     return_errors: Required[Literal[True]]
     aggregation_strategy: Literal["none", "simple", "first", "average", "max"]
+    truncation: bool
 
 class _TokenClassificationCall(_TokenClassificationOptions):
     inputs: Required[str]
@@ -398,6 +443,7 @@ class _TokenClassification(_Task):
         *,
         return_errors: bool = False,
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
+        truncation: bool = False,
     ) -> Any: ...
     @overload
     def delay(
@@ -406,6 +452,7 @@ class _TokenClassification(_Task):
         model: str | None = None,
         *,
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
+        truncation: bool = False,
     ) -> Result[list[Entity]]: ...
     @overload
     def delay(
@@ -415,6 +462,7 @@ class _TokenClassification(_Task):
         *,
         return_errors: Literal[False] = False,
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
+        truncation: bool = False,
     ) -> Result[list[list[Entity]]]: ...
     @overload
     def delay(
@@ -424,6 +472,7 @@ class _TokenClassification(_Task):
         *,
         return_errors: Literal[True],
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
+        truncation: bool = False,
     ) -> Result[list[Row[list[Entity]]]]: ...
     @overload
     def apply_async(
@@ -477,6 +526,7 @@ class _TokenClassification(_Task):
         model: str | None = None,
         *,
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
+        truncation: bool = False,
     ) -> Signature[list[Entity]]: ...
     @overload
     def s(
@@ -486,6 +536,7 @@ class _TokenClassification(_Task):
         *,
         return_errors: Literal[False] = False,
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
+        truncation: bool = False,
     ) -> Signature[list[list[Entity]]]: ...
     @overload
     def s(
@@ -495,6 +546,7 @@ class _TokenClassification(_Task):
         *,
         return_errors: Literal[True],
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
+        truncation: bool = False,
     ) -> Signature[list[Row[list[Entity]]]]: ...
     @overload
     def s(
@@ -503,6 +555,7 @@ class _TokenClassification(_Task):
         model: str | None = None,
         return_errors: bool = False,
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
+        truncation: bool = False,
     ) -> Signature[Any]: ...
     @overload
     def si(
@@ -511,6 +564,7 @@ class _TokenClassification(_Task):
         model: str | None = None,
         *,
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
+        truncation: bool = False,
     ) -> Signature[list[Entity]]: ...
     @overload
     def si(
@@ -520,6 +574,7 @@ class _TokenClassification(_Task):
         *,
         return_errors: Literal[False] = False,
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
+        truncation: bool = False,
     ) -> Signature[list[list[Entity]]]: ...
     @overload
     def si(
@@ -529,6 +584,7 @@ class _TokenClassification(_Task):
         *,
         return_errors: Literal[True],
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
+        truncation: bool = False,
     ) -> Signature[list[Row[list[Entity]]]]: ...
     def delay_on_commit(
         self,
@@ -537,6 +593,7 @@ class _TokenClassification(_Task):
         *,
         return_errors: bool = False,
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple",
+        truncation: bool = False,
     ) -> None: ...
 
 token_classification: _TokenClassification
@@ -547,6 +604,7 @@ class _ZeroShotClassificationOptions(TypedDict, total=False):
     candidate_labels: Required[list[str] | tuple[str, ...]]
     hypothesis_template: str
     multi_label: bool
+    truncation: bool
 
 class _ZeroShotClassificationEach(TypedDict, total=False):
     model: str | None
@@ -554,6 +612,7 @@ class _ZeroShotClassificationEach(TypedDict, total=False):
     candidate_labels: Required[list[str] | tuple[str, ...]]
     hypothesis_template: str
     multi_label: bool
+    truncation: bool
 
 class _ZeroShotClassificationCall(_ZeroShotClassificationOptions):
     inputs: Required[str]
@@ -575,6 +634,7 @@ class _ZeroShotClassification(_Task):
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        truncation: bool = False,
     ) -> Any: ...
     @overload
     def delay(
@@ -585,6 +645,7 @@ class _ZeroShotClassification(_Task):
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        truncation: bool = False,
     ) -> Result[LabelScores]: ...
     @overload
     def delay(
@@ -596,6 +657,7 @@ class _ZeroShotClassification(_Task):
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        truncation: bool = False,
     ) -> Result[list[LabelScores]]: ...
     @overload
     def delay(
@@ -607,6 +669,7 @@ class _ZeroShotClassification(_Task):
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        truncation: bool = False,
     ) -> Result[list[Row[LabelScores]]]: ...
     @overload
     def apply_async(
@@ -662,6 +725,7 @@ class _ZeroShotClassification(_Task):
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        truncation: bool = False,
     ) -> Signature[LabelScores]: ...
     @overload
     def s(
@@ -673,6 +737,7 @@ class _ZeroShotClassification(_Task):
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        truncation: bool = False,
     ) -> Signature[list[LabelScores]]: ...
     @overload
     def s(
@@ -684,6 +749,7 @@ class _ZeroShotClassification(_Task):
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        truncation: bool = False,
     ) -> Signature[list[Row[LabelScores]]]: ...
     @overload
     def s(
@@ -694,6 +760,7 @@ class _ZeroShotClassification(_Task):
         candidate_labels: list[str] | tuple[str, ...] = ...,
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        truncation: bool = False,
     ) -> Signature[Any]: ...
     @overload
     def si(
@@ -704,6 +771,7 @@ class _ZeroShotClassification(_Task):
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        truncation: bool = False,
     ) -> Signature[LabelScores]: ...
     @overload
     def si(
@@ -715,6 +783,7 @@ class _ZeroShotClassification(_Task):
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        truncation: bool = False,
     ) -> Signature[list[LabelScores]]: ...
     @overload
     def si(
@@ -726,6 +795,7 @@ class _ZeroShotClassification(_Task):
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        truncation: bool = False,
     ) -> Signature[list[Row[LabelScores]]]: ...
     def delay_on_commit(
         self,
@@ -736,6 +806,7 @@ class _ZeroShotClassification(_Task):
         candidate_labels: list[str] | tuple[str, ...],
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
+        truncation: bool = False,
     ) -> None: ...
 
 zero_shot_classification: _ZeroShotClassification
@@ -744,11 +815,13 @@ class _FillMaskOptions(TypedDict, total=False):
     model: str | None
     return_errors: Literal[False]
     top_k: int
+    truncation: bool
 
 class _FillMaskEach(TypedDict, total=False):
     model: str | None
     return_errors: Required[Literal[True]]
     top_k: int
+    truncation: bool
 
 class _FillMaskCall(_FillMaskOptions):
     inputs: Required[str]
@@ -762,17 +835,37 @@ class _FillMaskEachCalls(_FillMaskEach):
 class _FillMask(_Task):
     """The likeliest tokens for the mask of each text."""
     def __call__(
-        self, inputs: str | Sequence[str], model: str | None = None, *, return_errors: bool = False, top_k: int = 5
+        self,
+        inputs: str | Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: bool = False,
+        top_k: int = 5,
+        truncation: bool = False,
     ) -> Any: ...
     @overload
-    def delay(self, inputs: str, model: str | None = None, *, top_k: int = 5) -> Result[list[Filling]]: ...
+    def delay(
+        self, inputs: str, model: str | None = None, *, top_k: int = 5, truncation: bool = False
+    ) -> Result[list[Filling]]: ...
     @overload
     def delay(
-        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[False] = False, top_k: int = 5
+        self,
+        inputs: Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        top_k: int = 5,
+        truncation: bool = False,
     ) -> Result[list[list[Filling]]]: ...
     @overload
     def delay(
-        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True], top_k: int = 5
+        self,
+        inputs: Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        top_k: int = 5,
+        truncation: bool = False,
     ) -> Result[list[Row[list[Filling]]]]: ...
     @overload
     def apply_async(
@@ -820,29 +913,65 @@ class _FillMask(_Task):
         self, args: tuple[()] | None, kwargs: _FillMaskEachCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[Row[list[Filling]]]]: ...
     @overload
-    def s(self, inputs: str, model: str | None = None, *, top_k: int = 5) -> Signature[list[Filling]]: ...
+    def s(
+        self, inputs: str, model: str | None = None, *, top_k: int = 5, truncation: bool = False
+    ) -> Signature[list[Filling]]: ...
     @overload
     def s(
-        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[False] = False, top_k: int = 5
+        self,
+        inputs: Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        top_k: int = 5,
+        truncation: bool = False,
     ) -> Signature[list[list[Filling]]]: ...
     @overload
     def s(
-        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True], top_k: int = 5
+        self,
+        inputs: Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        top_k: int = 5,
+        truncation: bool = False,
     ) -> Signature[list[Row[list[Filling]]]]: ...
     @overload
-    def s(self, *, model: str | None = None, return_errors: bool = False, top_k: int = 5) -> Signature[Any]: ...
-    @overload
-    def si(self, inputs: str, model: str | None = None, *, top_k: int = 5) -> Signature[list[Filling]]: ...
+    def s(
+        self, *, model: str | None = None, return_errors: bool = False, top_k: int = 5, truncation: bool = False
+    ) -> Signature[Any]: ...
     @overload
     def si(
-        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[False] = False, top_k: int = 5
+        self, inputs: str, model: str | None = None, *, top_k: int = 5, truncation: bool = False
+    ) -> Signature[list[Filling]]: ...
+    @overload
+    def si(
+        self,
+        inputs: Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        top_k: int = 5,
+        truncation: bool = False,
     ) -> Signature[list[list[Filling]]]: ...
     @overload
     def si(
-        self, inputs: Sequence[str], model: str | None = None, *, return_errors: Literal[True], top_k: int = 5
+        self,
+        inputs: Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        top_k: int = 5,
+        truncation: bool = False,
     ) -> Signature[list[Row[list[Filling]]]]: ...
     def delay_on_commit(
-        self, inputs: str | Sequence[str], model: str | None = None, *, return_errors: bool = False, top_k: int = 5
+        self,
+        inputs: str | Sequence[str],
+        model: str | None = None,
+        *,
+        return_errors: bool = False,
+        top_k: int = 5,
+        truncation: bool = False,
     ) -> None: ...
 
 fill_mask: _FillMask
@@ -858,6 +987,7 @@ class _TextGenerationOptions(TypedDict, total=False):
     num_beams: int
     repetition_penalty: float
     seed: int
+    truncation: bool
 
 class _TextGenerationEach(TypedDict, total=False):
     model: str | None
@@ -870,6 +1000,7 @@ class _TextGenerationEach(TypedDict, total=False):
     num_beams: int
     repetition_penalty: float
     seed: int
+    truncation: bool
 
 class _TextGenerationCall(_TextGenerationOptions):
     inputs: Required[str | Chat]
@@ -896,6 +1027,7 @@ class _TextGeneration(_Task):
         num_beams: int = ...,
         repetition_penalty: float = ...,
         seed: int = ...,
+        truncation: bool = False,
     ) -> Any: ...
     @overload
     def delay(
@@ -911,6 +1043,7 @@ class _TextGeneration(_Task):
         num_beams: int = ...,
         repetition_penalty: float = ...,
         seed: int = ...,
+        truncation: bool = False,
     ) -> Result[list[GeneratedText]]: ...
     @overload
     def delay(
@@ -927,6 +1060,7 @@ class _TextGeneration(_Task):
         num_beams: int = ...,
         repetition_penalty: float = ...,
         seed: int = ...,
+        truncation: bool = False,
     ) -> Result[list[list[GeneratedText]]]: ...
     @overload
     def delay(
@@ -943,6 +1077,7 @@ class _TextGeneration(_Task):
         num_beams: int = ...,
         repetition_penalty: float = ...,
         seed: int = ...,
+        truncation: bool = False,
     ) -> Result[list[Row[list[GeneratedText]]]]: ...
     @overload
     def apply_async(
@@ -1003,6 +1138,7 @@ class _TextGeneration(_Task):
         num_beams: int = ...,
         repetition_penalty: float = ...,
         seed: int = ...,
+        truncation: bool = False,
     ) -> Signature[list[GeneratedText]]: ...
     @overload
     def s(
@@ -1019,6 +1155,7 @@ class _TextGeneration(_Task):
         num_beams: int = ...,
         repetition_penalty: float = ...,
         seed: int = ...,
+        truncation: bool = False,
     ) -> Signature[list[list[GeneratedText]]]: ...
     @overload
     def s(
@@ -1035,6 +1172,7 @@ class _TextGeneration(_Task):
         num_beams: int = ...,
         repetition_penalty: float = ...,
         seed: int = ...,
+        truncation: bool = False,
     ) -> Signature[list[Row[list[GeneratedText]]]]: ...
     @overload
     def s(
@@ -1050,6 +1188,7 @@ class _TextGeneration(_Task):
         num_beams: int = ...,
         repetition_penalty: float = ...,
         seed: int = ...,
+        truncation: bool = False,
     ) -> Signature[Any]: ...
     @overload
     def si(
@@ -1065,6 +1204,7 @@ class _TextGeneration(_Task):
         num_beams: int = ...,
         repetition_penalty: float = ...,
         seed: int = ...,
+        truncation: bool = False,
     ) -> Signature[list[GeneratedText]]: ...
     @overload
     def si(
@@ -1081,6 +1221,7 @@ class _TextGeneration(_Task):
         num_beams: int = ...,
         repetition_penalty: float = ...,
         seed: int = ...,
+        truncation: bool = False,
     ) -> Signature[list[list[GeneratedText]]]: ...
     @overload
     def si(
@@ -1097,6 +1238,7 @@ class _TextGeneration(_Task):
         num_beams: int = ...,
         repetition_penalty: float = ...,
         seed: int = ...,
+        truncation: bool = False,
     ) -> Signature[list[Row[list[GeneratedText]]]]: ...
     def delay_on_commit(
         self,
@@ -1112,6 +1254,7 @@ class _TextGeneration(_Task):
         num_beams: int = ...,
         repetition_penalty: float = ...,
         seed: int = ...,
+        truncation: bool = False,
     ) -> None: ...
 
 text_generation: _TextGeneration

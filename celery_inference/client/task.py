@@ -186,7 +186,8 @@ class InferenceTask(LaneTask):
             token_count.check(spec, row, hub_cache)
             return row
 
-        rows.each(counted)
+        if not spec.in_force("truncation", checked):
+            rows.each(counted)
         if rows.errors is not None:
             checked["return_errors"] = True
         if not conf.inference_keep_inputs:

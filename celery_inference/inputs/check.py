@@ -88,8 +88,7 @@ def _check_work(spec: ModelSpec, count: int, options: Mapping[str, Any]) -> None
 
 def _number(spec: ModelSpec, options: Mapping[str, Any], name: str) -> int:
     """The option that was given, or its default; 1 for what the model does not have."""
-    known = spec.options.get(name)
-    value = options.get(name, known.default if known is not None else None)
+    value = spec.in_force(name, options)
     return value if isinstance(value, int) else 1
 
 

@@ -97,6 +97,11 @@ class ModelSpec:
         """Whether requests join a generation that runs. "auto" stands for what was measured, and is off until then."""
         return self.continuous == "on" and self.task == "text-generation"
 
+    def in_force(self, name: str, options: Mapping[str, Any]) -> Any:
+        """The option as it was given, or its default; None for what the model does not have."""
+        known = self.options.get(name)
+        return options.get(name, None if known is None else known.default)
+
     @property
     def is_folder(self) -> bool:
         """Whether the source is a folder on this machine, loaded without network."""

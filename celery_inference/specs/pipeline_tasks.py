@@ -51,6 +51,8 @@ _GENERATION = {
     "repetition_penalty": Option("float", minimum=0.5, maximum=2.0, shapes_batch=True),
     "seed": Option("int", minimum=0, maximum=2**31 - 1, shapes_batch=True, unused_with=_WITHOUT_SAMPLING),
 }
+# Cuts a text that has more tokens than the model takes; without it such a text is refused.
+_TRUNCATION = {"truncation": Option("bool", default=False)}
 _TOP_K = Option("int", default=5, minimum=1, maximum=1000)
 _THRESHOLD = Option("float", default=0.5, minimum=0, maximum=1)
 _SEMANTIC = ("subtask", "semantic")  # each pixel has its likeliest label, whatever its score
@@ -71,24 +73,35 @@ def _general(task: str, media: Media, **known: Any) -> PipelineTask:
 
 _AGGREGATION = Option("str", default="simple", choices=("none", "simple", "first", "average", "max"))
 _TEXT = (
-    PipelineTask("feature-extraction", "text", "feature_extraction"),
+    PipelineTask("feature-extraction", "text", "feature_extraction", _TRUNCATION),
     PipelineTask(
         "text-classification",
         "text",
         "text_classification",
-        {"top_k": replace(_TOP_K, default=1)},
+        {"top_k": replace(_TOP_K, default=1), **_TRUNCATION},
         fields={"text": "text", "text_pair": "text"},
     ),
-    PipelineTask("token-classification", "text", "token_classification", {"aggregation_strategy": _AGGREGATION}),
+    PipelineTask(
+        "token-classification",
+        "text",
+        "token_classification",
+        {"aggregation_strategy": _AGGREGATION, **_TRUNCATION},
+    ),
     PipelineTask(
         "zero-shot-classification",
         "text",
         "zero_shot_classification",
-        {**_zero_shot("This example is {}."), "multi_label": Option("bool", default=False)},
+        {**_zero_shot("This example is {}."), "multi_label": Option("bool", default=False), **_TRUNCATION},
     ),
-    _general("fill-mask", "text", options={"top_k": replace(_TOP_K, maximum=100)}, batch_size=16),
+    _general("fill-mask", "text", options={"top_k": replace(_TOP_K, maximum=100), **_TRUNCATION}, batch_size=16),
     PipelineTask(
-        "text-generation", "chat", "text_generation", _GENERATION, batch_size=8, batches_held=2, max_tokens=1024
+        "text-generation",
+        "chat",
+        "text_generation",
+        {**_GENERATION, **_TRUNCATION},
+        batch_size=8,
+        batches_held=2,
+        max_tokens=1024,
     ),
     _general(
         "text-to-audio",

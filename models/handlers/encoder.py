@@ -25,7 +25,7 @@ class Encoder(Handler):
         self._padding = tokenization.Padding(self.model, self._tokenizer)
 
     def prepare(self, row: int, value: Any, options: dict[str, Any]) -> Prepared:
-        encoding = tokenization.encode(self.spec, self._tokenizer, value)
+        encoding = tokenization.encode(self.spec, self._tokenizer, value, cut=options["truncation"])
         return Prepared(row, encoding, len(encoding["input_ids"]), options, value)
 
     def _pad(self, items: Sequence[Prepared]) -> dict[str, torch.Tensor]:

@@ -43,10 +43,12 @@ class PipelineHandler(Handler):
         words = _words(value) if self.spec.pipeline_task.media in ("text", "fields") else ""
         length = 1
         if words and self._tokenizer is not None and self.spec.task != "table-question-answering":
-            encoding = tokenization.encode(self.spec, self._tokenizer, words)
+            cut = options.get("truncation", False)
+            encoding = tokenization.encode(self.spec, self._tokenizer, words, cut=cut)
             length = len(encoding["input_ids"])
             if self.spec.task == "fill-mask" and self._tokenizer.mask_token_id not in encoding["input_ids"]:
-                raise InvalidInput.because("inputs", f"has no {self._tokenizer.mask_token} to fill")
+                left = f" in the {length} tokens that are left of it" if cut else ""
+                raise InvalidInput.because("inputs", f"has no {self._tokenizer.mask_token} to fill{left}")
         return Prepared(row, self._decoded(value, options), length, options, words)
 
     def forward(self, items: Sequence[Prepared]) -> Sequence[Any]:

@@ -22,7 +22,9 @@ class TextClassification(Encoder):
     def prepare(self, row: int, value: str | dict[str, str], options: dict[str, Any]) -> Prepared:
         if isinstance(value, str):
             return super().prepare(row, value, options)
-        encoding = tokenization.encode(self.spec, self._tokenizer, value["text"], value["text_pair"])
+        encoding = tokenization.encode(
+            self.spec, self._tokenizer, value["text"], value["text_pair"], cut=options["truncation"]
+        )
         return Prepared(row, encoding, len(encoding["input_ids"]), options, " ".join(value.values()))
 
     @torch.inference_mode()

@@ -40,6 +40,8 @@ class TextGeneration(Handler):
         ends = self.model.generation_config.eos_token_id
         self._ends: list[int] = ends if isinstance(ends, list) else [] if ends is None else [ends]
         self._prefix = _prefix(self.model)
+        if self._tokenizer.chat_template:  # whose end says that the model is to answer, and would be cut
+            self.unused_options = frozenset({"truncation"})
         self.equal_lengths = generation_settings.counts_padding(self.model.generation_config)
 
     def prepare(self, row: int, value: Any, options: dict[str, Any]) -> Prepared:
@@ -58,7 +60,7 @@ class TextGeneration(Handler):
             # The template writes the special tokens itself.
             encoding = tokenization.encode(self.spec, self._tokenizer, prompt, add_special_tokens=False)
         elif isinstance(value, str):
-            encoding = tokenization.encode(self.spec, self._tokenizer, self._prefix + value)
+            encoding = tokenization.encode(self.spec, self._tokenizer, self._prefix + value, cut=options["truncation"])
         else:
             raise InvalidInput.because("inputs", "is a chat, and this model has no chat template; give a text")
         encoding.pop("token_type_ids", None)

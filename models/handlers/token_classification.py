@@ -12,6 +12,7 @@ from transformers.pipelines.token_classification import AggregationStrategy
 from celery_inference.specs.errors import ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
 from models.handlers.base import Prepared
+from models.handlers.common import tokenization
 from models.handlers.common.json_values import plain
 from models.handlers.encoder import Encoder
 
@@ -37,7 +38,11 @@ class TokenClassification(Encoder):
 
     def finish(self, output: torch.Tensor, item: Prepared) -> Any:
         places = self._tokenizer(
-            item.text, return_offsets_mapping=True, return_special_tokens_mask=True, return_tensors="pt"
+            item.text,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+            return_tensors="pt",
+            **tokenization.truncation(self.spec, self._tokenizer, item.options["truncation"]),
         )
         outputs = {
             "logits": output.unsqueeze(0),

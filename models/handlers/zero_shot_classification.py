@@ -38,8 +38,9 @@ class ZeroShotClassification(Handler):
 
     def prepare(self, row: int, value: str, options: dict[str, Any]) -> Prepared:
         template = options["hypothesis_template"]
+        cut = "only_first" if options["truncation"] else False  # a label is never cut
         pairs = [
-            tokenization.encode(self.spec, self._tokenizer, value, template.replace("{}", label))
+            tokenization.encode(self.spec, self._tokenizer, value, template.replace("{}", label), cut=cut)
             for label in options["candidate_labels"]
         ]
         longest = max(len(pair["input_ids"]) for pair in pairs)

@@ -81,7 +81,7 @@ def _length(spec: ModelSpec, value: Any) -> int:
     if spec.pipeline_task.media == "audio":
         return 1 + size_bytes(value) // CHARACTERS_PER_STEP
     if spec.pipeline_task.media in ("text", "chat"):
-        return 8 + size_bytes(value) // CHARACTERS_PER_TOKEN
+        return min(8 + size_bytes(value) // CHARACTERS_PER_TOKEN, spec.max_tokens)
     return 1
 
 

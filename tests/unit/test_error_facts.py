@@ -142,7 +142,7 @@ CASES = [
     ),
     (
         ("text-classification", "text", {"topk": 3}),
-        ("option", None, None, ("inputs", "model", "return_errors", "top_k"), "top_k"),
+        ("option", None, None, ("inputs", "model", "return_errors", "top_k", "truncation"), "top_k"),
     ),
     (("text-classification", "text", {"top_k": 1_001}), ("option top_k", None, 1_000, None, None)),
     (("text-classification", "text", {"top_k": 0}), ("option top_k", None, 1, None, None)),

@@ -82,6 +82,14 @@ def test_a_bad_input_is_sent_as_its_error_and_nothing_of_it(sent: list[dict[str,
     assert "secret" not in json.dumps(sent)
 
 
+def test_a_text_that_is_to_be_cut_is_not_counted_by_its_sender(sent: list[dict[str, Any]]) -> None:
+    long = "cat " * 600
+    feature_extraction.delay(long, truncation=True)
+    assert (sent[0]["inputs"], sent[0]["truncation"]) == (long, True)
+    with pytest.raises(InvalidInput, match="inputs has 602 tokens; at most 512 are allowed"):
+        feature_extraction.delay(long, truncation=False)
+
+
 def test_what_is_not_asked_for_is_not_sent(sent: list[dict[str, Any]]) -> None:
     """Workers of an earlier version know no such argument."""
     feature_extraction.delay(["fine"])

@@ -12,7 +12,7 @@ import torch
 
 from celery_inference.specs.errors import InvalidInput
 from celery_inference.specs.model_spec import ModelSpec
-from models.handlers.common import pooling
+from models.handlers.common import pooling, tokenization
 from models.media import audio
 
 Call = Callable[[Any, ModelSpec, Any, dict[str, Any]], Any]
@@ -45,6 +45,11 @@ def _subtasks(pipe: Any) -> list[str]:
 
 def _plainly(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
     return pipe(value, **options)
+
+
+def _fill(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
+    cut = tokenization.truncation(spec, pipe.tokenizer, options.pop("truncation"))
+    return pipe(value, tokenizer_kwargs=cut, **options)
 
 
 def _image_features(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
@@ -115,6 +120,7 @@ def _video(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> A
 _CALLS: Mapping[str, Call] = {
     "depth-estimation": _depth,
     "document-question-answering": _document,
+    "fill-mask": _fill,
     "image-feature-extraction": _image_features,
     "image-segmentation": _segments,
     "image-text-to-text": _image_text,

@@ -34,9 +34,27 @@ class Padding:
         return pad(encodings, self._config.pad_token_id, device)
 
 
-def encode(spec: ModelSpec, tokenizer: Any, *texts: str, add_special_tokens: bool = True) -> Encoding:
-    """A text's (or pair of texts') ids and masks, as lists. Raises InvalidInput over `max_tokens`."""
-    encoded = tokenizer(*texts, add_special_tokens=add_special_tokens, truncation=False, verbose=False)
+def truncation(spec: ModelSpec, tokenizer: Any, wanted: bool | str) -> dict[str, Any]:
+    """A tokenizer's arguments that cut a text to what the spec and the model take; `wanted` is its `truncation`."""
+    if not wanted:
+        return {"truncation": False}
+    return {"truncation": wanted, "max_length": min(spec.max_tokens, tokenizer.model_max_length)}
+
+
+def encode(
+    spec: ModelSpec, tokenizer: Any, *texts: str, add_special_tokens: bool = True, cut: bool | str = False
+) -> Encoding:
+    """A text's (or pair of texts') ids and masks, as lists, `cut` as `truncation` says.
+
+    Raises InvalidInput over `max_tokens`, also where cutting cannot help.
+    """
+    how = {"add_special_tokens": add_special_tokens, "verbose": False}
+    try:
+        encoded = tokenizer(*texts, **how, **truncation(spec, tokenizer, cut))
+    except Exception as error:
+        if not cut or "too short" not in str(error):  # the tokenizers library raises bare ones
+            raise
+        encoded = tokenizer(*texts, **how, truncation=False)
     size = len(encoded["input_ids"])
     if size == 0:
         raise InvalidInput.because("inputs", "has no token that the model knows")

@@ -295,6 +295,12 @@ def test_what_generation_will_write_counts_in_the_token_budget() -> None:
     assert len(bench.seal().rows) == 4
 
 
+def test_a_text_counts_for_no_more_than_it_is_cut_to() -> None:
+    bench = Bench(spec(max_tokens=100))
+    bench.submit("x" * 10_000)
+    assert [row.length for row in bench.seal().rows] == [100]
+
+
 def test_closing_gives_back_what_waits_and_lets_what_runs_finish() -> None:
     bench = Bench()
     running = bench.submit("running")
