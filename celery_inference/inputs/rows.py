@@ -22,7 +22,9 @@ _TRACEBACKS_CHARACTERS = 32_000  # of all errors of an answer, which a result st
 
 def is_about_input(error: InferenceError) -> bool:
     """Whether it is one input's, and not the options', the whole request's or a worker's."""
-    return isinstance(error, InvalidInput | ModelFailed) and (error.field or "inputs").startswith("inputs")
+    if isinstance(error, InvalidInput):
+        return (error.field or str(error)).startswith("inputs")
+    return isinstance(error, ModelFailed)
 
 
 def place(error: InferenceError, index: int) -> None:

@@ -156,7 +156,7 @@ def _passed_on(answer: Answer) -> Answer:
     if "ok" in answer:
         return {"ok": answer["ok"], "bytes": len(json.dumps(answer["ok"]))}
     error = answer["error"] if answer["error"] in _FINAL else DeviceLost.__name__
-    return {"error": error, "sentence": str(answer["sentence"])}
+    return {"error": error, "sentence": str(answer["sentence"]), "facts": answer.get("facts")}
 
 
 # Of kinds whose input is a text; the models of others need an `example` in the catalogue.

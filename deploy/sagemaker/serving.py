@@ -87,7 +87,7 @@ class Serving:
                     raise one
                 answers.append({"ok": self._result(one, until)[0]})
             except InferenceError as error:
-                answers.append({"error": type(error).__name__, "sentence": str(error)})
+                answers.append({"error": type(error).__name__, "sentence": str(error), "facts": error.facts()})
         return answers
 
     def _submit(self, spec: ModelSpec, row: Any, options: dict[str, Any]) -> Future[list[Any]] | InferenceError:

@@ -5,8 +5,8 @@ those can be asked, too. Its custom attributes name the model, and say that each
 
     celery-inference; model=all-minilm-l6-v2; seconds=50
 
-Our container then answers `{"celery-inference": 1, "answers": [{"ok": …} or {"error": class, "sentence": …}],
-"versions": {…}}`, others a list with one result an input.
+Our container then answers `{"celery-inference": 1, "answers": [{"ok": …} or {"error": class, "sentence": …, "facts":
+{…}}], "versions": {…}}`, others a list with one result an input. The facts are those of InferenceError.
 """
 
 import json

@@ -140,7 +140,7 @@ def test_a_container_is_asked_like_those_of_hugging_face(container: str) -> None
         (b"{", 400, "no JSON"),
         ([1], 400, "the body must be"),
         ({"inputs": "a cat", "params": {}}, 400, "'params'"),
-        ({"inputs": {"not": "a text"}}, 422, "must be a text"),
+        ({"inputs": {"not": "a text"}}, 422, "unknown part"),
         ({"inputs": "a cat", "parameters": {"top_kk": 1}}, 422, "top_k"),
         ({"inputs": "raise me"}, 500, "made the model raise"),
     ],
@@ -208,6 +208,13 @@ def test_a_bad_input_fails_alone(engine: Engine, there: ModelSpec) -> None:
         with pytest.raises(error):
             future.result(SECONDS)
     assert all(future.result(SECONDS) for future in good)
+    # Its own input of a list, with the facts that the container knows.
+    one, too_long = engine.submit("tiny", ["a cat", "cat " * 200], {}, errors={}).result(SECONDS)
+    assert (one[0].keys(), too_long.index, too_long.field) == ({"label", "score"}, 1, "inputs[1]")
+    assert (type(too_long), too_long.limit) == (InvalidInput, 128)
+    with pytest.raises(InvalidInput) as caught:
+        engine.submit("tiny", ["a cat"], {"top_k": 0}, errors={}).result(SECONDS)
+    assert (caught.value.field, caught.value.index, caught.value.limit) == ("option top_k", None, 1)
 
 
 def test_an_input_that_hangs_the_container_fails_alone(

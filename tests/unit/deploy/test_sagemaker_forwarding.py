@@ -166,7 +166,7 @@ def test_what_a_container_says_of_an_input_keeps_its_class_or_is_transient(said:
             return wire.answer([{"error": said, "sentence": "so it was"}, {"ok": 1}], {})
 
     answers = Forwarding(SPEC, Saying(clock), clock=clock, sleep=clock.sleep).run(["one", "two"], [{}, {}])
-    assert answers[0] == {"error": here, "sentence": "so it was"}
+    assert answers[0] == {"error": here, "sentence": "so it was", "facts": None}
     assert answers[1]["ok"] == 1
 
 
