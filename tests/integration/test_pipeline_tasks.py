@@ -17,7 +17,7 @@ import pytest
 
 from celery_inference.catalogue.catalogue import load
 from celery_inference.inputs.check import check_inputs
-from celery_inference.specs.errors import CatalogueError, InvalidInput, ModelLoadError
+from celery_inference.specs.errors import CatalogueError, InvalidInput, ModelFailed, ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.pipeline_tasks import NOT_SERVED, PIPELINE_TASKS
 from demo.stack import Stack
@@ -132,6 +132,36 @@ def test_a_served_task_answers_as_its_pipeline_does(engine: Engine, specs: dict[
     pipe = oracle(task, Path(specs[task].source))
     for value, result in zip(values, results, strict=True):
         same(result, ask(pipe, task, value, options))
+
+
+def bad_for_the_device(task: str) -> Any:
+    """What only the device process finds bad: too many tokens, half a medium; a table whose question is gone."""
+    good = samples.value(task, 1)
+    if task == "table-question-answering":
+        return {"table": good["table"]}
+    if task == "decision":
+        return {**good, "state": "cat " * 300}
+    if PIPELINE_TASKS[task].media in ("text", "chat"):
+        return "cat " * 300
+    part = good["image"] if isinstance(good, dict) else good
+    cut = base64.b64encode(base64.b64decode(part)[:200]).decode()
+    return {**good, "image": cut} if isinstance(good, dict) else cut
+
+
+@pytest.mark.parametrize("task", PIPELINE_TASKS)
+def test_an_input_that_the_device_process_refuses_fails_alone_between_good_ones(
+    engine: Engine, specs: dict[str, ModelSpec], task: str
+) -> None:
+    options = samples.OPTIONS.get(task, {})
+    good = [samples.value(task, seed) for seed in (1, 2)]
+    expected = [send(engine, specs[task], value, **options).result(SECONDS)[0] for value in good]
+    asked = [good[0], bad_for_the_device(task), good[1]]
+    first, error, last = engine.submit(task, asked, options, errors={}).result(SECONDS)
+    same([first, last], expected)
+    assert isinstance(error, InvalidInput | ModelFailed)
+    assert error.index == 1
+    assert (error.field or "").startswith("inputs[1]")
+    assert str(error).startswith("inputs[1]")
 
 
 def wrong_media(task: str, text: Any) -> list[Any]:

@@ -2,19 +2,25 @@
 
 import json
 from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from celery_inference import feature_extraction, infer, results_and_errors
+import models.engine
+from celery_inference import app, feature_extraction, infer, results_and_errors
 from celery_inference.errors import InferenceError, InvalidInput, UnknownOption
 from celery_inference.inputs.check import check_inputs, check_request
 from celery_inference.inputs.rows import Rows, item
 from celery_inference.specs.errors import DeviceCrash, InputFailed
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
+from models.devices import discover
+from tasks.commands import dlq_replay
 from tasks.execution.engine_client import EngineClient
 from tests.support import samples
+from tests.support.fake_engine import write_catalogue
 
 # What a data frame's column may hold, and what fits no pipeline task.
 BAD: list[Any] = [None, float("nan"), 5, "", {"unknown": 1}, object()]
@@ -231,6 +237,21 @@ def test_tracebacks_leave_room_for_the_results() -> None:
     answer = Rows([None] * 64, many=True, errors={}).answer(errors)
     assert [("model_traceback" in each["error"]) for each in answer] == [True] * 4 + [False] * 60
     assert answer[63]["error"]["message"] == "inputs[63] made the model raise"
+
+
+def test_a_request_that_is_replayed_from_its_letter_is_answered_as_a_worker_answers_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dlq_replay, "Engine", partial(models.engine.Engine, program="tests.support.fake_device"))
+    monkeypatch.setattr(dlq_replay, "devices", lambda _: discover("cpu"))
+    monkeypatch.setitem(app.conf, "inference_catalogue", str(write_catalogue(tmp_path)))
+    inputs = ["fine", "", "faulty"]
+    answer = dlq_replay._infer(app, feature_extraction, [inputs], {"return_errors": True})
+    results, errors = results_and_errors(answer)
+    assert results == ["FINE", None, None]
+    assert [(index, type(error)) for index, error in errors.items()] == [(1, InvalidInput), (2, InputFailed)]
+    with pytest.raises(InvalidInput, match=r"inputs\[1\] is an empty text"):
+        dlq_replay._infer(app, feature_extraction, [inputs], {})
 
 
 def test_failed_inputs_are_counted_by_whose_fault_it_is() -> None:
