@@ -19,6 +19,7 @@ EVENTS = {
     "device_failed": "a device process died or did not load its models; it is tried again",
     "calls_fail": "a call to SQS or to another service fails, and again each minute while it does",
     "calls_work": "it works again",
+    "inputs_failed": "a model failed on inputs of a request that succeeds, because its caller asked for their errors",
     "message_unreadable": "a message became a dead letter because it cannot be read",
     "request_succeeded": "a request ended in SUCCESS",
     "request_failed": "a request ended in FAILURE",

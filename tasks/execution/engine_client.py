@@ -11,10 +11,10 @@ from celery.utils.log import get_logger
 
 from celery_inference.errors import RequestCancelled
 from celery_inference.inputs.rows import Rows, place
+from celery_inference.log_events import event
 from celery_inference.specs.errors import (
     Cancelled,
     EngineStopped,
-    InferenceError,
     InvalidInput,
     ModelFailed,
     ModelOut,
@@ -116,7 +116,7 @@ class EngineClient:
             )
             _drop_when_lost(delivery_tag, future)
             results = future.result(timeout=MAX_WAIT_SECONDS)
-            self._count_failed(model, results)
+            self._report_failed(model, request_id, results)
             return results
         except CancelledError:
             if (delivery := find(delivery_tag)) is not None and delivery.wanted_back:
@@ -154,13 +154,25 @@ class EngineClient:
         engine = self.engine
         return set() if engine is None else {request_id for request_id in request_ids if engine.cancel(request_id)}
 
-    def _count_failed(self, model: str, results: list[Any]) -> None:
-        errors = [result for result in results if isinstance(result, InferenceError)]
-        if not errors:
+    def _report_failed(self, model: str, request_id: str | None, results: list[Any]) -> None:
+        """Count the inputs that failed alone, and log those of the model's fault: no dead letter tells of them."""
+        refused = [result for result in results if isinstance(result, InvalidInput)]
+        failed = [result for result in results if isinstance(result, ModelFailed)]
+        if not refused and not failed:
             return
-        kinds = ("invalid_inputs" if isinstance(error, InvalidInput) else "failed_inputs" for error in errors)
         with self._lock:
-            self._failed.setdefault(model, Counter()).update(kinds)
+            counts = self._failed.setdefault(model, Counter())
+            counts.update(invalid_inputs=len(refused), failed_inputs=len(failed))
+        if failed:
+            logger.warning(
+                "request %s: model %s failed on %d of its %d inputs; their errors are in its result, the first is here",
+                request_id,
+                model,
+                len(failed),
+                len(results),
+                exc_info=failed[0],
+                extra=event("inputs_failed", model=model, inputs=len(failed)),
+            )
 
     def _count(self, model: str, requests: int, rows: int) -> None:
         with self._lock:

@@ -88,7 +88,9 @@ def test_texts_of_every_kind_of_badness_fail_alone(stack: Stack) -> None:
     assert "RuntimeError" in (errors[4].model_traceback or "")
     assert "not a number" in str(errors[5])
     assert SECRET not in json.dumps(answer), "inputs are withheld in results, too"
-    assert SECRET not in (stack.folder / "worker.log").read_text()
+    log = (stack.folder / "worker.log").read_text()
+    assert SECRET not in log
+    assert f"request {by_name.id}: model texts failed on 2 of its 8 inputs" in log
 
 
 def test_with_truncation_the_long_one_is_no_bad_one(stack: Stack) -> None:

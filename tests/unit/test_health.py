@@ -93,7 +93,7 @@ def test_a_worker_is_live_before_it_is_ready_and_neither_when_it_stops(
 def test_metrics_have_the_names_of_the_table(url: str, context: WorkerContext) -> None:
     load(context)
     context.engine.note_wait('sm"all', 1.5)
-    context.engine._count_failed('sm"all', [InvalidInput("inputs is empty"), [1.0], InputFailed("inputs failed")])
+    context.engine._report_failed('sm"all', "r", [InvalidInput("inputs is empty"), [1.0], InputFailed("inputs failed")])
     text = get(f"{url}/metrics")[1]
     assert 'celery_inference_inputs_total{model="sm\\"all"} 8.0\n' in text
     assert 'celery_inference_queue_waits_total{model="sm\\"all"} 1.0\n' in text

@@ -13,7 +13,7 @@ from celery_inference import app, feature_extraction, infer, results_and_errors
 from celery_inference.errors import InferenceError, InvalidInput, UnknownOption
 from celery_inference.inputs.check import check_inputs, check_request
 from celery_inference.inputs.rows import Rows, item
-from celery_inference.specs.errors import DeviceCrash, InputFailed
+from celery_inference.specs.errors import DeviceCrash, InputFailed, rebuild
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.pipeline_tasks import PIPELINE_TASKS
 from models.devices import discover
@@ -254,7 +254,14 @@ def test_a_request_that_is_replayed_from_its_letter_is_answered_as_a_worker_answ
         dlq_replay._infer(app, feature_extraction, [inputs], {})
 
 
-def test_failed_inputs_are_counted_by_whose_fault_it_is() -> None:
-    client = EngineClient(Engine([[1.0], InvalidInput("inputs"), InputFailed("inputs"), InputFailed("inputs")]))  # type: ignore[arg-type]
-    client.run("one", Rows([""] * 4, many=True, errors={}), {}, request_id="r", deadline=None)
+def test_failed_inputs_are_counted_and_those_of_the_model_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    first = rebuild("InputFailed", "inputs made the model raise", {"model_traceback": "its own frames"})
+    outcome = [[1.0], InvalidInput("inputs is refused"), first, InputFailed("inputs")]
+    client = EngineClient(Engine(outcome))  # type: ignore[arg-type]
+    client.run("one", Rows([""] * 4, many=True, errors={}), {}, request_id="r-1", deadline=None)
     assert client.totals() == {"one": {"invalid_inputs": 1, "failed_inputs": 2}}
+    (record,) = caplog.records
+    assert record.getMessage().startswith("request r-1: model one failed on 2 of its 4 inputs")
+    assert (record.levelname, vars(record)["event"]) == ("WARNING", "inputs_failed")
+    assert "its own frames" in caplog.text
+    assert "is refused" not in caplog.text, "of what callers get wrong the counter is enough"
