@@ -10,13 +10,14 @@ An input that `delay()` refuses is sent as its item, and the worker answers it w
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from celery_inference.specs.errors import InferenceError, InvalidInput, ModelFailed
 
-_MESSAGE_CHARACTERS = 2_000  # of an error that is sent in an input's place
+_ITEM_CHARACTERS = 4_000  # of an error that is sent in an input's place; senders write a few hundred
 _TRACEBACKS_CHARACTERS = 32_000  # of all errors of an answer, which a result store has to take
 
 
@@ -99,8 +100,8 @@ def refused(value: object) -> InvalidInput | None:
     if not isinstance(said, dict) or said.get("type") != InvalidInput.__name__:
         return None
     message = said.get("message")
-    if not isinstance(message, str) or len(message) > _MESSAGE_CHARACTERS:
+    if not isinstance(message, str):
         return None
     error = InvalidInput(message)
     error.take_facts(said)
-    return error
+    return error if len(json.dumps(item(error))) <= _ITEM_CHARACTERS else None

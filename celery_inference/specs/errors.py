@@ -26,6 +26,7 @@ for programs stand in attributes; `facts` and `take_facts` carry them where an e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
@@ -151,10 +152,14 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
+def _is_finite(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
 _FACTS: Mapping[str, Callable[[object], bool]] = {
     "field": _is_text,
     "index": lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
-    "limit": lambda value: isinstance(value, (int, float, str)) and not isinstance(value, bool),
+    "limit": lambda value: isinstance(value, (int, float, str)) and not isinstance(value, bool) and _is_finite(value),
     "allowed": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
     "nearest": _is_text,
     "model_traceback": _is_text,

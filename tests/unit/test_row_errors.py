@@ -148,7 +148,9 @@ def test_inputs_that_are_too_large_together_are_the_request_s_own_error() -> Non
     [
         {"type": "InputFailed", "message": "it failed"},
         {"type": "InvalidInput", "message": 5},
-        {"type": "InvalidInput", "message": "x" * 2_001},
+        {"type": "InvalidInput", "message": "x" * 4_001},
+        {"type": "InvalidInput", "message": "x", "field": "x" * 4_001},
+        {"type": "InvalidInput", "message": "x", "allowed": ["x"] * 4_001},
         {"type": "InvalidInput"},
         "InvalidInput",
     ],
@@ -156,6 +158,20 @@ def test_inputs_that_are_too_large_together_are_the_request_s_own_error() -> Non
 def test_an_error_that_no_sender_writes_is_a_bad_input(said: Any) -> None:
     rows, _ = check_request(spec_of("feature-extraction"), [{"error": said}], return_errors=True)
     assert str((rows.errors or {})[0]) == "inputs[0] must be a text, not dict"
+
+
+def test_of_an_error_in_an_input_s_place_only_facts_are_taken_and_the_place_is_the_input_s() -> None:
+    said = {
+        "type": "InvalidInput",
+        "message": "is no good",
+        "index": 7,
+        "limit": float("inf"),
+        "args": [1],
+        "fault": "x",
+    }
+    rows, _ = check_request(spec_of("feature-extraction"), ["fine", {"error": said}], return_errors=True)
+    expected = {"type": "InvalidInput", "message": "is no good", "fault": "caller", "index": 1}
+    assert [item(error) for error in (rows.errors or {}).values()] == [{"error": expected}]
 
 
 def test_an_error_in_an_input_s_place_means_nothing_to_a_request_without_return_errors() -> None:
