@@ -1369,10 +1369,12 @@ text_to_audio: _TextToAudio
 class _TableQuestionAnsweringOptions(TypedDict, total=False):
     model: str | None
     return_errors: Literal[False]
+    truncation: bool
 
 class _TableQuestionAnsweringEach(TypedDict, total=False):
     model: str | None
     return_errors: Required[Literal[True]]
+    truncation: bool
 
 class _TableQuestionAnsweringCall(_TableQuestionAnsweringOptions):
     inputs: Required[Table]
@@ -1386,17 +1388,32 @@ class _TableQuestionAnsweringEachCalls(_TableQuestionAnsweringEach):
 class _TableQuestionAnswering(_Task):
     """The answer in each `{"table": {"column": ["cell", …]}, "query": …}`."""
     def __call__(
-        self, inputs: Table | Sequence[Table], model: str | None = None, *, return_errors: bool = False
+        self,
+        inputs: Table | Sequence[Table],
+        model: str | None = None,
+        *,
+        return_errors: bool = False,
+        truncation: bool = False,
     ) -> Any: ...
     @overload
-    def delay(self, inputs: Table, model: str | None = None) -> Result[TableAnswer]: ...
+    def delay(self, inputs: Table, model: str | None = None, *, truncation: bool = False) -> Result[TableAnswer]: ...
     @overload
     def delay(
-        self, inputs: Sequence[Table], model: str | None = None, *, return_errors: Literal[False] = False
+        self,
+        inputs: Sequence[Table],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        truncation: bool = False,
     ) -> Result[list[TableAnswer]]: ...
     @overload
     def delay(
-        self, inputs: Sequence[Table], model: str | None = None, *, return_errors: Literal[True]
+        self,
+        inputs: Sequence[Table],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        truncation: bool = False,
     ) -> Result[list[Row[TableAnswer]]]: ...
     @overload
     def apply_async(
@@ -1444,29 +1461,56 @@ class _TableQuestionAnswering(_Task):
         self, args: tuple[()] | None, kwargs: _TableQuestionAnsweringEachCalls, **sending: Unpack[SendOptions]
     ) -> Result[list[Row[TableAnswer]]]: ...
     @overload
-    def s(self, inputs: Table, model: str | None = None) -> Signature[TableAnswer]: ...
+    def s(self, inputs: Table, model: str | None = None, *, truncation: bool = False) -> Signature[TableAnswer]: ...
     @overload
     def s(
-        self, inputs: Sequence[Table], model: str | None = None, *, return_errors: Literal[False] = False
+        self,
+        inputs: Sequence[Table],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        truncation: bool = False,
     ) -> Signature[list[TableAnswer]]: ...
     @overload
     def s(
-        self, inputs: Sequence[Table], model: str | None = None, *, return_errors: Literal[True]
+        self,
+        inputs: Sequence[Table],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        truncation: bool = False,
     ) -> Signature[list[Row[TableAnswer]]]: ...
     @overload
-    def s(self, *, model: str | None = None, return_errors: bool = False) -> Signature[Any]: ...
+    def s(
+        self, *, model: str | None = None, return_errors: bool = False, truncation: bool = False
+    ) -> Signature[Any]: ...
     @overload
-    def si(self, inputs: Table, model: str | None = None) -> Signature[TableAnswer]: ...
+    def si(self, inputs: Table, model: str | None = None, *, truncation: bool = False) -> Signature[TableAnswer]: ...
     @overload
     def si(
-        self, inputs: Sequence[Table], model: str | None = None, *, return_errors: Literal[False] = False
+        self,
+        inputs: Sequence[Table],
+        model: str | None = None,
+        *,
+        return_errors: Literal[False] = False,
+        truncation: bool = False,
     ) -> Signature[list[TableAnswer]]: ...
     @overload
     def si(
-        self, inputs: Sequence[Table], model: str | None = None, *, return_errors: Literal[True]
+        self,
+        inputs: Sequence[Table],
+        model: str | None = None,
+        *,
+        return_errors: Literal[True],
+        truncation: bool = False,
     ) -> Signature[list[Row[TableAnswer]]]: ...
     def delay_on_commit(
-        self, inputs: Table | Sequence[Table], model: str | None = None, *, return_errors: bool = False
+        self,
+        inputs: Table | Sequence[Table],
+        model: str | None = None,
+        *,
+        return_errors: bool = False,
+        truncation: bool = False,
     ) -> None: ...
 
 table_question_answering: _TableQuestionAnswering

@@ -109,7 +109,13 @@ _TEXT = (
         options={"seed": Option("int", minimum=0, maximum=2**31 - 1)},
         max_tokens=256,
     ),
-    _general("table-question-answering", "fields", fields={"table": "table", "query": "text"}, needs=("pandas",)),
+    _general(
+        "table-question-answering",
+        "fields",
+        options=_TRUNCATION,
+        fields={"table": "table", "query": "text"},
+        needs=("pandas",),
+    ),
     _general("decision", "fields", fields={"state": "json", "questions": "json"}, max_tokens=1024),
 )
 _IMAGES = (

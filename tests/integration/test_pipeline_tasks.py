@@ -17,7 +17,7 @@ import pytest
 
 from celery_inference.catalogue.catalogue import load
 from celery_inference.inputs.check import check_inputs
-from celery_inference.specs.errors import CatalogueError, InvalidInput, ModelFailed, ModelLoadError
+from celery_inference.specs.errors import CatalogueError, InvalidInput, ModelLoadError
 from celery_inference.specs.model_spec import ModelSpec
 from celery_inference.specs.pipeline_tasks import NOT_SERVED, PIPELINE_TASKS
 from demo.stack import Stack
@@ -135,10 +135,10 @@ def test_a_served_task_answers_as_its_pipeline_does(engine: Engine, specs: dict[
 
 
 def bad_for_the_device(task: str) -> Any:
-    """What only the device process finds bad: too many tokens, half a medium; a table whose question is gone."""
+    """What only the device process finds bad: too many tokens, half a medium."""
     good = samples.value(task, 1)
     if task == "table-question-answering":
-        return {"table": good["table"]}
+        return {**good, "table": {"number": ["7"] * 300}}
     if task == "decision":
         return {**good, "state": "cat " * 300}
     if PIPELINE_TASKS[task].media in ("text", "chat"):
@@ -158,7 +158,7 @@ def test_an_input_that_the_device_process_refuses_fails_alone_between_good_ones(
     asked = [good[0], bad_for_the_device(task), good[1]]
     first, error, last = engine.submit(task, asked, options, errors={}).result(SECONDS)
     same([first, last], expected)
-    assert isinstance(error, InvalidInput | ModelFailed)
+    assert isinstance(error, InvalidInput)
     assert error.index == 1
     assert (error.field or "").startswith("inputs[1]")
     assert str(error).startswith("inputs[1]")

@@ -105,7 +105,18 @@ def _speak(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> A
 
 
 def _table(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
-    return pipe(table=value["table"], query=value["query"])
+    """Unasked, the pipeline drops the rows that do not fit, and answers from the first ones."""
+    (question,) = pipe._args_parser(table=value["table"], query=value["query"])
+    try:
+        inputs = pipe.preprocess(question, truncation=options["truncation"])
+    except ValueError as error:
+        if not str(error).startswith("Too many "):  # rows or columns, for the tokenizer's numbers of them
+            raise
+        raise InvalidInput.because("inputs table", f"has {str(error).lower()} for this model") from None
+    size, most = inputs["input_ids"].shape[-1], min(spec.max_tokens, pipe.tokenizer.model_max_length)
+    if size > most:
+        raise InvalidInput.too_large("inputs", size, most, "tokens")
+    return pipe.postprocess(pipe.forward(inputs))
 
 
 def _video(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:

@@ -95,6 +95,42 @@ def test_a_batch_with_cut_texts_equals_the_pipeline_on_each_alone(
     assert "tokens; at most 128 are allowed" in refused["sentence"], "as ever without it"
 
 
+def table(rows: int, columns: int = 2, cell: str = "cat") -> dict[str, Any]:
+    cells = {f"column {i}": [f"dog {row}" if row % 3 else cell for row in range(rows)] for i in range(columns)}
+    return {"table": cells, "query": "red number"}
+
+
+TABLES = [
+    (table(300), "inputs table has too many rows for this model"),
+    (table(100), "inputs has 460 tokens; at most 128 are allowed"),
+    (table(1, 1, "cat dog " * 100), "inputs has 206 tokens; at most 128 are allowed"),
+    (table(2), None),
+]
+
+
+@pytest.mark.parametrize(("value", "refused"), TABLES)
+def test_a_table_is_answered_from_its_first_rows_where_that_is_asked_for_alone(
+    loaded: Any, value: dict[str, Any], refused: str | None
+) -> None:
+    runner, folder = loaded("table-question-answering")
+    cut, whole = runner.run([value] * 2, [CUT, {}])
+    same(cut["ok"], as_json(pipeline("table-question-answering", model=str(folder))(**value)))
+    if refused is None:
+        assert whole["ok"] == cut["ok"]
+    else:
+        assert (whole["error"], whole["sentence"]) == ("InvalidInput", refused)
+
+
+def test_a_table_that_cannot_be_cut_to_fit_is_refused(loaded: Any) -> None:
+    runner, _ = loaded("table-question-answering")
+    wide, long = table(1, 200), {**table(1), "query": "cat " * 200}
+    sentences = [answer["sentence"] for answer in runner.run([wide, long], [CUT] * 2)]
+    assert sentences == [
+        "inputs table has too many columns for this model",
+        "inputs has 204 tokens; at most 128 are allowed",
+    ]
+
+
 def test_a_request_that_cuts_shares_its_batch_with_one_that_does_not(loaded: Any) -> None:
     runner, _ = loaded("text-classification")
     cut, refused, short = runner.run([LONG, LONG, "the cat"], [CUT, {}, {"truncation": False}])
@@ -155,7 +191,7 @@ def test_where_the_pipeline_cuts_nothing_the_option_is_refused(task: str) -> Non
         samples.value(task, 1),
         samples.LABELS if "candidate_labels" in PIPELINE_TASKS[task].options else {},
     )
-    if task in {case[0] for case in CASES}:
+    if task in {case[0] for case in CASES} | {"table-question-answering"}:
         assert check_inputs(one, value, {**options, **CUT})[1]["truncation"] is True
         with pytest.raises(InvalidInput, match="option truncation must be true or false, not str"):
             check_inputs(one, value, {**options, "truncation": "longest_first"})
