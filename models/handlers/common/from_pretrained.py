@@ -123,7 +123,7 @@ def within_positions(spec: ModelSpec, model: Any) -> ModelSpec:
 
     Raises ModelLoadError where the catalogue says more.
     """
-    most = _positions(model) if spec.pipeline_task.media in ("text", "chat", "fields") else None
+    most = _positions(model, model.config) if spec.pipeline_task.media in ("text", "chat", "fields") else None
     if most is None or spec.max_tokens <= most:
         return spec
     if not spec.default_tokens:
@@ -131,11 +131,16 @@ def within_positions(spec: ModelSpec, model: Any) -> ModelSpec:
     return replace(spec, max_tokens=most)
 
 
-def _positions(model: Any) -> int | None:
+def label_positions(model: Any) -> int | None:
+    """How many tokens of a label the model has positions for, of one that reads labels beside an image or sound."""
+    return _positions(model, model.config.get_text_config())
+
+
+def _positions(model: Any, config: Any) -> int | None:
     """How many tokens the model has positions for; None where its configuration sets no bound."""
     for name, part in model.named_modules():
         # RoBERTa and its kin count positions from behind the one of padding.
         if name.endswith("position_embeddings") and getattr(part, "padding_idx", None) is not None:
             return int(part.num_embeddings) - int(part.padding_idx) - 1
-    most: int | None = getattr(model.config, "max_position_embeddings", None)
+    most: int | None = getattr(config, "max_position_embeddings", None)
     return most

@@ -12,8 +12,10 @@ import torch
 
 from celery_inference.specs.errors import InvalidInput
 from celery_inference.specs.model_spec import ModelSpec
-from models.handlers.common import pooling, tokenization
+from models.handlers.common import from_pretrained, pooling, tokenization
 from models.media import audio
+
+_SIGLIP_TOKENS = 64  # to which its pipeline cuts labels
 
 Call = Callable[[Any, ModelSpec, Any, dict[str, Any]], Any]
 
@@ -69,6 +71,17 @@ def _segments(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -
     known = _subtasks(pipe)
     if options.get("subtask", known[0]) not in known:
         raise InvalidInput.because("option subtask", f"of this model is {' or '.join(known)}", allowed=known)
+    return pipe(value, **options)
+
+
+def _labelled(pipe: Any, spec: ModelSpec, value: Any, options: dict[str, Any]) -> Any:
+    """A label that is too long would be cut by SigLIP's pipeline, and is no index of a position elsewhere."""
+    most = _SIGLIP_TOKENS if "siglip" in pipe.model.config.model_type else from_pretrained.label_positions(pipe.model)
+    template = options.get("hypothesis_template", "{}")
+    for label in options["candidate_labels"]:
+        size = len(pipe.tokenizer(template.replace("{}", label), verbose=False)["input_ids"])
+        if most is not None and size > most:
+            raise InvalidInput.too_large("option candidate_labels", size, most, "tokens in a label")
     return pipe(value, **options)
 
 
@@ -139,4 +152,7 @@ _CALLS: Mapping[str, Call] = {
     "table-question-answering": _table,
     "text-to-audio": _speak,
     "video-classification": _video,
+    "zero-shot-audio-classification": _labelled,
+    "zero-shot-image-classification": _labelled,
+    "zero-shot-object-detection": _labelled,
 }
