@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 SOURCES := celeryconfig.py flowerconfig.py celery_inference models tasks monitor demo benchmarks examples tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lowest soak format browser scanners redis clean
+.PHONY: help setup demo check test lowest soak format browser scanners redis sox clean
 
 help: ## What can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -48,7 +48,7 @@ lowest: .venv-lowest/ready ## Tests of the library with the lowest versions that
 
 # Many tests wait, for leases and for processes to load models, so more of them run than there are cores; those of
 # one file stay together, because they share servers and workers, and the long ones come first, in the order of folders.
-test: check browser scanners redis lowest ## All of it: `check`, then every test
+test: check browser scanners redis sox lowest ## All of it: `check`, then every test
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 soak: setup ## Ten minutes of the transport under faults and kills, every message accounted for
@@ -87,6 +87,14 @@ redis:
 	  apt-get download -qq -o APT::Sandbox::User=root redis-tools && dpkg-deb --extract redis-tools_*.deb . && \
 	  install usr/bin/redis-check-rdb /usr/local/bin/redis-server; } || \
 	echo "no redis-server here: the tests of the store in Redis are skipped"
+
+# Some of the sound that the corpus of media holds is written by Debian's sox; ffmpeg comes in a Python package.
+sox:
+	@command -v sox >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  echo "installing Debian's sox" && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends sox >/dev/null; } || \
+	echo "no sox here: the tests of the sound that it writes are skipped"
 
 .venv-checkov/ready: tests/checkov.txt
 	@echo "setting up .venv-checkov"

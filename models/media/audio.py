@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterator
 from math import ceil, gcd
 from typing import Any
 
@@ -11,62 +12,87 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from celery_inference.inputs.media_formats import format_of
 from celery_inference.specs.errors import InvalidInput
+from models.media import mp3_frames, ogg_chains
+from models.media.wav_sizes import with_sizes
 
 Samples = npt.NDArray[np.float32]
 
-_CONTAINERS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3")
+# By the first bytes of a file: what libsndfile may then say that it is. A tag may stand before a FLAC file, too.
+_CONTAINERS = {"WAV": ("WAV", "WAVEX"), "FLAC": ("FLAC",), "Ogg": ("OGG",), "MP3": ("MP3", "FLAC")}
+_MAX_FILES = 1_000  # that are put one behind the other
 _MAX_CHANNELS = 8
 _RATES = range(4_000, 192_001)  # Hz
-# What programs write into a WAV file's header that goes into a pipe, and cannot be corrected at the end, is near the
-# largest that 31 or 32 bits hold; no request holds so much.
-_STREAMED_BYTES = 2_000_000_000
-_UNKNOWN_FRAMES = 2**40  # of a FLAC file that was streamed, libsndfile says 2**63 - 1
+_UNKNOWN_FRAMES = 2**40  # for a FLAC file that was streamed, libsndfile says 2**63 - 1
 _EDGE_SECONDS = 0.05  # of silence on both sides while resampling, so that the end does not ring into the beginning
 
 
 def decode(field: str, value: str, rate: int, max_seconds: float) -> Samples:
     """(samples,) float32 at `rate` Hz, channels averaged, from base64.
 
-    Raises InvalidInput for what is no sound, is too long, or is cut off (MP3 and Ogg, which are streams, end where
-    they end).
+    Ogg and MP3 files that stand one behind the other are heard one after the other.
+    Raises InvalidInput for what is no sound, is too long, or is cut off, if its format says how much it holds.
     """
+    heard: list[Samples] = []
+    seconds = 0.0
     try:
-        data = _with_wav_sizes(base64.b64decode(value, validate=True))
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            _check(field, file, max_seconds)
-            if _wav_is_cut_off(data):
-                raise InvalidInput.because(field, "is cut off")
-            if file.frames > _UNKNOWN_FRAMES:
-                file._info.seekable = 0  # else soundfile looks for a place behind the end, and raises
-            samples = _read(field, file, max_seconds)
-            given = file.samplerate
+        data = base64.b64decode(value, validate=True)
+        form = format_of("audio", data)
+        for file in _files(field, data):
+            if len(heard) == _MAX_FILES:
+                raise InvalidInput.because(field, f"consists of more than {_MAX_FILES:,} files", limit=_MAX_FILES)
+            with soundfile.SoundFile(io.BytesIO(file)) as sound:
+                _check(field, sound, form, seconds, max_seconds)
+                samples = _read(field, sound, seconds, max_seconds)
+                seconds += len(samples) / sound.samplerate
+                heard.append(resample(samples, sound.samplerate, rate))
     except InvalidInput:
         raise
     except Exception as error:
         reason = str(error).partition(": ")[2] or str(error)
         raise InvalidInput.because(field, f"is no sound that can be decoded: {reason}") from error
-    return resample(samples, given, rate)
+    return np.concatenate(heard) if len(heard) > 1 else heard[0]
 
 
-def _check(field: str, file: Any, max_seconds: float) -> None:
+def _files(field: str, data: bytes) -> Iterator[bytes]:
+    """The files that are in these bytes, each with the length that libsndfile must know to decode it to its end."""
+    form = format_of("audio", data)
+    if form == "MP3":
+        yield from mp3_frames.files(data)
+    elif form == "Ogg":
+        yield from ogg_chains.links(data)
+    elif form == "WAV":
+        whole = with_sizes(data)
+        if whole is None:
+            raise InvalidInput.because(field, "is cut off")
+        yield whole
+    else:
+        yield data
+
+
+def _check(field: str, file: Any, form: str | None, before: float, max_seconds: float) -> None:
     """What the header says, before anything is decoded."""
-    if file.format not in _CONTAINERS:
-        raise InvalidInput.because(field, f"is {file.format}, none of {', '.join(_CONTAINERS)}")
+    if file.format not in _CONTAINERS.get(form or "", ()):
+        raise InvalidInput.because(field, f"is {file.format}, and begins like {form or 'none of these formats'}")
     if file.samplerate not in _RATES:
         raise InvalidInput.because(
             field, f"has {file.samplerate:,} samples a second; {_RATES[0]:,} to {_RATES[-1]:,} are allowed"
         )
     if file.channels > _MAX_CHANNELS:
         raise InvalidInput.too_large(field, file.channels, _MAX_CHANNELS, "channels")
-    if _UNKNOWN_FRAMES > file.frames > max_seconds * file.samplerate:
-        raise InvalidInput.too_large(field, round(file.frames / file.samplerate, 1), max_seconds, "seconds")
+    seconds = before + file.frames / file.samplerate
+    if file.frames < _UNKNOWN_FRAMES and seconds > max_seconds:
+        raise InvalidInput.too_large(field, round(seconds, 1), max_seconds, "seconds")
 
 
-def _read(field: str, file: Any, max_seconds: float) -> Samples:
+def _read(field: str, file: Any, before: float, max_seconds: float) -> Samples:
+    most = (max_seconds - before) * file.samplerate
+    if file.frames > _UNKNOWN_FRAMES:
+        file._info.seekable = 0  # else soundfile looks for a place behind the end, and raises
     # One more than the header promises, which may be a lie in both directions.
-    samples = file.read(min(file.frames, int(max_seconds * file.samplerate)) + 1, dtype="float32", always_2d=True)
-    if len(samples) > max_seconds * file.samplerate:
+    samples = file.read(min(file.frames, int(most)) + 1, dtype="float32", always_2d=True)
+    if len(samples) > most:
         raise InvalidInput.because(field, f"has more than {max_seconds:,} seconds", limit=max_seconds)
     if len(samples) == 0:
         raise InvalidInput.because(field, "has no samples")
@@ -75,35 +101,6 @@ def _read(field: str, file: Any, max_seconds: float) -> Samples:
     if not np.isfinite(samples).all():
         raise InvalidInput.because(field, "has samples that are no numbers")
     return np.asarray(samples.mean(axis=1), dtype=np.float32)
-
-
-def _with_wav_sizes(data: bytes) -> bytes:
-    """A WAV file that was written into a pipe, with the sizes that it has; every other file as it is."""
-    said = _size_at(data, 4)
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE" or 0 < said < _STREAMED_BYTES:
-        return data
-    at = 12
-    while at + 8 <= len(data):
-        name, size = data[at : at + 4], _size_at(data, at + 4)
-        if name == b"data":
-            if size >= _STREAMED_BYTES or size == said == 0:
-                size = len(data) - at - 8
-            return b"".join((data[:4], _four_bytes(len(data) - 8), data[8 : at + 4], _four_bytes(size), data[at + 8 :]))
-        at += 8 + size + size % 2
-    return data
-
-
-def _size_at(data: bytes, at: int) -> int:
-    return int.from_bytes(data[at : at + 4], "little")
-
-
-def _four_bytes(size: int) -> bytes:
-    return size.to_bytes(4, "little")
-
-
-def _wav_is_cut_off(data: bytes) -> bool:
-    """Whether a WAV file is shorter than it says."""
-    return data[:4] == b"RIFF" and _size_at(data, 4) + 8 > len(data)
 
 
 def resample(samples: Samples, given: int, wanted: int) -> Samples:
