@@ -73,7 +73,7 @@ class Upload(TypedDict):
     claim: UploadClaim
 
 
-# The bytes of a file, their base64, or what `upload` returned for them.
+# The bytes of a file, their base64 (or a `data:` URL of it), or what `upload` returned for them.
 Media = bytes | bytearray | memoryview | str | Upload
 Role = Literal["system", "user", "assistant"]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping
 
 from celery_inference.specs.errors import InvalidInput
 
 # Raster images of one frame, sound that libsndfile decodes, and the two containers of video that cannot name other
 # files. Not taken: SVG (a program), GIF and TIFF (many frames), playlists and manifests (lists of addresses).
+_PICTURES = (b"avif", b"avis", b"heic", b"heix", b"mif1")  # in the container that MP4 is, too
 _SIGNATURES: Mapping[str, Mapping[str, Callable[[bytes], bool]]] = {
     "image": {
         "PNG": lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
@@ -25,10 +27,14 @@ _SIGNATURES: Mapping[str, Mapping[str, Callable[[bytes], bool]]] = {
         ),
     },
     "video": {
-        "MP4": lambda head: head[4:8] == b"ftyp",
+        "MP4": lambda head: head[4:8] == b"ftyp" and head[8:12] not in _PICTURES,
         "WebM": lambda head: head.startswith(b"\x1a\x45\xdf\xa3"),
     },
 }
+
+_BREAKS = b" \t\r\n\v\f"  # mail and many tools break the lines of base64
+_DATA_URL_BYTES = 300
+_DATA_URL = re.compile(rb"data:[^,]{0,%d};base64," % (_DATA_URL_BYTES - 20), re.IGNORECASE)
 
 
 def format_of(medium: str, data: bytes) -> str | None:
@@ -38,7 +44,7 @@ def format_of(medium: str, data: bytes) -> str | None:
 
 
 def as_base64(medium: str, field: str, value: object, max_bytes: int) -> str:
-    """Bytes or their base64, as base64, once their format and size are seen to.
+    """Bytes or their base64, as base64, once their format and size are seen to. A `data:` URL is base64 with a label.
 
     A text that is no base64 is refused with what it most often is: an address or a path, neither of which is opened.
     Raises InvalidInput.
@@ -62,10 +68,13 @@ def _bytes(medium: str, field: str, value: object, max_bytes: int) -> bytes:
         return bytes(value)
     if not isinstance(value, str):
         raise InvalidInput.because(field, f"must be the {medium}'s bytes, or their base64, not {type(value).__name__}")
-    if len(value) > 4 * (max_bytes + 2) // 3 + 4:
+    longest = 4 * (max_bytes + 2) // 3 + 4
+    if len(value) > longest + longest // 16 + _DATA_URL_BYTES:  # breaks of two characters in lines of 64, and one more
         raise InvalidInput.too_large(field, len(value) * 3 // 4, max_bytes, "bytes")
     try:
-        return base64.b64decode("".join(value.split()), validate=True)  # mail and many tools break its lines
+        text = value.encode("ascii")
+        head = _DATA_URL.match(text)  # its media type is not believed
+        return base64.b64decode(text[head.end() if head else 0 :].translate(None, _BREAKS), validate=True)
     except (binascii.Error, ValueError):
         raise InvalidInput.because(
             field, f"must be the {medium}'s bytes, or their base64; addresses and paths are not opened"

@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from celery_inference.specs.errors import InvalidInput
 
@@ -37,6 +37,8 @@ def decode(field: str, value: str, max_pixels: int) -> Image.Image:
         return image.convert("RGB")
     except InvalidInput:
         raise
+    except UnidentifiedImageError:  # which names our buffer
+        raise InvalidInput.because(field, "is no image that can be decoded: it only begins like one") from None
     except Exception as error:  # hostile files make decoders raise anything: struct.error, KeyError, OverflowError
         raise InvalidInput.because(field, f"is no image that can be decoded: {error}") from error
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from celery_inference.inputs.media_formats import format_of
 from celery_inference.specs.errors import InvalidInput
+from models.media.video_sizes import mp4_is_cut_off, webm_is_cut_off
 
 Frames = npt.NDArray[np.uint8]
 
@@ -41,7 +42,7 @@ def decode(field: str, value: str, wanted: Wanted) -> Frames:
     """(frames, height, width, 3) uint8 RGB from base64, upright as its camera says.
 
     A video that is shorter repeats its last frame.
-    Raises InvalidInput for what is no video, is too long or too large, or is cut off before the last wanted frame.
+    Raises InvalidInput for what is no video, is too long or too large, or is cut off, if it says how long it is.
     """
     try:
         data = base64.b64decode(value, validate=True)
@@ -49,7 +50,8 @@ def decode(field: str, value: str, wanted: Wanted) -> Frames:
     except InvalidInput:
         raise
     except Exception as error:
-        raise InvalidInput.because(field, f"is no video that can be decoded: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidInput.because(field, f"is no video that can be decoded: {reason}") from error
     if not frames:
         raise InvalidInput.because(field, "has no frame that can be decoded")
     if len({frame.shape for frame in frames}) > 1:
@@ -58,7 +60,10 @@ def decode(field: str, value: str, wanted: Wanted) -> Frames:
 
 
 def _read(field: str, data: bytes, wanted: Wanted) -> list[Frames]:
-    demuxer = _DEMUXERS.get(format_of("video", data) or "", "mov")
+    form = format_of("video", data)
+    if webm_is_cut_off(data) if form == "WebM" else mp4_is_cut_off(data):
+        raise InvalidInput.because(field, "is cut off")
+    demuxer = _DEMUXERS.get(form or "", "mov")
     indices, frames = wanted.indices, []
     container: Any
     with av.open(io.BytesIO(data), format=demuxer, container_options=dict(_NOTHING_ELSE)) as container:
@@ -74,11 +79,23 @@ def _read(field: str, data: bytes, wanted: Wanted) -> list[Frames]:
                 raise InvalidInput.because(field, f"has more than {number:,} frames")
             if number in indices:
                 _check_size(field, frame, wanted.max_pixels)
-                # In degrees against the clock, as the container says that the frames are to be shown.
-                frames.append(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
+                frames.append(_upright(frame))
             if len(frames) == wanted.count:
                 break
     return frames
+
+
+def _upright(frame: Any) -> Frames:
+    """Its pixels, turned and mirrored as its container says."""
+    pixels: Frames = frame.to_ndarray(format="rgb24")
+    said = frame.side_data.get("DISPLAYMATRIX")
+    if said is None:
+        return pixels
+    # A point (x, y) is shown at (a x + c y, b x + d y). Cameras turn by quarters, so that two of the four are 0.
+    a, b, _, c, d, *_ = np.frombuffer(said, np.int32).tolist()
+    if abs(b) > abs(a):
+        pixels, a, d = pixels.swapaxes(0, 1), c, b
+    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
 def _check_size(field: str, sized: Any, max_pixels: int) -> None:

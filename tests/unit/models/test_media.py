@@ -256,10 +256,48 @@ def as_bytes(medium: str, value: bytes | str) -> bytes:
     return base64.b64decode(as_base64(medium, "inputs", value, 1_000_000))
 
 
-def test_base64_may_have_line_breaks() -> None:
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda data: base64.encodebytes(data).decode(),
+        lambda data: base64.encodebytes(data).decode().replace("\n", "\r\n "),
+        lambda data: "data:image/png;base64," + b64(data),
+        lambda data: "DATA:image/svg+xml;charset=utf-8;name=a%20b.png;base64," + base64.encodebytes(data).decode(),
+        lambda data: "data:;base64," + b64(data),
+    ],
+    ids=[
+        "lines",
+        "lines of mail",
+        "data URL",
+        "data URL of another type, in lines",
+        "data URL of no type",
+    ],
+)
+def test_base64_is_taken_as_tools_write_it(written: Callable[[bytes], str]) -> None:
     data = picture()
-    assert as_bytes("image", base64.encodebytes(data).decode()) == data
-    assert as_bytes("image", base64.encodebytes(data).decode().replace("\n", "\r\n ")) == data
+    assert as_bytes("image", written(data)) == data
+    assert as_base64("image", "inputs", written(data), len(data)) == b64(data)  # what is sent has none of it
+    with pytest.raises(InvalidInput, match=f"{len(data):,} bytes; at most {len(data) - 1:,}"):
+        as_base64("image", "inputs", written(data), len(data) - 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data:image/png,%89PNG",
+        "data:image/png;base64",
+        "data:image/png;base64;" + b64(picture()),
+        "data:" + "x" * 400 + ";base64," + b64(picture()),
+        base64.urlsafe_b64encode(b"\x89PNG\r\n\x1a\n\xff\xfb\xff\xef\xbe").decode(),
+        b64(picture()).rstrip("=")[:-1],
+        "\u00e4" + b64(picture()),
+        "https://example.com/a.png",
+    ],
+    ids=["no base64", "nothing", "no comma", "a long label", "for URLs", "cut off", "not ASCII", "an address"],
+)
+def test_a_text_that_is_no_base64_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="or their base64; addresses and paths are not opened"):
+        as_base64("image", "inputs", text, 1_000_000)
 
 
 def test_of_a_jpeg_with_more_pictures_it_is_the_first() -> None:
@@ -310,7 +348,7 @@ def test_a_video_is_decoded_to_the_frames_that_are_wanted() -> None:
 
 @pytest.mark.parametrize("keep", [0, 100, 800], ids=lambda keep: f"{keep} bytes")
 def test_a_cut_off_video_is_refused(keep: int) -> None:
-    with pytest.raises(InvalidInput, match=r"no video that can be decoded|has no picture"):
+    with pytest.raises(InvalidInput, match=r"no video that can be decoded|has no picture|is cut off"):
         watch(base64.b64decode(video.sample())[:keep])
 
 
