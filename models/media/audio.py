@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 from math import ceil, gcd
 from typing import Any
 
@@ -14,14 +16,14 @@ import soundfile
 
 from celery_inference.inputs.media_formats import format_of
 from celery_inference.specs.errors import InvalidInput
-from models.media import mp3_frames, ogg_chains
-from models.media.wav_sizes import with_sizes
+from models.media import mp3_files, ogg_files, wav_files
 
 Samples = npt.NDArray[np.float32]
 
 # By the first bytes of a file: what libsndfile may then say that it is. A tag may stand before a FLAC file, too.
 _CONTAINERS = {"WAV": ("WAV", "WAVEX"), "FLAC": ("FLAC",), "Ogg": ("OGG",), "MP3": ("MP3", "FLAC")}
 _MAX_FILES = 1_000  # that are put one behind the other
+_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # its first bytes, and those of the facts that come first
 _MAX_CHANNELS = 8
 _RATES = range(4_000, 192_001)  # Hz
 _UNKNOWN_FRAMES = 2**40  # for a FLAC file that was streamed, libsndfile says 2**63 - 1
@@ -31,7 +33,7 @@ _EDGE_SECONDS = 0.05  # of silence on both sides while resampling, so that the e
 def decode(field: str, value: str, rate: int, max_seconds: float) -> Samples:
     """(samples,) float32 at `rate` Hz, channels averaged, from base64.
 
-    Ogg and MP3 files that stand one behind the other are heard one after the other.
+    Files that stand one behind the other are heard one after the other.
     Raises InvalidInput for what is no sound, is too long, or is cut off, if its format says how much it holds.
     """
     heard: list[Samples] = []
@@ -39,7 +41,7 @@ def decode(field: str, value: str, rate: int, max_seconds: float) -> Samples:
     try:
         data = base64.b64decode(value, validate=True)
         form = format_of("audio", data)
-        for file in _files(field, data):
+        for file in _SPLIT[form](data) if form else [data]:
             if len(heard) == _MAX_FILES:
                 raise InvalidInput.because(field, f"consists of more than {_MAX_FILES:,} files", limit=_MAX_FILES)
             with soundfile.SoundFile(io.BytesIO(file)) as sound:
@@ -49,26 +51,21 @@ def decode(field: str, value: str, rate: int, max_seconds: float) -> Samples:
                 heard.append(resample(samples, sound.samplerate, rate))
     except InvalidInput:
         raise
+    except EOFError:
+        raise InvalidInput.because(field, "is cut off") from None
     except Exception as error:
         reason = str(error).partition(": ")[2] or str(error)
         raise InvalidInput.because(field, f"is no sound that can be decoded: {reason}") from error
     return np.concatenate(heard) if len(heard) > 1 else heard[0]
 
 
-def _files(field: str, data: bytes) -> Iterator[bytes]:
-    """The files that are in these bytes, each with the length that libsndfile must know to decode it to its end."""
-    form = format_of("audio", data)
-    if form == "MP3":
-        yield from mp3_frames.files(data)
-    elif form == "Ogg":
-        yield from ogg_chains.links(data)
-    elif form == "WAV":
-        whole = with_sizes(data)
-        if whole is None:
-            raise InvalidInput.because(field, "is cut off")
-        yield whole
-    else:
-        yield data
+def _flac_files(data: bytes) -> Iterator[bytes]:
+    starts = [match.start() for match in _FLAC.finditer(data)][1:]
+    yield from (data[start:end] for start, end in pairwise([0, *starts, len(data)]))
+
+
+# Those that were put one behind the other, each with the length that libsndfile must know to decode it to its end.
+_SPLIT = {"WAV": wav_files.split, "FLAC": _flac_files, "Ogg": ogg_files.split, "MP3": mp3_files.split}
 
 
 def _check(field: str, file: Any, form: str | None, before: float, max_seconds: float) -> None:

@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from celery_inference.inputs.media_formats import format_of
 from celery_inference.specs.errors import InvalidInput
-from models.media.video_sizes import mp4_is_cut_off, webm_is_cut_off
+from models.media.video_files import mp4_is_cut_off, webm_is_cut_off
 
 Frames = npt.NDArray[np.uint8]
 
 # Demuxers that are allowed to open the bytes. Others (playlists, concatenations) would open what the bytes name.
 _DEMUXERS = {"MP4": "mov", "WebM": "matroska"}
 _NOTHING_ELSE = {"protocol_whitelist": "none", "enable_drefs": "0"}
+_COVER = av.stream.Disposition.attached_pic  # of a recording, in a stream of its own
 _MAX_RATE = 240  # frames a second that a second of video may cost
 
 
@@ -67,9 +68,9 @@ def _read(field: str, data: bytes, wanted: Wanted) -> list[Frames]:
     indices, frames = wanted.indices, []
     container: Any
     with av.open(io.BytesIO(data), format=demuxer, container_options=dict(_NOTHING_ELSE)) as container:
-        if not container.streams.video:
-            raise InvalidInput.because(field, "has no picture")
-        stream = container.streams.video[0]
+        stream = next((one for one in container.streams.video if not one.disposition & _COVER), None)
+        if stream is None:
+            raise InvalidInput.because(field, "has no moving picture")
         seconds = round((container.duration or 0) / av.time_base, 1)
         if seconds > wanted.max_seconds:
             raise InvalidInput.too_large(field, seconds, wanted.max_seconds, "seconds")

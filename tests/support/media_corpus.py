@@ -259,6 +259,11 @@ def _sounds() -> Iterator[tuple[str, SoundFile]]:
 SOUNDS = dict(_sounds())
 # What stands one behind the other: recordings of radio, spoken sentences, files that `cat` joined.
 JOINED: dict[str, list[Callable[[], bytes]]] = {
+    "wav": [lambda: _wave(_chirps()), lambda: _wave(_chirps())],
+    "wav with chunks": [lambda: _wave(_chirps(), 36 + len(_chirps() + _LIST)) + _LIST, lambda: _wave(_chirps())],
+    "wav of two rates": [lambda: _wave(_chirps()), lambda: _by_ffmpeg("-c:a pcm_f32le", 48_000, 1, "wav")],
+    "flac": [_flac, _flac],
+    "flac of two rates": [_flac, lambda: _by_ffmpeg("-sample_fmt s16", 44_100, 1, "flac")],
     "mp3": [partial(_mp3, ""), partial(_mp3, "")],
     "mp3 without headers, each behind a tag": [partial(_mp3, "-write_xing 0")] * 2,
     "mp3 before large tags": [lambda: _mp3("") + b"APETAGEX" + 300 * b"\xff\xfb\x00" + bytes(3000)] * 2,

@@ -280,6 +280,12 @@ REFUSED_VIDEOS: dict[str, tuple[Callable[[], bytes], str]] = {
     "ogg": (partial(_film, "-c:v libtheora OUT", "ogv"), _NO_VIDEO),
     "gif": (partial(_film, "OUT", "gif"), _NO_VIDEO),
     "avif": (partial(saved, PICTURE, "AVIF"), _NO_VIDEO),
-    "sound in mp4": (partial(_film, f"{_SOUND} -map 1:a -c:a aac OUT", "mp4"), "has no picture"),
-    "sound in webm": (partial(_film, f"{_SOUND} -map 1:a -c:a libopus OUT", "webm"), "has no picture"),
+    "sound in mp4": (partial(_film, f"{_SOUND} -map 1:a -c:a aac OUT", "mp4"), "has no moving picture"),
+    "sound with a cover": (
+        partial(
+            _film, f"{_SOUND} -map 0:v -map 1:a -c:a aac -c:v mjpeg -frames:v 1 -disposition:v attached_pic OUT", "m4a"
+        ),
+        "has no moving picture",
+    ),
+    "sound in webm": (partial(_film, f"{_SOUND} -map 1:a -c:a libopus OUT", "webm"), "has no moving picture"),
 }

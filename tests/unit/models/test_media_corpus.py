@@ -17,7 +17,7 @@ from transformers.image_utils import load_image
 from celery_inference.inputs.media_formats import as_base64, format_of
 from celery_inference.specs.errors import InvalidInput
 from models.media import audio, images, video
-from models.media.video_sizes import webm_is_cut_off
+from models.media.video_files import webm_is_cut_off
 from tests.support.media_corpus import JOINED, REFUSED_SOUNDS, SECONDS, SOUNDS, SOX, SoundFile, ffmpeg
 from tests.support.picture_corpus import (
     DEEP_PICTURES,

@@ -11,7 +11,7 @@ _HEADER_BYTES = 27  # of a page, before the table of its segments
 _FIRST_PAGE = 2  # a flag: a stream begins
 
 
-def links(data: bytes) -> Iterator[bytes]:
+def split(data: bytes) -> Iterator[bytes]:
     """Each of the Ogg files in it. Streams that begin together, such as sound and its pictures, are one file.
 
     What stands behind the last page is left out.

@@ -33,7 +33,7 @@ class _Frame:
         return self.start + self.size
 
 
-def files(data: bytes) -> Iterator[bytes]:
+def split(data: bytes) -> Iterator[bytes]:
     """Each of the MP3 files that were put one behind the other, with a Xing header that says how many frames it has.
 
     Data without frames of layer III is handed back as it is.
@@ -105,7 +105,7 @@ def _is_header(data: bytes, frame: _Frame) -> bool:
 def _said(data: bytes, header: _Frame) -> int:
     """The number of frames in a Xing header, -1 where it has none."""
     at = header.start + 4 + header.side_bytes
-    has_count = data.startswith(_HEADERS[:2], at) and data[at + 7] & 1
+    has_count = data.startswith(_HEADERS[:2], at) and int.from_bytes(data[at + 4 : at + 8], "big") & 1
     return int.from_bytes(data[at + 8 : at + 12], "big") if has_count else -1
 
 
