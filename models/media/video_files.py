@@ -6,6 +6,7 @@ PyAV decodes what is left of a WebM file that is cut off, and of many MP4 files,
 from __future__ import annotations
 
 _SEGMENT = 0x18538067  # Matroska's element with all that is shown
+_MOST_ELEMENTS = 100  # in front of it: a header, and room that was left
 _NEEDED_BOXES = (b"mdat", b"moof", b"moov")  # phones put boxes of their own behind them
 
 
@@ -27,7 +28,7 @@ def mp4_is_cut_off(data: bytes) -> bool:
 def webm_is_cut_off(data: bytes) -> bool:
     """Whether its segment ends behind it. A segment that was written into a pipe does not say where it ends."""
     at = 0
-    while at < len(data):
+    for _ in range(_MOST_ELEMENTS):
         name, at = _number(data, at)
         said, start = _number(data, at)
         marker = 1 << 7 * (start - at)  # the highest bit of a size says how many bytes it has

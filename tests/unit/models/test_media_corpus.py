@@ -274,7 +274,15 @@ def test_damage_ends_in_an_answer_or_is_refused(make: Callable[[], bytes], decod
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3" + bytes(100), b"\x1a\x45\xdf\xa3\x81" + b"\0" * 9, b"\x01" * 1000],
+    [
+        b"",
+        b"\x1a\x45\xdf\xa3",
+        b"\x1a\x45\xdf\xa3" + bytes(100),
+        b"\x1a\x45\xdf\xa3\x81" + b"\0" * 9,
+        b"\x01" * 1000,
+        b"\xec\x80" * 4_000_000,
+    ],
+    ids=["nothing", "a name", "zeros", "a size of zeros", "long numbers", "elements without an end"],
 )
 def test_a_webm_header_that_says_nothing_is_not_read_for_ever(data: bytes) -> None:
     assert not webm_is_cut_off(data)
