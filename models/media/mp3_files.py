@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 _KBITS = {  # a second, by the index in a frame's header; 0, the "free format", says nothing of a frame's size
     True: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG 1
@@ -38,25 +39,42 @@ def split(data: bytes) -> Iterator[bytes]:
 
     Data without frames of layer III is handed back as it is.
     """
-    part: list[_Frame] = []
+    parts = (part for part in _parts(data) if part.count)
+    first = next(parts, None)
+    if first is None:
+        yield data
+        return
+    for part in chain([first], parts):
+        # A header may count itself. It is kept where it is right: it may also say how much silence is around the sound.
+        if part.header and part.count <= _said(data, part.header) <= part.count + 1:
+            yield data[part.header.start : part.last.end]
+        else:
+            yield _header(data, part.last, part.count) + data[part.start : part.last.end]
+
+
+@dataclass(slots=True)
+class _Part:
+    """Frames that are like each other, without anything between them, and the header in front of them."""
+
+    header: _Frame | None
+    start: int
+    last: _Frame
+    count: int
+
+
+def _parts(data: bytes) -> Iterator[_Part]:
+    part = None
     for frame in _frames(data):
-        if part and (frame.start != part[-1].end or frame.like != part[0].like or _is_header(data, frame)):
-            yield _with_count(data, part)
-            part = []
-        part.append(frame)
-    yield _with_count(data, part) if part else data
-
-
-def _with_count(data: bytes, part: list[_Frame]) -> bytes:
-    start, end, count = part[0].start, part[-1].end, len(part)
-    if _is_header(data, part[0]):
-        count -= 1
-        # It may count itself. It is kept where it is right: it may also say how much silence
-        # the encoder put around the sound.
-        if count <= _said(data, part[0]) <= count + 1:
-            return data[start:end]
-        start = part[0].end
-    return _header(data, part[0], count) + data[start:end]
+        is_header = _is_header(data, frame)
+        if part and not is_header and frame.start == part.last.end and frame.like == part.last.like:
+            part.last = frame
+            part.count += 1
+            continue
+        if part:
+            yield part
+        part = _Part(frame, frame.end, frame, 0) if is_header else _Part(None, frame.start, frame, 1)
+    if part:
+        yield part
 
 
 def _frames(data: bytes) -> Iterator[_Frame]:

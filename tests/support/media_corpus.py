@@ -213,6 +213,12 @@ def _mp3(arguments: str, rate: int = 16_000) -> bytes:
     return _by_ffmpeg(f"-c:a libmp3lame -b:a 64k {arguments}", rate, 1, "mp3")
 
 
+def _mp3_behind_another_header() -> bytes:
+    """Two channels, and a Xing header of one."""
+    mono, stereo = _mp3("-id3v2_version 0"), "-c:a libmp3lame -b:a 64k -write_xing 0 -id3v2_version 0"
+    return mono[: mono.index(mono[:2], 2)] + _by_ffmpeg(stereo, 16_000, 2, "mp3")
+
+
 def _ogg(arguments: str, rate: int = 16_000) -> bytes:
     return _by_ffmpeg(f"-serial_offset {len(arguments)} {arguments}", rate, 1, "ogg")
 
@@ -238,6 +244,7 @@ _OTHERS: dict[str, SoundFile] = {
     "flac before a tag": SoundFile("FLAC", lambda: _flac() + b"TAG" + bytes(125)),
     "mp3 with a large tag": SoundFile("MP3", lambda: _ID3 * 40 + _mp3("")),
     "mp3 without a header": SoundFile("MP3", partial(_mp3, "-write_xing 0 -id3v2_version 0")),
+    "mp3 behind a header that is unlike it": SoundFile("MP3", _mp3_behind_another_header, channels=2),
     "mp3 before a tag": SoundFile("MP3", lambda: _mp3("") + b"APETAGEX" + bytes(300)),
 }
 
