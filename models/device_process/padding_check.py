@@ -38,6 +38,18 @@ def difference_by_padding(runner: Runner, handler: Handler, options: dict[str, A
         raise ModelLoadError(f"it cannot be tried with a padded input: {type(error).__name__}: {error}") from error
 
 
+def positions_by_longest(model: Any) -> bool:
+    """Whether the longest input of a pass decides how all of its inputs' positions are turned ("longrope", "dynamic").
+
+    The two lengths that are tried need not be on both sides of the boundary, so the configuration tells it.
+    """
+    for part in model.modules():
+        kinds = getattr(part, "rope_type", None)  # a mapping where layers differ
+        if not {"longrope", "dynamic"}.isdisjoint(kinds.values() if isinstance(kinds, dict) else [kinds]):
+            return True
+    return False
+
+
 def matters(difference: float, dtype: torch.dtype) -> bool:
     """Whether it is more than rounding."""
     return difference > _ROUNDING[dtype]

@@ -109,6 +109,12 @@ def _probe(runner: Runner, handler: Handler, options: dict[str, Any]) -> float |
             handler.spec.name,
             padding,
         )
+    if padding is not None and not runner.equal_lengths and padding_check.positions_by_longest(handler.model):
+        runner.equal_lengths = handler.equal_lengths = True
+        _log.warning(
+            "%s: the longest input of a pass decides its positions: only inputs of equal length share a pass",
+            handler.spec.name,
+        )
     return padding
 
 

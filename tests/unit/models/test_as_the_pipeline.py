@@ -112,3 +112,29 @@ def test_an_adapter_beside_full_weights_is_refused(tmp_path: Path) -> None:
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelLoadError, match=r"adapter_config.json beside weights of its own"):
         load(spec("text-classification", folder), CPU)
+
+
+def test_a_long_text_does_not_turn_the_positions_of_a_short_one_beside_it(tmp_path: Path) -> None:
+    rope = {
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        "short_factor": [1.0] * 4,
+        "long_factor": [8.0] * 4,
+        "original_max_position_embeddings": 32,
+    }
+    folder = saved(
+        tmp_path,
+        LlamaForSequenceClassification,
+        LlamaConfig,
+        pad_token_id=0,
+        max_position_embeddings=128,
+        rope_parameters=rope,
+    )
+    texts = ["the cat sleeps and the dog runs", "the old bird sings " * 12]
+    runner, _, _ = load(spec("text-classification", folder), CPU)
+    answers = runner.run(texts, [{"top_k": 3}] * len(texts))
+    classify = pipeline("text-classification", model=str(folder), top_k=3)
+    for text, answer in zip(texts, answers, strict=True):
+        (expected,) = classify([text])
+        scores = {score["label"]: score["score"] for score in expected}
+        assert {score["label"]: score["score"] for score in answer["ok"]} == pytest.approx(scores, abs=1e-5)
