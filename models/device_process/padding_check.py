@@ -38,12 +38,16 @@ def difference_by_padding(runner: Runner, handler: Handler, options: dict[str, A
         raise ModelLoadError(f"it cannot be tried with a padded input: {type(error).__name__}: {error}") from error
 
 
-def positions_by_longest(model: Any) -> bool:
-    """Whether the longest input of a pass decides how all of its inputs' positions are turned ("longrope", "dynamic").
+def is_switched_by_longest(model: Any) -> bool:
+    """Whether the longest input of a pass decides how all of its inputs are computed.
+
+    It turns the positions of RoPE ("longrope", "dynamic"), or chooses between full and sparse attention (BigBird).
 
     The two lengths that are tried need not be on both sides of the boundary, so the configuration tells it.
     """
     for part in model.modules():
+        if getattr(part, "attention_type", None) == "block_sparse":
+            return True
         kinds = getattr(part, "rope_type", None)  # a mapping where layers differ
         if not {"longrope", "dynamic"}.isdisjoint(kinds.values() if isinstance(kinds, dict) else [kinds]):
             return True

@@ -109,10 +109,10 @@ def _probe(runner: Runner, handler: Handler, options: dict[str, Any]) -> float |
             handler.spec.name,
             padding,
         )
-    if padding is not None and not runner.equal_lengths and padding_check.positions_by_longest(handler.model):
+    if padding is not None and not runner.equal_lengths and padding_check.is_switched_by_longest(handler.model):
         runner.equal_lengths = handler.equal_lengths = True
         _log.warning(
-            "%s: the longest input of a pass decides its positions: only inputs of equal length share a pass",
+            "%s: the longest input of a pass decides how it computes: only inputs of equal length share a pass",
             handler.spec.name,
         )
     return padding

@@ -15,6 +15,7 @@ from transformers import (
     AutoConfig,
     AutoImageProcessor,
     AutoTokenizer,
+    PreTrainedModel,
     pipeline,
 )
 from transformers.pipelines import check_task
@@ -60,7 +61,19 @@ def model(spec: ModelSpec, auto_class: Any, device: torch.device) -> Any:
             weight.fill_(torch.nan)
         elif not name.endswith("num_batches_tracked"):  # which only training reads
             raise ModelLoadError(f"its folder lacks the weight {name}")
+    _keep_attention_type(loaded)
     return loaded.to(device).eval()
+
+
+def _keep_attention_type(loaded: Any) -> None:
+    """Let a short text not switch BigBird and its kin to full attention for all texts after it."""
+
+    def restore(part: Any, _inputs: Any, _output: Any) -> None:
+        part.set_attention_type("block_sparse")
+
+    for part in loaded.modules():
+        if isinstance(part, PreTrainedModel) and getattr(part, "attention_type", None) == "block_sparse":
+            part.register_forward_hook(restore, always_call=True)
 
 
 def tokenizer(spec: ModelSpec) -> Any:

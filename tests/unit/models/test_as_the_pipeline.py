@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 from transformers import (
+    BigBirdConfig,
+    BigBirdForSequenceClassification,
     LlamaConfig,
     LlamaForSequenceClassification,
     RobertaConfig,
@@ -136,5 +138,24 @@ def test_a_long_text_does_not_turn_the_positions_of_a_short_one_beside_it(tmp_pa
     classify = pipeline("text-classification", model=str(folder), top_k=3)
     for text, answer in zip(texts, answers, strict=True):
         (expected,) = classify([text])
+        scores = {score["label"]: score["score"] for score in expected}
+        assert {score["label"]: score["score"] for score in answer["ok"]} == pytest.approx(scores, abs=1e-5)
+
+
+def test_a_short_text_does_not_switch_the_attention_of_a_long_one(tmp_path: Path) -> None:
+    folder = saved(
+        tmp_path,
+        BigBirdForSequenceClassification,
+        BigBirdConfig,
+        pad_token_id=0,
+        block_size=4,
+        num_random_blocks=1,
+        max_position_embeddings=128,
+    )
+    texts = ["the cat sleeps", "the old bird sings and the fish waits " * 10]
+    runner, _, _ = load(spec("text-classification", folder), CPU)
+    answers = runner.run(texts, [{"top_k": 3}] * len(texts))
+    for text, answer in zip(texts, answers, strict=True):
+        (expected,) = pipeline("text-classification", model=str(folder), top_k=3)([text])
         scores = {score["label"]: score["score"] for score in expected}
         assert {score["label"]: score["score"] for score in answer["ok"]} == pytest.approx(scores, abs=1e-5)
