@@ -17,8 +17,9 @@ from celery_inference.celery_settings import BACKENDS, celery_settings
 from celery_inference.client.async_results.async_result import LaneResult
 from celery_inference.client.async_results.error_facts import telling
 from celery_inference.client.async_results.provenance import keeping
+from celery_inference.client.canvas.groups import SharedProducer, hold_back_part
+from celery_inference.client.canvas.signatures import ours_is_sent
 from celery_inference.client.send_options import refuse_unused
-from celery_inference.client.signatures import ours_is_sent
 from celery_inference.client.tracing.spans import sending, traced
 
 
@@ -70,6 +71,10 @@ class Application(Celery):
         """The class of results, also of those that are made from an id alone."""
         return self.subclass_with_self(LaneResult, reverse="AsyncResult")
 
+    def producer_or_acquire(self, producer: Any = None) -> Any:
+        """As Celery's; the parts of a group that are sent through it are sent together, or not at all."""
+        return SharedProducer(super().producer_or_acquire(producer))
+
     def send_task(  # noqa: PLR0917 - Celery's own signature
         self,
         name: str,
@@ -86,6 +91,7 @@ class Application(Celery):
             InvalidInput: an option that would be ignored.
         """
         refuse_unused(options, self.conf.task_serializer)
+        hold_back_part(options)
         task_id = task_id or uuid()
         with ours_is_sent(), sending(name, task_id, options) as traced_options:
             return super().send_task(name, args, kwargs, countdown, eta, task_id, **traced_options)

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from celery_inference.client.signatures import KEY_WITHIN
+from celery_inference.client.canvas.signatures import KEY_WITHIN
 from celery_inference.results.access import store_of
 from celery_inference.results.protocol import KEEP_SECONDS, Submission
 

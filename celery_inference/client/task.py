@@ -18,9 +18,9 @@ from celery.exceptions import Reject, Retry
 
 from celery_inference.client.arguments import check_arguments, take_apart
 from celery_inference.client.async_results.async_result import LaneResult
+from celery_inference.client.canvas.signatures import bound, ours_is_sent, refuse_another_s, refuse_keys_within
 from celery_inference.client.expiry import deadline_seconds, seconds_until_due
 from celery_inference.client.lanes import kept_apart, lane_of_model, lane_or_default
-from celery_inference.client.signatures import bound, ours_is_sent, refuse_another_s, refuse_keys_within
 from celery_inference.redaction import shown
 from celery_inference.specs.errors import EngineStopped, Expired, InvalidInput, UnknownModel
 

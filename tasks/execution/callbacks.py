@@ -10,7 +10,7 @@ from typing import Any
 from celery import canvas
 from celery.utils.log import get_logger
 
-from celery_inference.client.signatures import has_key_alone
+from celery_inference.client.canvas.signatures import has_key_alone
 from celery_inference.results.followers import is_lasting
 
 logger = get_logger(__name__)

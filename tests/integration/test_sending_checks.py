@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from celery import chord, group
 
 from celery_inference import feature_extraction, infer
 from celery_inference.specs.errors import InvalidInput, UnknownModel, UnknownOption
 from celery_inference.sqs.api.client_factory import make_client
+from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.lanes import LANES
 from celery_inference.sqs.queues.depths import read_depths
 from demo.processes import ROOT
@@ -109,3 +111,48 @@ def test_a_request_that_is_held_back_has_its_deadline_after_that(stack: Stack) -
         expires = datetime.fromisoformat(headers["expires"]).timestamp()
         assert 0 < expires - sent <= 61.5
         assert expires - sent > 30
+
+
+def waiting(stack: Stack) -> dict[str, int]:
+    """How many messages are on each queue that is there."""
+    client = sqs(stack)
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed"]
+    depths = {
+        url: client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        for url in client.list_queues().get("QueueUrls", [])
+    }
+    return {url: total for url, depth in depths.items() if (total := sum(map(int, depth.values())))}
+
+
+@pytest.mark.parametrize("bad", ["input", "queue", "size", "nested"])
+def test_of_a_canvas_with_a_bad_part_nothing_is_sent(stack: Stack, bad: str) -> None:
+    good = [feature_extraction.s("cat", model="patient") for _ in range(3)]
+    part = {
+        "input": feature_extraction.s("cat " * 30, model="tiny"),
+        "queue": feature_extraction.s("cat", model="patient").set(queue="nowhere"),
+        "size": feature_extraction.s("cat", model="patient").set(headers={"note": "x" * 1_100_000}),
+        "nested": group(feature_extraction.s("dog", model="patient"), feature_extraction.s("cat " * 30, model="tiny")),
+    }[bad]
+    before = waiting(stack)
+    with pytest.raises(Exception, match=r"tokens|nowhere|bytes"):
+        group([*good, part]).apply_async()
+    with pytest.raises(Exception, match=r"tokens|nowhere|bytes"):
+        chord([*good, part], feature_extraction.s(model="patient")).apply_async()
+    assert waiting(stack) == before
+
+
+def test_a_group_is_sent_in_calls_of_ten(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    call = SqsClients.call
+    monkeypatch.setattr(
+        SqsClients, "call", lambda self, name, *args, **more: (called.append(name), call(self, name, *args, **more))[1]
+    )
+    result = group(feature_extraction.s(f"cat {n}", model="tiny") for n in range(25)).apply_async()
+    assert [name for name in called if name.startswith("Send")] == ["SendMessageBatch"] * 3
+    found = [received(stack, "inference-interactive") for _ in range(25)]
+    assert {headers["id"] for headers in found} == {part.id for part in result}
+    called.clear()
+    with feature_extraction.app.producer_or_acquire() as producer:  # somebody's own: nothing waits for its end
+        feature_extraction.apply_async(["cat"], {"model": "tiny"}, producer=producer)
+        assert [name for name in called if name.startswith("Send")] == ["SendMessage"]
+    received(stack, "inference-interactive")

@@ -6,6 +6,9 @@ from typing import Any
 from celery_inference.sqs.producer.bulk_send import BulkSendError, NotSent, send_many
 from celery_inference.sqs.producer.sender import Sender
 
+# What is gathered is in memory; 64 calls of SQS.
+MAX_GATHERED_BYTES = 64 * 1024 * 1024
+
 
 @dataclass(slots=True)
 class _Gathered:
@@ -32,6 +35,7 @@ class PublishBatch:
         self._max_size = max_size
         self._pending: dict[str, _Gathered] = {}
         self._count = 0
+        self._bytes = 0
         self._published = 0
 
     def publish(self, message: dict[str, Any], exchange: str = "", routing_key: str = "", **_: Any) -> None:
@@ -43,10 +47,12 @@ class PublishBatch:
             if queue not in self._pending:
                 self._pending[queue] = _Gathered(self.channel.sender(queue))
             gathered = self._pending[queue]
-            gathered.parameters.append(gathered.sender.parameters(message))
+            parameters = gathered.sender.parameters(message)
+            gathered.parameters.append(parameters)
+            self._bytes += len(parameters["MessageBody"])
             gathered.names.append((place, message["properties"].get("correlation_id")))
             self._count += 1
-        if self._count >= self._max_size:
+        if self._count >= self._max_size or self._bytes >= MAX_GATHERED_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -59,7 +65,7 @@ class PublishBatch:
 
     def discard(self) -> None:
         """Forget what is gathered."""
-        self._pending, self._count = {}, 0
+        self._pending, self._count, self._bytes = {}, 0, 0
 
     def close(self) -> None:
         """End the session."""

@@ -2,8 +2,8 @@
 
 Celery lets a task of one application be linked to, or put into a chain, group or chord with, a task of another, and
 then sends everything through the broker of the first. Its workers know nothing of ours: the request would be lost
-where nobody looks. Such a canvas is refused when it is sent, on either side. Celery sends a group part by part, so that
-those before the refused one are sent; and a signature that is made of a name alone says nothing of its application.
+where nobody looks. Such a canvas is refused when it is sent, on either side. A signature that is made of a name alone
+says nothing of its application.
 
 A signature with a deduplication key is refused where something waits for an id that was made before.
 """
