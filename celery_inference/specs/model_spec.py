@@ -97,6 +97,12 @@ class ModelSpec:
         """Whether requests join a generation that runs. "auto" stands for what was measured, and is off until then."""
         return self.continuous == "on" and self.task == "text-generation"
 
+    @property
+    def longest_tokens(self) -> int:
+        """Tokens of the longest input that may come, with those that may be written after it."""
+        written = self.options.get("max_new_tokens")
+        return self.max_tokens + int((written.maximum if written is not None else None) or 0)
+
     def in_force(self, name: str, options: Mapping[str, Any]) -> Any:
         """The option as it was given, or its default; None for what the model does not have."""
         known = self.options.get(name)

@@ -38,8 +38,8 @@ def difference_by_padding(runner: Runner, handler: Handler, options: dict[str, A
         raise ModelLoadError(f"it cannot be tried with a padded input: {type(error).__name__}: {error}") from error
 
 
-def is_switched_by_longest(model: Any) -> bool:
-    """Whether the longest input of a pass decides how all of its inputs are computed.
+def is_switched_by_longest(model: Any, longest_tokens: int) -> bool:
+    """Whether the longest input of a pass, up to `longest_tokens`, may decide how all of its inputs are computed.
 
     It turns the positions of RoPE ("longrope", "dynamic"), or chooses between full and sparse attention (BigBird).
 
@@ -50,8 +50,16 @@ def is_switched_by_longest(model: Any) -> bool:
             return True
         kinds = getattr(part, "rope_type", None)  # a mapping where layers differ
         if not {"longrope", "dynamic"}.isdisjoint(kinds.values() if isinstance(kinds, dict) else [kinds]):
-            return True
+            return longest_tokens > _original_positions(part)
     return False
+
+
+def _original_positions(rotary: Any) -> int:
+    """Up to which length a rotary embedding leaves its positions as they are."""
+    said = getattr(rotary.config, "rope_parameters", None) or {}
+    layers = [layer for layer in said.values() if isinstance(layer, dict)] or [said]
+    known = [layer.get("original_max_position_embeddings") for layer in layers]
+    return min((int(positions) for positions in known if positions), default=int(rotary.original_max_seq_len))
 
 
 def matters(difference: float, dtype: torch.dtype) -> bool:

@@ -109,7 +109,11 @@ def _probe(runner: Runner, handler: Handler, options: dict[str, Any]) -> float |
             handler.spec.name,
             padding,
         )
-    if padding is not None and not runner.equal_lengths and padding_check.is_switched_by_longest(handler.model):
+    if (
+        padding is not None
+        and not runner.equal_lengths
+        and padding_check.is_switched_by_longest(handler.model, handler.spec.longest_tokens)
+    ):
         runner.equal_lengths = handler.equal_lengths = True
         _log.warning(
             "%s: the longest input of a pass decides how it computes: only inputs of equal length share a pass",

@@ -159,6 +159,4 @@ def _share(spec: ModelSpec, model: Any) -> float:
 
 def _pages(spec: ModelSpec) -> int:
     """Of the cache, for the longest request that may come."""
-    option = spec.options.get("max_new_tokens")
-    written = int(option.maximum or 0) if option is not None else 0
-    return ceil((spec.max_tokens + written) / PAGE_TOKENS)
+    return ceil(spec.longest_tokens / PAGE_TOKENS)

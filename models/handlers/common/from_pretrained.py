@@ -61,19 +61,35 @@ def model(spec: ModelSpec, auto_class: Any, device: torch.device) -> Any:
             weight.fill_(torch.nan)
         elif not name.endswith("num_batches_tracked"):  # which only training reads
             raise ModelLoadError(f"its folder lacks the weight {name}")
-    _keep_attention_type(loaded)
+    _forget_lengths(loaded)
     return loaded.to(device).eval()
 
 
-def _keep_attention_type(loaded: Any) -> None:
-    """Let a short text not switch BigBird and its kin to full attention for all texts after it."""
+def _forget_lengths(loaded: Any) -> None:
+    """Let no pass change the ones after it: transformers keeps what it chose for a pass's length in the model.
 
-    def restore(part: Any, _inputs: Any, _output: Any) -> None:
+    A short text switches BigBird and its kin to full attention for all texts after it; a long one leaves its
+    frequencies to the shorter ones after it where RoPE is "dynamic".
+    """
+
+    def restore_attention(part: Any, _inputs: Any, _output: Any) -> None:
         part.set_attention_type("block_sparse")
+
+    def restore_frequencies(part: Any, _inputs: Any, _output: Any) -> None:
+        layers = part.rope_type if isinstance(part.rope_type, dict) else [None]
+        for prefix in ("" if layer is None else f"{layer}_" for layer in layers):
+            if getattr(part, f"{prefix}max_seq_len_cached", part.original_max_seq_len) != part.original_max_seq_len:
+                kept = getattr(part, f"{prefix}inv_freq")
+                original = getattr(part, f"{prefix}original_inv_freq").to(kept.device)
+                part.register_buffer(f"{prefix}inv_freq", original, persistent=False)
+                setattr(part, f"{prefix}max_seq_len_cached", part.original_max_seq_len)
 
     for part in loaded.modules():
         if isinstance(part, PreTrainedModel) and getattr(part, "attention_type", None) == "block_sparse":
-            part.register_forward_hook(restore, always_call=True)
+            part.register_forward_hook(restore_attention, always_call=True)
+        kinds = getattr(part, "rope_type", None)
+        if "dynamic" in (kinds.values() if isinstance(kinds, dict) else [kinds]):
+            part.register_forward_hook(restore_frequencies, always_call=True)
 
 
 def tokenizer(spec: ModelSpec) -> Any:
@@ -156,4 +172,7 @@ def _positions(model: Any, config: Any) -> int | None:
         if name.endswith("position_embeddings") and getattr(part, "padding_idx", None) is not None:
             return int(part.num_embeddings) - int(part.padding_idx) - 1
     most: int | None = getattr(config, "max_position_embeddings", None)
+    rope = getattr(config, "rope_parameters", None) or {}
+    if most is not None and rope.get("rope_type") == "dynamic":  # its frequencies grow with what exceeds them
+        return int(most * rope.get("factor", 1.0))
     return most

@@ -116,30 +116,44 @@ def test_an_adapter_beside_full_weights_is_refused(tmp_path: Path) -> None:
         load(spec("text-classification", folder), CPU)
 
 
-def test_a_long_text_does_not_turn_the_positions_of_a_short_one_beside_it(tmp_path: Path) -> None:
-    rope = {
-        "rope_type": "longrope",
-        "rope_theta": 10000.0,
-        "short_factor": [1.0] * 4,
-        "long_factor": [8.0] * 4,
-        "original_max_position_embeddings": 32,
-    }
-    folder = saved(
-        tmp_path,
-        LlamaForSequenceClassification,
-        LlamaConfig,
-        pad_token_id=0,
-        max_position_embeddings=128,
-        rope_parameters=rope,
-    )
-    texts = ["the cat sleeps and the dog runs", "the old bird sings " * 12]
-    runner, _, _ = load(spec("text-classification", folder), CPU)
-    answers = runner.run(texts, [{"top_k": 3}] * len(texts))
-    classify = pipeline("text-classification", model=str(folder), top_k=3)
-    for text, answer in zip(texts, answers, strict=True):
-        (expected,) = classify([text])
+LONGROPE = {"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0] * 4, "long_factor": [8.0] * 4}
+TURNED = {
+    "longrope": {
+        "max_position_embeddings": 128,
+        "rope_parameters": LONGROPE | {"original_max_position_embeddings": 32},
+    },
+    "dynamic": {
+        "max_position_embeddings": 32,
+        "rope_parameters": {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 8.0},
+    },
+}
+
+
+def turned(folder: Path, kind: str) -> Path:
+    return saved(folder, LlamaForSequenceClassification, LlamaConfig, pad_token_id=0, **TURNED[kind])
+
+
+@pytest.mark.parametrize("kind", TURNED)
+def test_a_long_text_does_not_turn_the_positions_of_shorter_ones_beside_it_and_after_it(
+    tmp_path: Path, kind: str
+) -> None:
+    folder = turned(tmp_path, kind)
+    # Of more than 32 tokens, of more still, and short; the longest was run at loading, too.
+    texts = ["the cat sleeps and the dog runs", "the old bird sings " * 14, "the old bird sings " * 9, "the cat"]
+    runner, _, _ = load(spec("text-classification", folder, max_tokens=100), CPU)
+    answers = [answer for _ in range(2) for answer in runner.run(texts, [{"top_k": 3}] * len(texts))]
+    for text, answer in zip(texts * 2, answers, strict=True):
+        (expected,) = pipeline("text-classification", model=str(folder), top_k=3)([text])
         scores = {score["label"]: score["score"] for score in expected}
         assert {score["label"]: score["score"] for score in answer["ok"]} == pytest.approx(scores, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", TURNED)
+def test_only_texts_that_may_turn_positions_need_equal_lengths(tmp_path: Path, kind: str) -> None:
+    folder = turned(tmp_path, kind)
+    limits = {32: False, 33: True}
+    runners = {most: load(spec("text-classification", folder, max_tokens=most), CPU)[0] for most in limits}
+    assert {most: runner.equal_lengths for most, runner in runners.items()} == limits
 
 
 def test_a_short_text_does_not_switch_the_attention_of_a_long_one(tmp_path: Path) -> None:
