@@ -30,13 +30,15 @@ from celery_inference.specs.errors import (
 )
 from celery_inference.specs.model_spec import ModelSpec
 from models.devices import Device
-from models.placement import place
+from models.placement import Placement, place
 from models.poison_inputs import KEEP_SECONDS, LocalPoisonInputs, PoisonInputs, digest_of
 from models.scheduling.batch_report import BatchReport
 from models.scheduling.batching import Row
 from models.scheduling.memory_limits import MemoryLimits
 from models.scheduling.requests import place_in_request
 from models.scheduling.scheduler import Scheduler
+from models.supervision.crash_history import CrashHistory
+from models.supervision.isolation import Isolation
 from models.supervision.outlier_detection import OutlierDetection
 from models.supervision.process import PROGRAM
 from models.supervision.process_config import OnBegin, ProcessConfig
@@ -71,7 +73,7 @@ class Engine:
     device processes. A process that has more than `recycle_bytes` in memory is replaced. `overlap` and `program` are
     for measurements and tests: see models.supervision.process_config.ProcessConfig. `endpoint_program` is the module
     whose process sends batches to models with an endpoint; without one such models are refused. `keep_inputs`: how many
-    characters of inputs logs and errors may show.
+    characters of inputs logs and errors may show. `crash_history` decides which models get a process of their own.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Engine:
         program: str = PROGRAM,
         endpoint_program: str | None = None,
         keep_inputs: int = 0,
+        crash_history: CrashHistory | None = None,
     ) -> None:
         if specs and not devices:
             raise ValueError("an engine with models needs at least one device")
@@ -109,7 +112,9 @@ class Engine:
         self._changed = threading.Condition()
         self._looking = threading.RLock()  # around what is told of models: it must be told in the order it came about
         self._stopped = threading.Event()
-        self._supervisors: list[Supervisor] = []
+        self._turn, self._outliers = threading.Lock(), OutlierDetection()
+        self._isolation = Isolation(make=self._supervisor_of, changed=self._use, history=crash_history)
+        self._supervisors: list[Supervisor] = []  # replaced, never changed: other threads go through it
         self._out: set[str] = set()
         self._lost = False
         self._started = False
@@ -123,13 +128,9 @@ class Engine:
             for spec in self._specs.values():
                 if spec.endpoint is not None:
                     raise ModelLoadError(f'model "{spec.name}" has an endpoint, and nothing here reaches it')
-        turn, outliers = threading.Lock(), OutlierDetection()
-        config = replace(self._config, load_seconds=timeout_seconds)
-        self._supervisors = [
-            Supervisor(one, self._scheduler, config, changed=self._notice, outliers=outliers, turn=turn)
-            for one in place(list(self._specs.values()), self._devices)
-        ]
-        outliers.use(self._supervisors)
+        self._config = replace(self._config, load_seconds=timeout_seconds)
+        places = place(list(self._specs.values()), self._devices)
+        self._isolation.use([self._supervisor_of(one, first=True) for one in places])
         for supervisor in self._supervisors:
             supervisor.start()
         deadline = time.monotonic() + timeout_seconds
@@ -207,6 +208,7 @@ class Engine:
     def stats(self) -> dict[str, Any]:
         """Loads, batches, rows, tokens, restarts, memory in bytes, memory limits, and what is held, as JSON values."""
         totals: dict[str, Counter[str]] = {}
+        isolated = self._isolation.reasons()
         for supervisor in self._supervisors:
             for name, total in supervisor.record.totals.items():
                 totals.setdefault(name, Counter()).update(total)
@@ -216,6 +218,7 @@ class Engine:
                 supervisor.place.name: {
                     "state": supervisor.state,
                     "pid": supervisor.pid,
+                    "isolated": isolated.get(supervisor.place.name, ""),
                     "restarts": supervisor.record.restarts,
                     "recycled": supervisor.record.recycled,
                     "failed_batches": supervisor.record.failed,
@@ -247,6 +250,7 @@ class Engine:
         """
         deadline, because = time.monotonic() + timeout_seconds, "the engine was stopped before the request could end"
         self._stopped.set()
+        self._isolation.stop()
         self._scheduler.close(EngineStopped, because, all_of_them=False)
         for supervisor in self._supervisors:
             supervisor.stop() if self._started else supervisor.kill()
@@ -256,6 +260,22 @@ class Engine:
                 supervisor.join(5.0)
         self._scheduler.close(EngineStopped, because, all_of_them=True)
         self._memory_limits.save()
+
+    def _supervisor_of(self, one: Placement, *, first: bool = False) -> Supervisor:
+        return Supervisor(
+            one,
+            self._scheduler,
+            self._config,
+            changed=self._notice,
+            died=self._isolation.record_death,
+            outliers=self._outliers,
+            turn=self._turn,
+            first=first,
+        )
+
+    def _use(self, supervisors: list[Supervisor]) -> None:
+        self._supervisors = supervisors
+        self._outliers.use(supervisors)
 
     def _known_poison(self, spec: ModelSpec, inputs: list[Any], options: dict[str, Any]) -> dict[int, InferenceError]:
         """The errors of inputs that are known to end device processes, by index."""
@@ -324,3 +344,4 @@ class Engine:
     def _tick(self) -> None:
         while not self._stopped.wait(_TICK_SECONDS):
             self._scheduler.expire()
+            self._isolation.look()

@@ -68,6 +68,11 @@ def place(
     ) + tuple(_elsewhere(spec) for spec in specs if spec.endpoint is not None)
 
 
+def own_place(device: Device, spec: ModelSpec) -> Placement:
+    """A device process for this model alone."""
+    return Placement(f"{device.name}/{spec.name}", device, (spec,), _fraction(spec, device))
+
+
 def _elsewhere(spec: ModelSpec) -> Placement:
     """Of a model that is not loaded here: a process that sends its batches on."""
     name = f"endpoint:{spec.name}"
@@ -79,16 +84,17 @@ def _elsewhere(spec: ModelSpec) -> Placement:
 def _processes(device: Device, specs: list[ModelSpec]) -> list[Placement]:
     isolated = [spec for spec in specs if spec.isolate]
     shared = tuple(spec for spec in specs if not spec.isolate)
-    fractions = {
-        spec.name: spec.memory_bytes / device.memory_bytes
-        for spec in isolated
-        if device.kind == "cuda" and device.memory_bytes and spec.memory_bytes
-    }
-    rest = 1.0 - sum(fractions.values()) if fractions else None
+    fractions = [fraction for spec in isolated if (fraction := _fraction(spec, device)) is not None]
+    rest = 1.0 - sum(fractions) if fractions else None
     places = [Placement(device.name, device, shared, rest)] if shared else []
-    return places + [
-        Placement(f"{device.name}/{spec.name}", device, (spec,), fractions.get(spec.name)) for spec in isolated
-    ]
+    return places + [own_place(device, spec) for spec in isolated]
+
+
+def _fraction(spec: ModelSpec, device: Device) -> float | None:
+    """The share of a GPU that the model's budget is; None without one."""
+    if device.kind == "cuda" and device.memory_bytes and spec.memory_bytes:
+        return spec.memory_bytes / device.memory_bytes
+    return None
 
 
 def _room(device: Device, needs: dict[str, int], names: set[str]) -> float:

@@ -50,9 +50,10 @@ class OutlierDetection:
         self._supervisors = supervisors
 
     def are_ready(self, supervisor: Peer) -> bool:
-        """Whether this device may run what has ended a device process before: not while another is still starting
-        again, or one bad input could take out all."""
-        return all(other.state in ("ready", "lost") for other in self._others(supervisor))
+        """Whether this device may run what has ended a device process before: not while another of the same models is
+        still starting again, or one bad input could take out all."""
+        starting = [other for other in self._others(supervisor) if other.state not in ("ready", "lost")]
+        return all(other.models.isdisjoint(supervisor.models) for other in starting)
 
     def serving(self, supervisor: Peer) -> set[str]:
         """Those of its models that others serve."""

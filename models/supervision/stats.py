@@ -37,6 +37,18 @@ class DeviceStats:
         self.loads[model] += 1
         self.process_loads[model] += 1
 
+    def forget(self, model: str) -> None:
+        """It is not loaded here any more."""
+        self.loaded = {name: message for name, message in self.loaded.items() if name != model}
+
+    def add(self, other: DeviceStats) -> None:
+        """Take over what another process of the same device counted, which is no more."""
+        self.loads.update(other.loads)
+        self.restarts += other.restarts
+        self.failed += other.failed
+        for model, total in other.totals.items():
+            self.totals.setdefault(model, Counter()).update(total)
+
     def batch(self, model: str, message: Message) -> None:
         """A batch was answered."""
         self.memory = message.get("memory", {})

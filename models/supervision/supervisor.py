@@ -10,10 +10,12 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Literal
 
 from celery_inference.log_events import event
+from celery_inference.specs.model_spec import ModelSpec
 from models.ipc.answers import unpacked
 from models.ipc.framing import Message
 from models.placement import Placement
@@ -43,8 +45,10 @@ _log = logging.getLogger("models.engine")
 class Supervisor:
     """One device process's supervisor.
 
-    `changed` is called whenever `state` or `absent` has changed, from its threads. `outliers` knows the other
-    supervisors. `turn` is held by the one whose process is being replaced for its size.
+    `changed` is called whenever `state` or `absent` has changed, from its threads. `died` is called with the models
+    that may have ended a process, between two processes. `outliers` knows the other supervisors. `turn` is held by the
+    one whose process is being replaced for its size. `first`: it belongs to an engine that starts, and does not start
+    when a model cannot be loaded.
     """
 
     def __init__(
@@ -56,6 +60,8 @@ class Supervisor:
         changed: Callable[[], None],
         outliers: OutlierDetection,
         turn: threading.Lock,
+        died: Callable[[Supervisor, Collection[str]], None] = lambda supervisor, models: None,
+        first: bool = True,
     ) -> None:
         self.place = place
         self.device = place.device
@@ -75,13 +81,14 @@ class Supervisor:
         # What is elsewhere may come back at any time, and is asked for until it does.
         self._elsewhere = place.device.kind == "endpoint"
         self._changed = changed
+        self._died = died
         self._outliers = outliers
         self._size = MemoryRecycling(place.name, config.recycle_bytes, turn)
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._loading: tuple[str, float] | None = None  # a model, and since when
         self._failures = 0
-        self._first = True
+        self._first = first
         self._gone = False
         self._verdict: Message | None = None  # the process's own word on why it ends
         self._process: DeviceProcess | None = None
@@ -118,11 +125,26 @@ class Supervisor:
 
     def serves(self, model: str) -> bool:
         """Whether requests for the model may wait for this device."""
-        return model in self._specs and self.state not in ("lost", "stopped") and model not in self.absent
+        return model in self.models and self.state not in ("lost", "stopped") and not self.absent.failed(model)
 
     def has(self, model: str) -> bool:
-        """Whether the model was placed here."""
-        return model in self._specs
+        """Whether the model is placed here."""
+        return model in self.models
+
+    def dismiss(self, model: str) -> None:
+        """It is placed elsewhere from now on. Called by `died`: no process has it."""
+        self._use(tuple(spec for spec in self.place.specs if spec.name != model))
+        self.absent.back(model)
+        self.record.forget(model)
+
+    def admit(self, spec: ModelSpec) -> None:
+        """A model that was dismissed is placed here again, and is loaded once `absent` has it due."""
+        self.absent.defer(spec.name, due=False)
+        self._use((*self.place.specs, spec))
+
+    def _use(self, specs: tuple[ModelSpec, ...]) -> None:
+        self.place = replace(self.place, specs=specs)
+        self.models = frozenset(spec.name for spec in specs)
 
     def memory(self) -> dict[str, int]:
         """Bytes: of the process, of its tensors on a GPU as they were after the last batch, and all of the device."""
@@ -195,11 +217,12 @@ class Supervisor:
         full = busy >= self._most
         if self._loading is not None or (full and running is None) or self.in_flight.alone():
             return False
-        if not busy and (lacking := self.absent.due()):
-            self._loading = (lacking, time.monotonic())
-            process.send({"load": self._specs[lacking].as_json()})
+        lacking = self.absent.due()
+        if lacking is not None and self.absent.overdue(lacking):
+            if not busy:
+                self._load(process, lacking)
             return False
-        present = {name: limits for name, limits in self._limits.items() if name not in self.absent}
+        present = {name: limits for name, limits in self._limits.items() if self._present(name)}
         batch = self._scheduler.seal(
             self._wake,
             present,
@@ -212,6 +235,8 @@ class Supervisor:
             joining_only=full,
         )
         if batch is None:
+            if lacking is not None and not busy:
+                self._load(process, lacking)
             return False
         joins_now = batch.joins and busy == 1 and running is not None and running.group == batch.group
         if not busy or joins_now:
@@ -219,6 +244,16 @@ class Supervisor:
         for part in batch.apart() if batch.joins else [batch]:
             self._send(process, part)
         return True
+
+    def _present(self, model: str) -> bool:
+        """Whether the process has loaded it."""
+        return model in self.models and model not in self.absent
+
+    def _load(self, process: DeviceProcess, model: str) -> None:
+        """Have it loaded; the process runs nothing meanwhile."""
+        self._scheduler.leave(self._wake)
+        self._loading = (model, time.monotonic())
+        process.send({"load": self._specs[model].as_json()})
 
     def _send(self, process: DeviceProcess, batch: Batch) -> None:
         self.in_flight.add(batch)
@@ -377,15 +412,21 @@ class Supervisor:
             self.problem = f"the device process ended while it loaded: {reason}"
         self._scheduler.give_back(others)
         told = verdict.get("traceback", "") or (frames and f"In the device process:\n{frames}")
-        explained = self._settle(begun, reason, verdict, told)
+        explained, guilty = self._settle(begun, reason, verdict, told)
         turns = turns_of(begun)
         blamed = [why for _ in range(turns) if (why := self._outliers.record_batch(self, failed=True))]
         self.record.failed += turns
         if loading is not None and not self._first and len(self._specs) > 1:
             # The next process begins without it, so that its neighbours are served.
             self.absent.fail(loading[0], f'model "{loading[0]}" ended its device process while it loaded: {reason}')
-            explained = explained or any(name not in self.absent for name in self._specs)
+            explained = explained or any(map(self._present, self._specs))
             self._changed()
+        if loading is not None:
+            guilty = (loading[0],)
+        for model in guilty:
+            # The next process serves the others before it loads what may end it again.
+            self.absent.defer(model)
+        self._died(self, guilty)
         self._failures += not explained
         if self._first:  # never ready: the first start decides whether there is an engine at all
             self._become("lost")
@@ -399,17 +440,21 @@ class Supervisor:
         _log.log(level, "device %s: its process ended (%s); %s", self.place.name, self.problem, next_, extra=told)
         self._become("lost" if hopeless else "down")
 
-    def _settle(self, begun: list[Batch], reason: str, verdict: Message, traceback: str) -> bool:
-        """What becomes of the batches that the process had begun; whether one of them explains its end."""
+    def _settle(
+        self, begun: list[Batch], reason: str, verdict: Message, traceback: str
+    ) -> tuple[bool, Collection[str]]:
+        """What becomes of the batches that the process had begun; whether one of them explains its end, and the models
+        that may be guilty of it."""
         for batch in begun:
             self._report(batch, {}, reason)
         guilty = [batch for batch in begun if not verdict or batch.number in verdict["runs"]]
         self._scheduler.give_back([batch for batch in begun if batch not in guilty])
         if "failed" not in verdict:
-            return bool(guilty) and self._scheduler.suspect(guilty, reason, self.place.name, traceback)
+            explained = bool(guilty) and self._scheduler.suspect(guilty, reason, self.place.name, traceback)
+            return explained, {batch.model for batch in guilty}
         for batch in guilty:
             self._scheduler.release(batch, f"the device failed: {reason}")
-        return False
+        return False, ()
 
     def _become(self, state: State) -> None:
         self.state = state

@@ -13,7 +13,10 @@ _MAX_CEILINGS = 40  # of one model on one device: one for each power of two
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """One device process; None and missing kinds of memory are not told. Bytes by `MEMORY_KINDS`."""
+    """One device process; None and missing kinds of memory are not told. Bytes by `MEMORY_KINDS`.
+
+    `isolated`: why one model has it alone for now; empty where that is not so.
+    """
 
     worker: str
     device: str
@@ -21,6 +24,7 @@ class DeviceRow:
     restarts: float | None
     batches: float | None
     memory: Mapping[str, float]
+    isolated: str = ""
 
     @property
     def on_gpu(self) -> bool:
@@ -70,6 +74,7 @@ def _device(worker: str, device: str, facts: Mapping[str, Any]) -> DeviceRow:
         counts.get("restarts"),
         counts.get("batches_at_device"),
         {kind: memory[kind] for kind in MEMORY_KINDS if kind in memory},
+        text(facts.get("isolated", "")),
     )
 
 

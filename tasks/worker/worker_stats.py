@@ -22,7 +22,7 @@ logger = get_logger(__name__)
 EVENT = "inference-stats"
 AGES = "inference-ages"
 AGES_SECONDS = 5.0  # between two of a worker's
-_DEVICE_FACTS = ("state", "restarts", "batches_at_device", "memory", "model_memory", "memory_limits")
+_DEVICE_FACTS = ("state", "isolated", "restarts", "batches_at_device", "memory", "model_memory", "memory_limits")
 
 
 class HeartbeatStats:

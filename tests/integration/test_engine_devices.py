@@ -25,6 +25,7 @@ from celery_inference.specs.model_spec import ModelSpec
 from models.engine import Engine
 from models.poison_inputs import LocalPoisonInputs
 from models.supervision import outlier_detection
+from models.supervision.crash_history import QUIET_SECONDS, CrashHistory
 from tests.support.engines import SECONDS, pids, running, wait_for
 
 FAKE = "tests.support.fake_device"
@@ -106,6 +107,53 @@ def test_a_model_that_cannot_be_loaded_again_goes_out_alone_and_comes_back(tmp_p
         assert ask(engine, "fine", "other") == "FINE"
         assert pids(engine) == [pid], "it was loaded into the process that serves its neighbour"
         assert told == [("other", True), ("other", False)]
+
+
+def test_after_a_crash_the_other_models_are_served_before_the_guilty_one_is_loaded(tmp_path: Path) -> None:
+    with running(spec(tmp_path), spec(tmp_path, "guilty"), program=FAKE) as engine:
+        slow = tmp_path / "guilty" / "slow"
+        slow.touch()
+        crash = engine.submit("guilty", ["deadly"])
+        assert ask(engine, "fine") == "FINE", "the guilty model was loaded first, and does not end loading"
+        assert not engine.stats()["out"], "its requests wait for it"
+        later = engine.submit("guilty", ["fine"])
+        slow.unlink()
+        with pytest.raises(DeviceCrash):
+            crash.result(SECONDS)
+        assert later.result(SECONDS) == ["FINE"]
+
+
+def test_a_model_that_crashes_twice_has_a_process_of_its_own_until_it_has_behaved(tmp_path: Path) -> None:
+    away = [0.0]
+    history = CrashHistory(lambda: time.monotonic() + away[0])
+    with running(spec(tmp_path), spec(tmp_path, "guilty"), program=FAKE, crash_history=history) as engine:
+
+        def facts() -> dict[str, Any]:
+            return dict(engine.stats()["devices"])
+
+        def crash(text: str) -> None:
+            with pytest.raises(DeviceCrash):
+                ask(engine, text, "guilty")
+
+        crash("deadly")
+        wait_for(lambda: all(one["state"] == "ready" for one in facts().values()), "both processes")
+        assert {name: dict(one["process_loads"]) for name, one in facts().items()} == {
+            "cpu": {"one": 1},
+            "cpu/guilty": {"guilty": 1},
+        }
+        assert "crashed" in facts()["cpu/guilty"]["isolated"]
+        shared = facts()["cpu"]["pid"]
+        crash("deadly again")
+        assert (ask(engine, "fine"), ask(engine, "fine", "guilty")) == ("FINE", "FINE")
+        assert facts()["cpu"]["pid"] == shared, "its neighbour was not interrupted"
+        batches = engine.stats()["models"]["guilty"]["batches"]
+        away[0] = QUIET_SECONDS
+        wait_for(lambda: list(facts()) == ["cpu"], "one process again")
+        assert ask(engine, "fine", "guilty") == "FINE"
+        assert facts()["cpu"]["pid"] == shared
+        assert facts()["cpu"]["process_loads"] == {"one": 1, "guilty": 1}
+        assert engine.stats()["models"]["guilty"]["batches"] == batches + 1, "what the other process counted counts"
+        assert not engine.stats()["out"]
 
 
 def test_a_model_whose_loading_kills_the_process_is_left_out_of_the_next_one(tmp_path: Path) -> None:

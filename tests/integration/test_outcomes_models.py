@@ -137,3 +137,19 @@ def test_what_no_worker_of_the_lane_serves_is_left_to_others_and_fails_after_the
     assert [reason.cause for reason in reasons] == [Cause.UNKNOWN_TASK] * 3
     assert [reason.attempts for reason in reasons] == [0, 0, 0], "none was begun"
     assert [reason.model for reason in reasons] == ["elsewhere", "of-tomorrow", "fake"]
+
+
+def test_a_model_that_crashes_the_process_twice_has_one_of_its_own_and_its_neighbour_is_served(stack: Stack) -> None:
+    crashes = [infer.delay("fake", f"deadly {number}") for number in range(2)]
+    neighbours = [infer.delay("pinned", f"text {number}") for number in range(20)]
+    assert [result.get(timeout=SECONDS) for result in neighbours] == [f"TEXT {number}" for number in range(20)]
+    for crash in crashes:
+        with pytest.raises(DeviceCrash):
+            crash.get(timeout=SECONDS)
+    (worker,) = app.control.inspect(timeout=SECONDS, limit=1).stats().values()
+    devices = worker["pool"]["engine"]["devices"]
+    assert {name: list(device["loads"]) for name, device in devices.items()}["cpu/fake"] == ["fake"]
+    assert devices["cpu/fake"]["isolated"].startswith("fake crashed")
+    assert not devices["cpu"]["isolated"]
+    assert "it has one of its own now" in (stack.folder / "worker.log").read_text()
+    assert infer.delay("fake", "fine").get(timeout=SECONDS) == "FINE"

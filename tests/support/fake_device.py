@@ -4,8 +4,9 @@ It answers each text in capitals, a spec's `example` being the seconds that a ba
 "deadly" kills it, "hanging" never ends, "broken" and "assertion" are its own words for a failing device, "leaky" keeps
 40 MB, "cramped" ran out of memory. Others fail alone: "faulty" each time, "hopeless" each time by no fault of its own,
 "flaky" so only once, which a file in the spec's folder remembers. A file `broken` there fails the loading, a file
-`deadly` kills it there. A file `sick` makes one device so, whichever process comes first: it dies under each batch if
-the file says "dies", and else says of two batches of three that the device fails.
+`deadly` kills it there, one `slow` holds it up while it is there. A file `sick` makes one device so, whichever process
+comes first: it dies under each batch if the file says "dies", and else says of two batches of three that the device
+fails.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ def load(link: Frames, spec: Message) -> bool:
     folder = Path(spec["source"])
     if (folder / "deadly").exists():
         os.kill(os.getpid(), signal.SIGKILL)
+    while (folder / "slow").exists():
+        time.sleep(0.01)
     if (folder / "broken").exists():
         link.send({"load_failed": f'model "{spec["name"]}" cannot be loaded: it is broken', "model": spec["name"]})
         return False

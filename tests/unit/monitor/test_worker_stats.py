@@ -5,6 +5,7 @@ from typing import Any
 from celery_inference.metrics import table
 from celery_inference.metrics.exposition import Exposition
 from monitor.metrics import worker_samples
+from monitor.workers.device_rows import device_rows
 from monitor.workers.stats import AGES_SECONDS, FORGOTTEN_SECONDS, WorkerStats
 
 
@@ -149,6 +150,13 @@ def test_hostile_values_neither_break_the_metrics_nor_are_numbers() -> None:
     assert scraped(stats) == ""
     stats.take("stats", event(1, models={"\udfff<b>": {**totals, "rows": 5}}, devices=devices))
     assert 'celery_inference_inputs_total{model="?<b>",worker="w@host"} 5.0' in scraped(stats)
+
+
+def test_a_model_that_is_kept_apart_is_said_to_be_so() -> None:
+    stats = WorkerStats()
+    devices = {"cpu": {"state": "ready"}, "cpu/m": {"state": "ready", "isolated": "m crashed\ud800"}}
+    stats.take("stats", event(1, devices=devices))
+    assert [row.isolated for row in device_rows(stats.latest())] == ["", "m crashed?"]
 
 
 def test_ages_are_those_of_the_last_word_of_each_worker() -> None:
