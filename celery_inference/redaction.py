@@ -16,6 +16,8 @@ from celery_inference.specs.errors import InferenceError
 WITHHELD = "(withheld)"
 TRACEBACK_CHARACTERS = 8_000
 _FRAMES = 30  # of each exception in a chain, the innermost ones
+_CHAIN = 50  # exceptions in a chain or a group that are told of; nobody reads further, and Python's stack has an end
+_NESTED = 4  # containers within each other, in what a log line is given
 # What our own senders write instead of arguments.
 _HARMLESS = re.compile(r"\(\d+ inputs\)|\{'model': '[\w.@/-]{1,100}'\}")
 
@@ -57,7 +59,7 @@ def told(error: BaseException, characters: int) -> BaseException:
 
     Our own errors, which name fields and limits and quote no input, and the operating system's keep their texts.
     """
-    return error if characters > 0 else _told(error, {})
+    return error if characters > 0 else _told(error, {}, 0)
 
 
 def traceback_of(error: BaseException, characters: int) -> str:
@@ -66,21 +68,44 @@ def traceback_of(error: BaseException, characters: int) -> str:
     return text if len(text) <= TRACEBACK_CHARACTERS else f"…{text[-TRACEBACK_CHARACTERS:]}"
 
 
-def _told(error: BaseException, done: dict[int, BaseException]) -> BaseException:
+def _told(error: BaseException, done: dict[int, BaseException], depth: int) -> BaseException:
     if id(error) in done:
         return done[id(error)]
-    kind = type(error)
-    stand_in: BaseException = type(kind.__name__, (Exception,), {"__module__": kind.__module__})(_text(error))
+    kind, text, within = type(error), _text(error), list[Exception]()
+    if isinstance(error, BaseExceptionGroup) and depth < _CHAIN:
+        within = [
+            part for each in error.exceptions[:_CHAIN] if isinstance(part := _told(each, done, depth + 1), Exception)
+        ]
+    base = ExceptionGroup if within else Exception
+    stand_in: BaseException = type(kind.__name__, (base,), {"__module__": kind.__module__})(
+        text, *([within] if within else [])
+    )
     done[id(error)] = stand_in
     stand_in.__traceback__ = error.__traceback__
     if isinstance(error, InferenceError) and error.model_traceback:
         stand_in.add_note(error.model_traceback)
-    if error.__context__ is not None:
-        stand_in.__context__ = _told(error.__context__, done)
-    if error.__cause__ is not None:
-        stand_in.__cause__ = _told(error.__cause__, done)
+    if error.__context__ is not None and depth < _CHAIN:
+        stand_in.__context__ = _told(error.__context__, done, depth + 1)
+    if error.__cause__ is not None and depth < _CHAIN:
+        stand_in.__cause__ = _told(error.__cause__, done, depth + 1)
     stand_in.__suppress_context__ = error.__suppress_context__
     return stand_in
+
+
+def _with_errors_told(value: Any, depth: int = 0) -> Any:
+    """What a log line is given, with the errors in it told; what is nested too deep for that is withheld."""
+    if isinstance(value, BaseException):
+        return told(value, 0)
+    if not isinstance(value, dict | list | tuple | set | frozenset):
+        return value
+    if depth == _NESTED:
+        return WITHHELD
+    if isinstance(value, dict):
+        return {key: _with_errors_told(each, depth + 1) for key, each in value.items()}
+    parts = [_with_errors_told(each, depth + 1) for each in value]
+    if all(part is each for part, each in zip(parts, value, strict=True)):
+        return value
+    return tuple(parts) if isinstance(value, tuple) else parts
 
 
 def _text(error: BaseException) -> str:
@@ -107,8 +132,9 @@ class TextFilter(logging.Filter):
         if record.exc_info and isinstance(record.exc_info[1], BaseException):
             shown = told(record.exc_info[1], 0)
             record.exc_info, record.exc_text = (type(shown), shown, shown.__traceback__), None
-        if isinstance(record.args, tuple):
-            record.args = tuple(told(each, 0) if isinstance(each, BaseException) else each for each in record.args)
+        for name, value in vars(record).items():  # the message, its arguments, and what `extra` gave
+            if name != "exc_info":
+                setattr(record, name, _with_errors_told(value))
         return True
 
 

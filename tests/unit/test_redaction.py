@@ -88,6 +88,43 @@ def test_a_log_line_tells_errors_as_they_may_be_told(caplog: pytest.LogCaptureFi
     assert all(SECRET not in str(vars(record)) for record in caplog.records)
 
 
+def test_errors_are_told_wherever_a_log_line_has_them(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("tests.redaction")
+    deep: list[Any] = [ValueError(SECRET)]
+    for _ in range(20):
+        deep = [deep]
+    caplog.handler.addFilter(TextFilter(0))
+    try:
+        for error in errors():
+            log.error(error)
+            log.error("it failed: %(error)s", {"error": error})
+            log.error("they failed: %r, %r", [error, ("a part", {"of": error})], {error})
+            log.error("it failed", extra={"why": error, "all": [error]})
+        log.error("they failed: %r, %s", deep, ("no error", {"number": 5}))
+    finally:
+        caplog.handler.filters.clear()
+    assert SECRET not in caplog.text
+    assert all(SECRET not in str(vars(record)) for record in caplog.records)
+    assert caplog.messages[-1].endswith("('no error', {'number': 5})")
+
+
+def test_a_chain_of_any_length_and_the_parts_of_a_group_are_told() -> None:
+    chained: Exception = ValueError(SECRET)
+    for _ in range(3_000):
+        after = ValueError(SECRET)
+        after.__context__ = chained
+        chained = after
+    assert traceback_of(chained, 0).count("ValueError: (withheld)") == 51
+    group = BaseExceptionGroup(
+        SECRET, [raised(KeyError(SECRET)), BaseExceptionGroup(SECRET, [raised(OSError(2, SECRET))])]
+    )
+    text = traceback_of(group, 0)
+    assert SECRET not in text
+    assert "KeyError: '(withheld)'" in text or "KeyError: (withheld)" in text
+    assert "No such file or directory" in text
+    assert text.count("in raised") >= 2
+
+
 def test_what_celerys_tracer_says_of_an_error_is_no_text_of_a_tasks_own(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[logging.LogRecord] = []
     monkeypatch.setattr(tracer, "handle", seen.append)
