@@ -17,7 +17,7 @@ from celery_inference.sqs.api.clients import SqsClients
 from celery_inference.sqs.consumer import message as messages
 from celery_inference.sqs.consumer.consumer import ChannelConsumer
 from celery_inference.sqs.consumer.shutdown import STOPPER
-from celery_inference.sqs.errors import QueueMissingError, UnavailableError
+from celery_inference.sqs.errors import QueueMissingError, RefusedError, UnavailableError
 from celery_inference.sqs.lanes import lane_of
 from celery_inference.sqs.messages.delivery import Delivery
 from celery_inference.sqs.options import TransportOptions
@@ -130,9 +130,14 @@ class Channel(virtual.Channel):
         return int(answer["Attributes"][name])
 
     def _purge(self, queue: str) -> int:
-        size = self._size(queue)
-        url = self.queue_url(queue)
-        self.clients.call("PurgeQueue", queue, self.clients.client.purge_queue, QueueUrl=url)
+        """Of many queues the others are purged even if this one is refused: Celery passes over errors of channels."""
+        try:
+            size = self._size(queue)
+            url = self.queue_url(queue)
+            self.clients.call("PurgeQueue", queue, self.clients.client.purge_queue, QueueUrl=url)
+        except (QueueMissingError, RefusedError) as error:
+            logger.warning("queue %s is not purged: %s", queue, error)
+            raise ChannelError(str(error), (60, 30), "Channel.queue_purge", "406") from error
         return size
 
     def _delete(self, queue: str, *_: Any, **__: Any) -> None:
