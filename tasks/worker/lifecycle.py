@@ -63,6 +63,7 @@ from celery_inference.results.dead_letter_queues import lanes_of
 from celery_inference.specs.errors import InferenceError
 from celery_inference.sqs.consumer.shutdown import release_everything, stop_receiving
 from models.engine import Engine
+from tasks.binding import adopt_tasks
 from tasks.context import WorkerContext
 from tasks.dead_letters.index_writer import start_index_writer
 from tasks.dead_letters.reconciler import start_reconciler
@@ -195,6 +196,7 @@ class BeforeModels(bootsteps.Step):
         super().__init__(worker, **options)
         self._name = claim_name(worker.app.conf, worker.hostname)  # kept, as the name is, until the process ends
         refuse_time_limits(worker.app)
+        adopt_tasks(worker.app)
         check_queues(worker.app)
         check_result_store(worker.app)
         check_claim_store(worker.app.conf)

@@ -20,7 +20,7 @@ from celery_inference.sqs.dead_letters.queue import DeadLetterQueue
 from demo.__main__ import write_catalogue
 from demo.stack import Stack
 from tests.support.client import client_of
-from tests.support.failing_tasks import fragile
+from tests.support.failing_tasks import fragile, plain
 from tests.support.lanes import GENERAL
 
 SECONDS = 60.0
@@ -89,6 +89,12 @@ def test_a_letter_is_noted_redriven_and_answers_its_caller(queue: DeadLetterQueu
     assert json.loads(sent.stdout) == {"sent": 1, "skipped": {}}
     assert result.get(timeout=SECONDS) == 7
     assert queue.count().total == 0
+
+
+def test_a_task_with_a_base_of_its_own_is_tried_again_as_others_are(queue: DeadLetterQueue) -> None:
+    result = plain.delay()
+    assert result.get(timeout=SECONDS) == 2
+    assert queue.index.find(result.id) == []
 
 
 def test_what_sqs_moved_unstarted_is_brought_back_and_done(queue: DeadLetterQueue, mended: Path) -> None:
