@@ -2,6 +2,7 @@
 
 The tracer writes every result out for its log line, and with `resultrepr_maxsize = 0` it still walks through all of it,
 only to say `, ...`: 0.1 ms for an embedding, 3 ms for a list of 32, which is as much as all the rest of a request.
+Flower says that the result is withheld.
 """
 
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from celery.app import trace
 from celery.utils.saferepr import saferepr
 
-NOTHING = ", ..."  # what Celery makes of any result at a size of 0
+from celery_inference.redaction import WITHHELD
 
 
 def leave_unshown() -> None:
@@ -18,4 +19,4 @@ def leave_unshown() -> None:
 
 
 def _shown(result: Any, size: int | None = None, *more: Any, **options: Any) -> str:
-    return NOTHING if size == 0 else str(saferepr(result, size, *more, **options))
+    return WITHHELD if size == 0 else str(saferepr(result, size, *more, **options))

@@ -12,14 +12,13 @@ from celery.exceptions import Reject
 
 from celery_inference import errors
 from celery_inference.redaction import WITHHELD, told
-from tasks.patches.celery_result_repr import NOTHING
 
 _CLASS = re.compile(r"\w+")
 
 
 def shorten(record: logging.LogRecord) -> bool:
     """Let each record of the tracer pass, shortened."""
-    if record.msg == LOG_SUCCESS and isinstance(record.args, dict) and record.args["return_value"] == NOTHING:
+    if record.msg == LOG_SUCCESS and isinstance(record.args, dict) and record.args["return_value"] == WITHHELD:
         record.msg = LOG_SUCCESS.removesuffix(": %(return_value)s")
     if record.exc_info and isinstance(record.exc_info[1], Reject):
         record.exc_info = None
