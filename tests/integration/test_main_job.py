@@ -174,7 +174,11 @@ def test_what_the_worker_refuses_says_field_place_limit_and_what_is_allowed() ->
     long = refused("feature_extraction", ["fine", "x" * 20_001])
     assert (long.field, long.index, long.limit) == ("inputs[1]", 1, 20_000)
     option = refused("image_classification", "", topk=3)
-    assert (option.field, option.allowed, option.nearest) == ("option", ("inputs", "model", "top_k"), "top_k")
+    assert (option.field, option.allowed, option.nearest) == (
+        "option",
+        ("inputs", "model", "return_errors", "top_k"),
+        "top_k",
+    )
     model = refused("feature_extraction", "text", model="all-minilm-l6-v3")
     assert (model.field, model.nearest) == ("model", "all-minilm-l6-v2")
     assert "fragile" in (model.allowed or ())
