@@ -314,7 +314,7 @@ def test_a_file_of_something_else_is_one_sentence(command: Command, tmp_path: Pa
 def test_replay_runs_a_task_here_and_touches_nothing(rig: DeadLetterRig, command: Command) -> None:
     app: Celery = command.app  # type: ignore[attr-defined]
 
-    @app.task(name="add")
+    @app.task(name="add", shared=False)
     def add(left: int, right: int) -> int:
         return left + right
 

@@ -26,7 +26,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 @pytest.fixture
 def app(sent: list[dict[str, Any]]) -> Application:
     made = Application("shop", task_cls="celery_inference.client.task:LaneTask")
-    made.task(add, name="add", shared=False)
+    made.task(add, name="sum_up", shared=False)
     return made
 
 
@@ -44,12 +44,12 @@ def app(sent: list[dict[str, Any]]) -> Application:
 def test_a_keyword_that_nobody_reads_is_refused_with_the_nearest(
     app: Application, sent: list[dict[str, Any]], options: dict[str, Any], nearest: str | None
 ) -> None:
-    task = app.tasks["add"]
+    task = app.tasks["sum_up"]
     for send in (
         lambda: task.apply_async((1, 2), **options),
         lambda: task.s(1, 2).set(**options).apply_async(),
         lambda: task.s(1, 2).apply_async(**options),
-        lambda: app.send_task("add", (1, 2), **options),
+        lambda: app.send_task("sum_up", (1, 2), **options),
         lambda: app.send_task("of.another", (1, 2), **options),
     ):
         with pytest.raises(UnknownOption, match=r"apply_async\(\)'s keyword .* is not known") as caught:
@@ -74,11 +74,11 @@ def test_a_keyword_that_nobody_reads_is_refused_with_the_nearest(
 def test_what_celery_knows_and_we_cannot_do_is_refused(
     app: Application, sent: list[dict[str, Any]], options: dict[str, Any], sentence: str
 ) -> None:
-    task = app.tasks["add"]
+    task = app.tasks["sum_up"]
     for send in (
         lambda: task.apply_async((1, 2), **options),
         lambda: task.s(1, 2).set(**options).delay(),
-        lambda: app.send_task("add", (1, 2), **options),
+        lambda: app.send_task("sum_up", (1, 2), **options),
     ):
         with pytest.raises(InvalidInput, match=sentence):
             send()
@@ -91,7 +91,7 @@ def test_a_serializer_of_the_task_or_of_the_settings_is_refused_too(app: Applica
         of_task.delay()
     app.conf.task_serializer = "yaml"
     with pytest.raises(InvalidInput, match='serializer is "yaml"'):
-        app.tasks["add"].delay(1, 2)
+        app.tasks["sum_up"].delay(1, 2)
     assert sent == []
 
 
@@ -101,7 +101,7 @@ def test_what_is_in_force_is_sent(app: Application, sent: list[dict[str, Any]]) 
         "expires": 60,
         "headers": {"x": 1},
         "ignore_result": True,
-        "link": app.tasks["add"].s(1),
+        "link": app.tasks["sum_up"].s(1),
         "MessageGroupId": "shop",
         "queue": "inference-bulk",
         "retry": False,
@@ -113,7 +113,7 @@ def test_what_is_in_force_is_sent(app: Application, sent: list[dict[str, Any]]) 
         "stamped_headers": ["customer"],
         "customer": "shop",
     }
-    app.tasks["add"].apply_async((1, 2), **options)
+    app.tasks["sum_up"].apply_async((1, 2), **options)
     assert sent[0]["MessageGroupId"] == "shop"
     assert sent[0]["customer"] == "shop"
 
@@ -142,7 +142,7 @@ def test_every_keyword_of_celery_s_own_calls_is_known() -> None:
     [
         (
             {"queue": "inference-blk"},
-            '"inference-blk", where add is to follow, is no lane. Did you mean "inference-bulk"',
+            '"inference-blk", where sum_up is to follow, is no lane. Did you mean "inference-bulk"',
         ),
         ({"serializer": "pickle"}, "messages are JSON alone"),
         ({"expire": 3}, 'Did you mean "expires"'),
@@ -151,7 +151,7 @@ def test_every_keyword_of_celery_s_own_calls_is_known() -> None:
 def test_what_is_to_follow_is_checked_before_anything_is_sent(
     app: Application, sent: list[Any], place: str, options: dict[str, Any], sentence: str
 ) -> None:
-    task = app.tasks["add"]
+    task = app.tasks["sum_up"]
     following = task.s(3).set(**options)
     canvas = {
         "link": task.s(1).set(link=[following]),
@@ -167,7 +167,7 @@ def test_what_is_to_follow_is_checked_before_anything_is_sent(
 
 def test_canvases_pass(app: Application, sent: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(app.backend), "apply_chord", lambda *args, **kwargs: None, raising=False)
-    task = app.tasks["add"]
+    task = app.tasks["sum_up"]
     group(task.s(1), task.s(2)).apply_async(countdown=1)
     chain(task.s(1), task.s(2)).apply_async(expires=60)
     chord([task.s(1), task.s(2)], task.s(3)).apply_async()
