@@ -18,7 +18,7 @@ from celery_inference.client.async_results.async_result import LaneResult
 from celery_inference.client.async_results.error_facts import telling
 from celery_inference.client.async_results.provenance import keeping
 from celery_inference.client.canvas.groups import SharedProducer, hold_back_part
-from celery_inference.client.canvas.signatures import ours_is_sent
+from celery_inference.client.canvas.signatures import is_sending, ours_is_sent
 from celery_inference.client.send_options import refuse_unused
 from celery_inference.client.tracing.spans import sending, traced
 
@@ -73,7 +73,8 @@ class Application(Celery):
 
     def producer_or_acquire(self, producer: Any = None) -> Any:
         """As Celery's; the parts of a group that are sent through it are sent together, or not at all."""
-        return SharedProducer(super().producer_or_acquire(producer))
+        acquired = super().producer_or_acquire(producer)
+        return acquired if is_sending() else SharedProducer(acquired)
 
     def send_task(  # noqa: PLR0917 - Celery's own signature
         self,
@@ -91,7 +92,8 @@ class Application(Celery):
             InvalidInput: an option that would be ignored.
         """
         refuse_unused(options, self.conf.task_serializer)
-        hold_back_part(options)
+        if options.get("add_to_parent") is False:  # Celery adds a group to the task that sends it, and not its parts
+            hold_back_part(options.get("producer"))
         task_id = task_id or uuid()
         with ours_is_sent(), sending(name, task_id, options) as traced_options:
             return super().send_task(name, args, kwargs, countdown, eta, task_id, **traced_options)

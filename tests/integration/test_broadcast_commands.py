@@ -156,6 +156,16 @@ def test_events_of_tasks_are_sent_while_somebody_watches_and_then_no_more(pair: 
         pair.until(lambda: [sent_for_a_task() for _ in range(3)] == [1, 1, 1])
 
 
+def test_events_of_what_is_sent_together_are_sent_too(pair: Rig) -> None:
+    with client(pair) as app, watching(app) as events:
+        pair.until(lambda: any(event["type"] == "worker-heartbeat" for event in events))
+        app.conf.task_send_sent_event = True
+        with app.producer_pool.acquire(block=True) as producer, producer.batch():
+            sent = {app.send_task("tests.support.transport_app.add", (1, 2), producer=producer).id for _ in range(3)}
+        pair.until(lambda: sent <= {event["uuid"] for event in events if event["type"] == "task-sent"})
+        pair.until(lambda: sent <= {event["uuid"] for event in events if event["type"] == "task-succeeded"})
+
+
 def test_a_worker_that_starts_is_seen_by_who_watches_and_leaves_no_queue_behind(fresh: Rig) -> None:
     with client(fresh) as app, watching(app) as events:
         fresh.until(lambda: own_queues(fresh, "events"))

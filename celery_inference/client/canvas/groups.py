@@ -4,7 +4,6 @@ Celery sends a group part by part, each through a producer that it asks its appl
 through that producer waits in a batch of kombu until the last part is there. When a part is refused, none was sent.
 """
 
-from contextlib import ExitStack
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any
@@ -21,7 +20,7 @@ class SharedProducer:
     def __init__(self, acquired: Any) -> None:
         self._acquired = acquired
         self._producer: Any = None
-        self._batch: ExitStack | None = None
+        self._batch: Any = None
         self._token: Token[SharedProducer | None] | None = None
 
     def __enter__(self) -> Any:
@@ -34,23 +33,21 @@ class SharedProducer:
     ) -> None:
         if self._token is not None:
             _open.reset(self._token)
-        with ExitStack() as stack:
-            stack.push(lambda *_: self._acquired.__exit__(kind, error, traceback))
+        try:
             if self._batch is not None:
                 self._batch.__exit__(kind, error, traceback)
+        finally:
+            self._acquired.__exit__(kind, error, traceback)
 
-    def hold_back(self) -> None:
-        """From now on, what is sent through the producer waits for the end of the context, or for PARTS_TOGETHER."""
-        if self._batch is None:
-            self._batch = ExitStack()
-            self._batch.enter_context(self._producer.batch(max_size=PARTS_TOGETHER))
+    def hold_back(self, producer: Any) -> None:
+        """From now on, what is sent through this producer waits for the end of the context, or for PARTS_TOGETHER."""
+        if self._batch is None and producer is self._producer:
+            self._batch = producer.batch(max_size=PARTS_TOGETHER)
+            self._batch.__enter__()
 
 
-def hold_back_part(options: dict[str, Any]) -> None:
-    """Let the message of these options wait for those of its group, where it is a part of one.
-
-    Celery sends a part through the group's producer, and adds the group to the running task, not its parts.
-    """
+def hold_back_part(producer: Any) -> None:
+    """Let what is sent through a group's producer wait until all parts of the group are there."""
     shared = _open.get()
-    if shared is not None and options.get("producer") is shared._producer and options.get("add_to_parent") is False:
-        shared.hold_back()
+    if shared is not None:
+        shared.hold_back(producer)

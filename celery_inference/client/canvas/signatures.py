@@ -37,6 +37,11 @@ def ours_is_sent() -> Iterator[None]:
         _sending.reset(token)
 
 
+def is_sending() -> bool:
+    """Whether our application sends a message now."""
+    return _sending.get()
+
+
 class _NoKind:
     """What a signature of one of our tasks has as its `subtask_type`, which is None for every plain signature.
 
@@ -67,12 +72,12 @@ class _NoKind:
 
     def __json__(self) -> None:
         """For kombu's encoder."""
-        if not _sending.get():
+        if not is_sending():
             _refuse(self._task)
 
     def __reduce__(self) -> Any:
         """For pickle."""
-        if not _sending.get():
+        if not is_sending():
             _refuse(self._task)
         return type(None), ()
 

@@ -39,7 +39,13 @@ class PublishBatch:
         self._published = 0
 
     def publish(self, message: dict[str, Any], exchange: str = "", routing_key: str = "", **_: Any) -> None:
-        """Gather one message; sends what is gathered when that is enough. Refuses at once what is too large."""
+        """Gather one message; sends what is gathered when that is enough. Refuses at once what is too large.
+
+        Commands and events go as they go otherwise.
+        """
+        if not self.channel.goes_to_lanes(exchange):
+            self.channel.basic_publish(message, exchange, routing_key)
+            return
         self.channel._inplace_augment_message(message, exchange, routing_key)
         queues = self.channel._lookup(exchange, routing_key) if exchange else [routing_key]
         place, self._published = self._published, self._published + 1

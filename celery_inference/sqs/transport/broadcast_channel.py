@@ -51,6 +51,10 @@ class BroadcastChannel(Channel):
 
     # Publishing.
 
+    def goes_to_lanes(self, exchange: str) -> bool:
+        """Not if it is one of the broadcast's."""
+        return kind_of_exchange(exchange) is None
+
     def basic_publish(self, message: dict[str, Any], exchange: str, routing_key: str, **kwargs: Any) -> Any:
         """Commands are sent here and now; answers and events are only handed on."""
         kind = kind_of_exchange(exchange)

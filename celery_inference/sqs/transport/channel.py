@@ -162,6 +162,10 @@ class Channel(virtual.Channel):
             raise
         self.connection.record_success()
 
+    def goes_to_lanes(self, exchange: str) -> bool:
+        """Whether what is published there is for lanes."""
+        return True
+
     def sender(self, queue: str) -> Sender:
         """What sends to a queue; blocks at its first use."""
         try:
