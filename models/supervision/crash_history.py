@@ -3,7 +3,6 @@ clock."""
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import defaultdict, deque
@@ -38,12 +37,8 @@ class CrashHistory:
             deaths = self._deaths.get(model)
             return deaths is not None and len(deaths) == DEATHS and deaths[0] > self._clock() - WINDOW_SECONDS
 
-    def quiet_seconds(self, model: str) -> float:
-        """Since its last death."""
-        with self._lock:
-            deaths = self._deaths.get(model)
-            return self._clock() - deaths[-1] if deaths else math.inf
-
     def behaves(self, model: str) -> bool:
         """Whether it may share a process again."""
-        return self.quiet_seconds(model) >= QUIET_SECONDS
+        with self._lock:
+            deaths = self._deaths.get(model)
+            return not deaths or self._clock() - deaths[-1] >= QUIET_SECONDS

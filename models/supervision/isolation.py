@@ -115,8 +115,8 @@ class Isolation:
         _log.error(said, model, shared.place.name, DEATHS, WINDOW_SECONDS // 60, extra=facts)
 
     def _returns(self, one: _OwnProcess) -> bool:
-        if one.own.state == "lost":
-            return not one.own.record.loads  # there is no room after all; else the device is at fault
+        if one.own.state == "lost" and not one.own.record.loads:
+            return True  # there is no room after all
         return one.shared.state == "ready" and self._history.behaves(one.spec.name)
 
     def _take_back(self, one: _OwnProcess) -> None:

@@ -45,6 +45,7 @@ class DeviceStats:
         """Take over what another process of the same device counted, which is no more."""
         self.loads.update(other.loads)
         self.restarts += other.restarts
+        self.recycled += other.recycled
         self.failed += other.failed
         for model, total in other.totals.items():
             self.totals.setdefault(model, Counter()).update(total)

@@ -170,6 +170,21 @@ def test_what_cannot_be_loaded_apart_comes_back_and_stays() -> None:
     assert rig.names == {"cuda:0": "ac", "cuda:0/b": "b"}, "after an hour it is tried again"
 
 
+def test_what_was_given_up_apart_comes_back_after_an_hour_too() -> None:
+    rig = Rig()
+    rig.crash("b", times=2)
+    rig.shared.state = "ready"
+    rig.isolation.look()
+    own = rig.all[1]
+    own.state, own.record.loads, own.ended = "lost", {"b": 1}, True
+    rig.isolation.look()
+    assert rig.names == {"cuda:0": "ac", "cuda:0/b": "b"}
+    rig.now += QUIET_SECONDS
+    rig.isolation.look()
+    rig.isolation.look()
+    assert rig.names == {"cuda:0": "acb"}
+
+
 def test_nothing_changes_once_the_engine_stops() -> None:
     rig = Rig()
     rig.isolation.stop()
