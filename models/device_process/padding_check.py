@@ -49,8 +49,9 @@ def is_switched_by_longest(model: Any, longest_tokens: int) -> bool:
         if getattr(part, "attention_type", None) == "block_sparse":
             return True
         kinds = getattr(part, "rope_type", None)  # a mapping where layers differ
-        if not {"longrope", "dynamic"}.isdisjoint(kinds.values() if isinstance(kinds, dict) else [kinds]):
-            return longest_tokens > _original_positions(part)
+        turns = not {"longrope", "dynamic"}.isdisjoint(kinds.values() if isinstance(kinds, dict) else [kinds])
+        if turns and longest_tokens > _original_positions(part):
+            return True
     return False
 
 
