@@ -1,6 +1,4 @@
-"""FastAPI: answer at once with an id, or wait without blocking the event loop.
-
-Serve it with `uvicorn fastapi_app:api`; as a script it asks itself."""
+"""FastAPI: answer with an id, or wait beside the event loop. `uvicorn fastapi_app:api`; as a script it asks itself."""
 
 import asyncio
 import time
